@@ -1,0 +1,8 @@
+//! The decisions of Testudo, as pure functions over the words of `testudo-wire`.
+//!
+//! *Invariant*: nothing here reads a clock, draws a random number, opens a file or waits.
+//! Time, randomness and what the registry knows come in as arguments.
+
+pub mod audit;
+pub mod inspect;
+pub mod token;

@@ -1,0 +1,387 @@
+//! Bundles: what is signed. A Merkle tree over 1 to 256 envelopes of one sender, one signature over its
+//! root; whole as agents send it, or pruned by a node to what one receiver may see.
+//!
+//! Knows bytes and shape, not whose key is right or which sequence is fresh: that is decided in rules.
+//!
+//! ```text
+//! bundle   = n(u16) signature(64) item+
+//! item     = envelope | subtree            word = u32, big-endian
+//! envelope = word(length)                  bytes, highest bit of the word clear
+//! subtree  = word(0x8000_0000 | leaves)    digest(32)
+//! ```
+
+use bytes::Bytes;
+
+use crate::canonical::{CanonicalError, Reader, Writer};
+use crate::{Digest, Header, Limits, PublicKey, Purpose, SecretKey, Signature, tree};
+
+const SUBTREE: u32 = 0x8000_0000;
+/// Bytes before the first item: n and signature.
+const PREAMBLE: usize = 2 + Signature::LEN;
+
+/// Why bytes are not a bundle.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BundleError {
+    /// A header is not canonical.
+    #[error("header: {0}")]
+    Header(#[from] CanonicalError),
+    /// Counts, lengths or the tree's shape are wrong, or bytes are left over.
+    #[error("not the one encoding of a bundle")]
+    Shape,
+    /// Envelopes of different senders, keys, sessions or lanes, or sequences that do not rise.
+    #[error("envelopes that do not belong together")]
+    Mixed,
+    /// Beyond a size limit.
+    #[error("too large")]
+    TooLarge,
+}
+
+/// One message: its bytes as signed, with the decoded header.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    bytes: Bytes,
+    body_at: usize,
+    header: Header,
+    digest: Digest,
+}
+
+impl Envelope {
+    /// Encodes a message.
+    #[must_use]
+    pub fn encode(header: Header, body: &[u8]) -> Self {
+        let mut out = Writer::with_capacity(512 + body.len());
+        header.write(&mut out);
+        let head = out.into_bytes();
+        let body_at = head.len();
+        let mut bytes = head;
+        bytes.extend_from_slice(body);
+        let digest = tree::leaf(&bytes);
+        Self { bytes: bytes.into(), body_at, header, digest }
+    }
+
+    /// Decodes the bytes of one envelope.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Self, BundleError> {
+        let mut reader = Reader::new(&bytes);
+        let header = Header::read(&mut reader, limits)?;
+        let body = reader.rest().len();
+        if body > limits.body_bytes_max {
+            return Err(BundleError::TooLarge);
+        }
+        let body_at = bytes.len() - body;
+        let digest = tree::leaf(&bytes);
+        Ok(Self { bytes, body_at, header, digest })
+    }
+
+    /// The decoded header.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        self.bytes.slice(self.body_at..)
+    }
+
+    /// The whole envelope as signed.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The leaf digest: the only digest of a message.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+}
+
+/// A piece of a bundle, in depth-first order.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// A message.
+    Envelope(Envelope),
+    /// So many leaves that this copy does not carry.
+    Pruned {
+        /// How many.
+        leaves: u16,
+        /// Their subtree's digest.
+        digest: Digest,
+    },
+}
+
+/// A decoded bundle with its computed root. Nothing of it is authentic before
+/// [`Bundle::is_signed_by`] said so.
+#[derive(Clone, Debug)]
+pub struct Bundle {
+    bytes: Bytes,
+    leaves: u16,
+    signature: Signature,
+    items: Vec<Item>,
+    root: Digest,
+}
+
+impl Bundle {
+    /// Signs envelopes of one sender, session and lane as a whole bundle.
+    ///
+    /// # Errors
+    /// [`BundleError`] when they do not belong together, or are none or too many.
+    pub fn sign(envelopes: Vec<Envelope>, key: &SecretKey, limits: &Limits) -> Result<Self, BundleError> {
+        let items: Vec<_> = envelopes.into_iter().map(Item::Envelope).collect();
+        let first = check_together(&items)?.header;
+        let leaves = u16::try_from(items.len()).map_err(|_| BundleError::TooLarge)?;
+        if leaves > limits.bundle_envelopes_max {
+            return Err(BundleError::TooLarge);
+        }
+        let digests: Vec<_> = items.iter().map(item_digest).collect();
+        let root = tree::root(&digests).ok_or(BundleError::Shape)?;
+        let signature = key.sign(Purpose::Bundle, &signed_parts(&first, &leaves.to_be_bytes(), &root));
+        let bytes = encode(leaves, &signature, &items);
+        if bytes.len() > limits.bundle_bytes_max {
+            return Err(BundleError::TooLarge);
+        }
+        Ok(Self { bytes, leaves, signature, items, root })
+    }
+
+    /// Decodes a whole or pruned bundle and computes its root.
+    ///
+    /// # Errors
+    /// [`BundleError`] for anything but the one encoding.
+    pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Self, BundleError> {
+        if bytes.len() > limits.bundle_bytes_max {
+            return Err(BundleError::TooLarge);
+        }
+        let (head, _) = bytes.split_at_checked(PREAMBLE).ok_or(BundleError::Shape)?;
+        let leaves = u16::from_be_bytes([head[0], head[1]]);
+        if leaves == 0 || leaves > limits.bundle_envelopes_max {
+            return Err(BundleError::Shape);
+        }
+        let signature = Signature::new(head[2..].try_into().map_err(|_| BundleError::Shape)?);
+        let items = decode_items(&bytes, limits)?;
+        check_together(&items)?;
+        let mut rest = items.iter();
+        let (root, _) = fold(usize::from(leaves), &mut rest)?;
+        if rest.next().is_some() {
+            return Err(BundleError::Shape);
+        }
+        Ok(Self { bytes, leaves, signature, items, root })
+    }
+
+    /// Whether `key` signed this root for these leaves, this swarm and session.
+    #[must_use]
+    pub fn is_signed_by(&self, key: &PublicKey) -> bool {
+        let Some(first) = self.envelopes().next() else { return false };
+        let leaves = self.leaves.to_be_bytes();
+        first.header.key == *key.as_bytes()
+            && key.verifies(
+                Purpose::Bundle,
+                &signed_parts(&first.header, &leaves, &self.root),
+                &self.signature,
+            )
+    }
+
+    /// The encoded form.
+    #[must_use]
+    pub const fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The root of the tree.
+    #[must_use]
+    pub const fn root(&self) -> Digest {
+        self.root
+    }
+
+    /// Its pieces, in order.
+    #[must_use]
+    pub fn items(&self) -> &[Item] {
+        &self.items
+    }
+
+    /// The messages it carries.
+    pub fn envelopes(&self) -> impl Iterator<Item = &Envelope> {
+        self.items.iter().filter_map(|item| match item {
+            Item::Envelope(envelope) => Some(envelope),
+            Item::Pruned { .. } => None,
+        })
+    }
+
+    /// The header of its first message: sender, key, session and lane are the same in all.
+    ///
+    /// # Errors
+    /// [`BundleError::Shape`], which no decoded bundle gives.
+    pub fn first(&self) -> Result<&Header, BundleError> {
+        self.envelopes().next().map(Envelope::header).ok_or(BundleError::Shape)
+    }
+
+    /// Whether every message is here.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.items.len() == usize::from(self.leaves)
+            && self.items.iter().all(|item| matches!(item, Item::Envelope(_)))
+    }
+
+    /// The same bundle with only those messages of a whole one that `keep` names by position. The
+    /// signature still holds.
+    ///
+    /// # Errors
+    /// [`BundleError::Shape`] when this is not whole or nothing is kept.
+    pub fn prune(&self, keep: &dyn Fn(usize) -> bool) -> Result<Self, BundleError> {
+        if !self.is_whole() {
+            return Err(BundleError::Shape);
+        }
+        let mut items = Vec::new();
+        prune(&self.items, 0, keep, &mut items);
+        if !items.iter().any(|item| matches!(item, Item::Envelope(_))) {
+            return Err(BundleError::Shape);
+        }
+        let bytes = encode(self.leaves, &self.signature, &items);
+        Ok(Self { bytes, leaves: self.leaves, signature: self.signature, items, root: self.root })
+    }
+}
+
+/// `swarm(32) || key(32) || session(16) || n(u16) || root(32)`: fixed lengths, so joining is unambiguous.
+fn signed_parts<'a>(header: &'a Header, leaves: &'a [u8; 2], root: &'a Digest) -> [&'a [u8]; 5] {
+    [header.swarm.as_bytes(), &header.key, header.session.as_bytes(), leaves, root.as_bytes()]
+}
+
+fn item_digest(item: &Item) -> Digest {
+    match item {
+        Item::Envelope(envelope) => envelope.digest,
+        Item::Pruned { digest, .. } => *digest,
+    }
+}
+
+fn encode(leaves: u16, signature: &Signature, items: &[Item]) -> Bytes {
+    let size: usize = items
+        .iter()
+        .map(|item| match item {
+            Item::Envelope(envelope) => 4 + envelope.bytes.len(),
+            Item::Pruned { .. } => 4 + Digest::LEN,
+        })
+        .sum();
+    let mut out = Vec::with_capacity(PREAMBLE + size);
+    out.extend_from_slice(&leaves.to_be_bytes());
+    out.extend_from_slice(signature.as_bytes());
+    for item in items {
+        match item {
+            Item::Envelope(envelope) => {
+                let len = u32::try_from(envelope.bytes.len()).unwrap_or(SUBTREE - 1);
+                out.extend_from_slice(&len.to_be_bytes());
+                out.extend_from_slice(&envelope.bytes);
+            }
+            Item::Pruned { leaves, digest } => {
+                out.extend_from_slice(&(SUBTREE | u32::from(*leaves)).to_be_bytes());
+                out.extend_from_slice(digest.as_bytes());
+            }
+        }
+    }
+    out.into()
+}
+
+fn decode_items(bytes: &Bytes, limits: &Limits) -> Result<Vec<Item>, BundleError> {
+    let mut items = Vec::new();
+    let mut at = PREAMBLE;
+    while at < bytes.len() {
+        let word = bytes.get(at..at + 4).and_then(|w| w.try_into().ok()).ok_or(BundleError::Shape)?;
+        let word = u32::from_be_bytes(word);
+        at += 4;
+        let len = if word & SUBTREE == 0 { word as usize } else { Digest::LEN };
+        let end = at.checked_add(len).filter(|end| *end <= bytes.len()).ok_or(BundleError::Shape)?;
+        items.push(if word & SUBTREE == 0 {
+            Item::Envelope(Envelope::decode(bytes.slice(at..end), limits)?)
+        } else {
+            Item::Pruned {
+                leaves: u16::try_from(word & !SUBTREE).map_err(|_| BundleError::Shape)?,
+                digest: Digest::new(bytes[at..end].try_into().map_err(|_| BundleError::Shape)?),
+            }
+        });
+        if items.len() > usize::from(limits.bundle_envelopes_max) {
+            return Err(BundleError::Shape);
+        }
+        at = end;
+    }
+    Ok(items)
+}
+
+/// One sender, key, swarm, session, lane; sequences strictly increasing; at least one message.
+fn check_together(items: &[Item]) -> Result<&Envelope, BundleError> {
+    let mut first: Option<&Envelope> = None;
+    let mut last = None;
+    for item in items {
+        let Item::Envelope(envelope) = item else { continue };
+        let header = &envelope.header;
+        let lead = &first.get_or_insert(envelope).header;
+        let same = header.sender == lead.sender
+            && header.key == lead.key
+            && header.swarm == lead.swarm
+            && header.session == lead.session
+            && header.lane == lead.lane;
+        if !same || last.is_some_and(|last| last >= header.sequence) {
+            return Err(BundleError::Mixed);
+        }
+        last = Some(header.sequence);
+    }
+    first.ok_or(BundleError::Shape)
+}
+
+/// The digest of the next `leaves` leaves, and whether it was carried as one subtree. Two pruned children
+/// must have been one: subtrees are maximal, so there is one encoding only.
+fn fold(leaves: usize, items: &mut std::slice::Iter<'_, Item>) -> Result<(Digest, bool), BundleError> {
+    match items.as_slice().first().ok_or(BundleError::Shape)? {
+        Item::Pruned { leaves: pruned, digest } if usize::from(*pruned) == leaves => {
+            items.next();
+            return Ok((*digest, true));
+        }
+        Item::Pruned { leaves: pruned, .. } if usize::from(*pruned) > leaves || *pruned == 0 => {
+            return Err(BundleError::Shape);
+        }
+        Item::Envelope(envelope) if leaves == 1 => {
+            items.next();
+            return Ok((envelope.digest, false));
+        }
+        Item::Pruned { .. } | Item::Envelope(_) => {}
+    }
+    let left = tree::split(leaves);
+    let (left_digest, left_pruned) = fold(left, items)?;
+    let (right_digest, right_pruned) = fold(leaves - left, items)?;
+    if left_pruned && right_pruned {
+        return Err(BundleError::Shape);
+    }
+    Ok((tree::node(&left_digest, &right_digest), false))
+}
+
+/// Appends the pruned form of `items`, which start at position `from`. Returns the digest when nothing of
+/// them is kept, so that the caller can merge it upwards.
+fn prune(items: &[Item], from: usize, keep: &dyn Fn(usize) -> bool, out: &mut Vec<Item>) {
+    match pruned(items, from, keep) {
+        Some(digest) => {
+            let leaves = u16::try_from(items.len()).unwrap_or(u16::MAX);
+            out.push(Item::Pruned { leaves, digest });
+        }
+        None => match items {
+            [one] => out.push(one.clone()),
+            many => {
+                let (left, right) = many.split_at(tree::split(many.len()));
+                prune(left, from, keep, out);
+                prune(right, from + left.len(), keep, out);
+            }
+        },
+    }
+}
+
+/// The digest of `items` when none of them is kept.
+fn pruned(items: &[Item], from: usize, keep: &dyn Fn(usize) -> bool) -> Option<Digest> {
+    if (from..from + items.len()).any(keep) {
+        return None;
+    }
+    let digests: Vec<_> = items.iter().map(item_digest).collect();
+    tree::root(&digests)
+}
+
+#[cfg(test)]
+mod tests;

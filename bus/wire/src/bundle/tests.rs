@@ -1,0 +1,129 @@
+use super::*;
+use crate::header::tests::sample;
+use proptest::prelude::*;
+
+fn key() -> SecretKey {
+    SecretKey::from_seed(&[2; 32])
+}
+
+fn bundle(n: u64) -> Bundle {
+    let envelopes = (0..n).map(|i| Envelope::encode(sample(0, i + 1), format!("body {i}").as_bytes())).collect();
+    Bundle::sign(envelopes, &key(), &Limits::standard()).unwrap()
+}
+
+#[test]
+fn a_signed_bundle_decodes_whole_and_verifies() {
+    for n in [1, 2, 3, 7, 8, 255, 256] {
+        let made = bundle(n);
+        let read = Bundle::decode(made.bytes().clone(), &Limits::standard()).unwrap();
+        assert!(read.is_whole() && read.is_signed_by(&key().public()), "{n}");
+        assert_eq!(read.root(), made.root());
+        assert_eq!(read.envelopes().count() as u64, n);
+    }
+}
+
+#[test]
+fn the_number_of_leaves_is_signed() {
+    let mut bytes = bundle(1).bytes().to_vec();
+    bytes[1] = 2;
+    assert_eq!(Bundle::decode(bytes.into(), &Limits::standard()).unwrap_err(), BundleError::Shape);
+}
+
+#[test]
+fn another_key_is_no_signer() {
+    let other = SecretKey::from_seed(&[3; 32]).public();
+    assert!(!bundle(3).is_signed_by(&other));
+}
+
+#[test]
+fn what_does_not_belong_together_is_no_bundle() {
+    let limits = Limits::standard();
+    let envelope = |change: &dyn Fn(&mut Header)| {
+        let mut header = sample(0, 2);
+        change(&mut header);
+        Envelope::encode(header, b"")
+    };
+    let first = || Envelope::encode(sample(0, 1), b"");
+    for change in [
+        (&|h: &mut Header| h.sequence.0 = 1) as &dyn Fn(&mut Header),
+        &|h| h.lane = 1,
+        &|h| h.key = [0; 32],
+        &|h| h.sender = "other".parse().unwrap(),
+        &|h| h.session = crate::SessionId::new([0; 16]),
+        &|h| h.swarm = crate::SwarmId::new([0; 32]),
+    ] {
+        let error = Bundle::sign(vec![first(), envelope(change)], &key(), &limits).unwrap_err();
+        assert_eq!(error, BundleError::Mixed);
+    }
+    assert_eq!(Bundle::sign(vec![], &key(), &limits).unwrap_err(), BundleError::Shape);
+}
+
+#[test]
+fn a_split_subtree_is_not_canonical() {
+    // Four leaves of which only the last is kept: [pruned 2][pruned 1][envelope] is canonical,
+    // [pruned 1][pruned 1][pruned 1][envelope] is the same tree in another encoding.
+    let whole = bundle(4);
+    let digests: Vec<_> = whole.items().iter().map(item_digest).collect();
+    let one = |i: usize| Item::Pruned { leaves: 1, digest: digests[i] };
+    let last = whole.items()[3].clone();
+    let split = encode(4, &whole.signature, &[one(0), one(1), one(2), last]);
+    assert_eq!(Bundle::decode(split, &Limits::standard()).unwrap_err(), BundleError::Shape);
+    let pruned = whole.prune(&|i| i == 3).unwrap();
+    assert_eq!(pruned.items().len(), 3);
+    assert!(!pruned.is_whole());
+}
+
+#[test]
+fn nothing_kept_is_no_bundle() {
+    assert_eq!(bundle(4).prune(&|_| false).unwrap_err(), BundleError::Shape);
+    let pruned = bundle(4).prune(&|i| i == 1).unwrap();
+    assert_eq!(pruned.prune(&|_| true).unwrap_err(), BundleError::Shape, "only whole bundles are pruned");
+}
+
+#[test]
+fn t_a26_no_two_different_tuples_have_one_preimage() {
+    // Every signed part has a fixed length, so the joined bytes split back in one way only.
+    let header = sample(0, 1);
+    let lengths: Vec<_> =
+        signed_parts(&header, &[0, 1], &Digest::new([0; 32])).iter().map(|p| p.len()).collect();
+    assert_eq!(lengths, [32, 32, 16, 2, 32]);
+}
+
+proptest! {
+    #[test]
+    fn any_pruned_form_verifies_and_proves_each_envelope(n in 1..=64_u64, mask: u64) {
+        let whole = bundle(n);
+        let keep = |i: usize| mask >> i & 1 == 1;
+        let kept: Vec<_> = (0..n as usize).filter(|i| keep(*i)).collect();
+        match whole.prune(&keep) {
+            Err(error) => prop_assert!(kept.is_empty(), "{error}"),
+            Ok(pruned) => {
+                let read = Bundle::decode(pruned.bytes().clone(), &Limits::standard()).unwrap();
+                prop_assert!(read.is_signed_by(&key().public()));
+                prop_assert_eq!(read.root(), whole.root());
+                let bodies: Vec<_> = read.envelopes().map(Envelope::body).collect();
+                let expected: Vec<_> = kept.iter().map(|i| Bytes::from(format!("body {i}"))).collect();
+                prop_assert_eq!(bodies, expected);
+                prop_assert_eq!(read.is_whole(), kept.len() as u64 == n);
+                prop_assert_eq!(encode(read.leaves, &read.signature, &read.items), read.bytes().clone());
+            }
+        }
+    }
+
+    #[test]
+    fn any_change_of_any_byte_is_refused(n in 1..=9_u64, mask in 1..512_u64, at: prop::sample::Index, flip in 1..=255_u8) {
+        let whole = bundle(n);
+        let bundle = whole.prune(&|i| mask >> i & 1 == 1).unwrap_or(whole);
+        let mut bytes = bundle.bytes().to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] ^= flip;
+        let accepted = Bundle::decode(bytes.into(), &Limits::standard())
+            .is_ok_and(|changed| changed.is_signed_by(&key().public()));
+        prop_assert!(!accepted);
+    }
+
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes: Vec<u8>) {
+        let _ = Bundle::decode(bytes.into(), &Limits::standard());
+    }
+}

@@ -1,0 +1,33 @@
+//! The words of Testudo: ids, keys, envelopes, bundles, frames and their limits.
+//!
+//! Everything here is bytes and types; `docs/protocol.md` describes the same to the byte.
+//!
+//! *Invariant*: no I/O, no clock, no randomness, no async. What decodes has exactly one encoding.
+
+pub mod bundle;
+pub mod canonical;
+
+pub mod header;
+pub mod id;
+pub mod key;
+pub mod limits;
+pub mod name;
+pub mod purpose;
+pub mod refusal;
+pub mod spiffe;
+pub mod standing;
+mod text;
+pub mod time;
+pub mod tree;
+
+pub use bundle::{Bundle, BundleError, Envelope, Item};
+pub use header::{Destination, Header, Part, ReceiptWish};
+pub use id::{CorrelationId, Digest, MessageId, SessionId, SwarmId, TokenFactId, TokenId};
+pub use key::{KeyError, PublicKey, SecretKey, Signature};
+pub use limits::Limits;
+pub use name::{AgentName, Capability, ContentType, NameError, NodeName, Resource, Verb};
+pub use purpose::Purpose;
+pub use refusal::Refusal;
+pub use spiffe::{SpiffeError, SpiffeId};
+pub use standing::{Grant, Holder, State};
+pub use time::{RegistrySequence, Sequence, Timestamp, Ttl};
