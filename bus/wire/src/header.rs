@@ -241,9 +241,8 @@ fn read_destination(reader: &mut Reader<'_>) -> Result<Destination, CanonicalErr
 
 fn read_lane(reader: &mut Reader<'_>) -> Result<u8, CanonicalError> {
     let lane = reader.uint()?;
-    some(u8::try_from(lane)).and_then(|lane| {
-        if usize::from(lane) < LANES { Ok(lane) } else { Err(CanonicalError::Unexpected) }
-    })
+    some(u8::try_from(lane))
+        .and_then(|lane| if usize::from(lane) < LANES { Ok(lane) } else { Err(CanonicalError::Unexpected) })
 }
 
 fn read_part(reader: &mut Reader<'_>) -> Result<Option<Part>, CanonicalError> {

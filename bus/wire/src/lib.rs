@@ -6,6 +6,7 @@
 
 pub mod bundle;
 pub mod canonical;
+pub mod frame;
 
 pub mod header;
 pub mod id;

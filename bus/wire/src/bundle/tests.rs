@@ -7,7 +7,8 @@ fn key() -> SecretKey {
 }
 
 fn bundle(n: u64) -> Bundle {
-    let envelopes = (0..n).map(|i| Envelope::encode(sample(0, i + 1), format!("body {i}").as_bytes())).collect();
+    let envelopes =
+        (0..n).map(|i| Envelope::encode(sample(0, i + 1), format!("body {i}").as_bytes())).collect();
     Bundle::sign(envelopes, &key(), &Limits::standard()).unwrap()
 }
 
