@@ -228,10 +228,10 @@ pub(crate) fn examine(path: &str, bytes: &[u8], key: &[u8; 32]) -> Vec<Finding> 
     kept.finish()
 }
 
-/// The pieces a line is looked at in: one for nearly every line.
+/// The pieces a line is looked at in: one for nearly every line, none for an empty one.
 fn windows(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let step = WINDOW_BYTES - WINDOW_OVERLAP_BYTES;
-    let last = line.len().saturating_sub(WINDOW_OVERLAP_BYTES).max(1);
+    let last = line.len().saturating_sub(WINDOW_OVERLAP_BYTES).max(line.len().min(1));
     (0..last).step_by(step).map(move |start| &line[start..line.len().min(start + WINDOW_BYTES)])
 }
 

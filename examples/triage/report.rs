@@ -68,7 +68,7 @@ pub(crate) fn table(report: &Report, rows_max: usize, file: &Path) -> String {
     let rows_shown = rows.len();
     if rows_shown > 0 {
         let mut table = Table::new();
-        table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+        table.load_preset(presets::UTF8_FULL_CONDENSED);
         table.set_content_arrangement(ContentArrangement::Dynamic).set_width(TABLE_COLUMNS);
         table.set_header(["severity", "rule", "where"]);
         for finding in rows {

@@ -5,4 +5,8 @@
 
 pub mod audit;
 pub mod inspect;
+pub mod pipeline;
+pub mod quota;
+pub mod receive;
+pub mod replay;
 pub mod token;

@@ -1,1 +1,28 @@
-//! placeholder
+//! The audit log on disk: one writer, any number of readers that follow its files without a lock.
+//!
+//! [`AuditLog::append`] returns an [`Appended`] only after `write(2)` returned: hand-over demands one, so that
+//! nothing is delivered that a kill of the process could leave unrecorded. [`AuditLog::run_sync`] makes records
+//! durable beside that and signs checkpoints; what waits for durability waits on [`AuditLog::wait_synced`].
+//!
+//! A directory holds `<index of the first record, 20 digits>.log` segments, `checkpoints` and `lock`.
+//! What stands in them is `testudo_rules::audit`'s business; this module knows files and time.
+//!
+//! *Invariant*: no half record is ever read as one, and no record is ever written after an error that could
+//! have lost one before it (threats F03, F06, F08).
+
+mod files;
+mod open;
+mod reader;
+mod recover;
+mod sync;
+mod writer;
+
+pub use open::{AuditConfig, OpenError, Recovery};
+pub use reader::{DirError, LogReader, ReadError, latest_checkpoint, leaf_hashes, verify_dir};
+pub use sync::NotDurable;
+pub use writer::{AppendError, Appended, AuditLog, Health};
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_faults;

@@ -67,6 +67,8 @@ pub enum ReceiptWish {
     Accepted,
     /// The receiver's signed statement that it verified the message.
     Delivered,
+    /// The answer itself: the message is a request, and the node holds it open for its replier.
+    Reply,
 }
 
 /// W3C Trace Context, version 00: trace id, parent id, flags.
@@ -212,13 +214,18 @@ impl Header {
     /// a topic is published to under `publish:<topic>`.
     fn is_consistent(&self) -> bool {
         match self.destination {
-            Destination::Reply(_) => self.capability.is_none() && self.in_reply_to.is_some(),
+            Destination::Reply(_) => {
+                self.capability.is_none()
+                    && self.in_reply_to.is_some()
+                    && !matches!(self.receipt, ReceiptWish::Reply)
+            }
             Destination::Agent(_) | Destination::Service => {
                 self.capability.is_some() && self.in_reply_to.is_none() && self.part.is_none()
             }
             Destination::Topic(topic) => {
                 self.in_reply_to.is_none()
                     && self.part.is_none()
+                    && !matches!(self.receipt, ReceiptWish::Reply)
                     && self
                         .capability
                         .is_some_and(|c| c.verb() == "publish" && c.resource() == topic.as_str())
@@ -260,6 +267,7 @@ fn read_receipt(reader: &mut Reader<'_>) -> Result<ReceiptWish, CanonicalError> 
         0 => Ok(ReceiptWish::None),
         1 => Ok(ReceiptWish::Accepted),
         2 => Ok(ReceiptWish::Delivered),
+        3 => Ok(ReceiptWish::Reply),
         _ => Err(CanonicalError::Unexpected),
     }
 }

@@ -39,7 +39,7 @@ impl Limits {
             token_blocks_max: 8,
             depth_max: 16,
             elements_max: 10_000,
-            annotation_bytes_max: 128 * 1024,
+            annotation_bytes_max: 192 * 1024,
         }
     }
 }

@@ -54,9 +54,34 @@ const STAND_INS: [&str; 31] = [
 ];
 
 /// What follows the word when the name is not that of a secret but of something about it: `token_url`, `tokenizer`.
-const HARMLESS_ENDINGS: [&str; 22] = [
-    "id", "ids", "name", "names", "url", "uri", "path", "file", "type", "field", "hash", "digest", "header",
-    "prefix", "length", "len", "label", "hint", "format", "policy", "pattern", "regex",
+const HARMLESS_ENDINGS: [&str; 27] = [
+    "id",
+    "ids",
+    "name",
+    "names",
+    "url",
+    "uri",
+    "path",
+    "file",
+    "type",
+    "field",
+    "hash",
+    "digest",
+    "header",
+    "prefix",
+    "length",
+    "len",
+    "label",
+    "hint",
+    "format",
+    "policy",
+    "pattern",
+    "regex",
+    "version",
+    "encryption",
+    "algorithm",
+    "method",
+    "mode",
 ];
 
 #[expect(clippy::expect_used, reason = "constant patterns, compiled by every test")]
@@ -102,10 +127,11 @@ static ADDRESS: LazyLock<Regex> = LazyLock::new(|| {
 /// Whether a line holds the header of a private key and a body follows it; `ahead` begins with the line. A header
 /// alone is the code or the text of someone who looks for keys.
 pub(super) fn begins_private_key(line: &[u8], ahead: &[u8]) -> bool {
-    let Some(header) = KEY_HEADER.find(line) else { return false };
-    let body = &ahead[header.end()..];
-    let body = &body[..body.len().min(KEY_BODY_BYTES)];
-    KEY_BODY.captures_iter(body).any(|found| distinct_bytes(&found[1]) >= 10 && !is_stand_in(&found[1]))
+    KEY_HEADER.find_iter(line).any(|header| {
+        let body = &ahead[header.end()..];
+        let body = &body[..body.len().min(KEY_BODY_BYTES)];
+        KEY_BODY.captures_iter(body).any(|found| distinct_bytes(&found[1]) >= 10 && !is_stand_in(&found[1]))
+    })
 }
 
 pub(super) fn scan(window: &[u8], literals: Literals, hits: &mut BTreeSet<Rule>) {

@@ -1,1 +1,31 @@
-//! placeholder
+//! The record of what the node decided: its words, its bytes, its proofs. `testudo-bus` writes it.
+//!
+//! A log is a sequence of [`Record`]s, each framed ([`frame`]) and each a leaf of an RFC 6962 tree
+//! ([`merkle`]) whose root is signed from time to time ([`checkpoint`]); [`mod@verify`] checks all of that
+//! with bounded memory and names the first bad index.
+//!
+//! *Invariant*: no record can hold a body, a key's secret or a token; all free text is a [`Note`].
+
+pub mod checkpoint;
+pub mod frame;
+pub mod merkle;
+mod note;
+pub mod record;
+mod render;
+mod settle;
+pub mod verify;
+
+pub use checkpoint::{Checkpoint, CheckpointError, Origin};
+pub use merkle::{Frontier, LogHash};
+pub use note::Note;
+pub use record::{
+    BundleRefused, Cause, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Outcome, OutcomeOf,
+    Outcomes, Record, RegistryChange, RegistryEvent, TraceId, Verdict, Verdicts,
+};
+pub use settle::Settlement;
+pub use verify::{Fault, FaultKind, Segment, Verified, verify};
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod tests_verify;

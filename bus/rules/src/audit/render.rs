@@ -1,0 +1,270 @@
+//! Records for people (one line) and for their tools (JSON). Ids are hex, times milliseconds.
+//!
+//! All that an outsider could choose is a name or a [`super::Note`], and stands under `fields`: it can neither
+//! shadow a fixed key nor act on a terminal (threat A65).
+
+use std::fmt::Write as _;
+
+use serde_json::{Value, json};
+use testudo_wire::AgentName;
+
+use super::record::{
+    BundleRefused, Cause, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Outcome, Outcomes, Record,
+    RegistryChange, RegistryEvent, Verdict, Verdicts,
+};
+
+impl Record {
+    /// The record as `{index, at_ms, registry, event, fields}`.
+    #[must_use]
+    pub fn to_json(&self, index: u64) -> Value {
+        json!({
+            "index": index,
+            "at_ms": self.at.as_millis(),
+            "registry": self.registry.0,
+            "event": self.event.name(),
+            "fields": self.event.fields(),
+        })
+    }
+
+    /// The record as one line.
+    #[must_use]
+    pub fn to_line(&self, index: u64) -> String {
+        let at = self.at.as_millis();
+        format!("#{index} {}.{:03} {} {}", at / 1000, at % 1000, self.event.name(), self.event.words())
+    }
+}
+
+impl Event {
+    /// The event's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::BundleRefused(_) => "bundle-refused",
+            Self::Link(_) => "link",
+            Self::Node(_) => "node",
+            Self::Outcomes(_) => "outcomes",
+            Self::Registry(_) => "registry",
+            Self::Verdicts(_) => "verdicts",
+        }
+    }
+
+    fn fields(&self) -> Value {
+        match self {
+            Self::BundleRefused(refused) => json!({
+                "agent": refused.agent,
+                "session": refused.session,
+                "refusal": refused.refusal.as_str(),
+                "bytes": refused.bytes,
+                "count": refused.count,
+            }),
+            Self::Link(link) => link_fields(link),
+            Self::Node(NodeEvent::Started { records, recovered_bytes }) => {
+                json!({ "what": "started", "records": records, "recovered_bytes": recovered_bytes })
+            }
+            Self::Node(NodeEvent::Stopped) => json!({ "what": "stopped" }),
+            Self::Outcomes(outcomes) => outcomes_fields(outcomes),
+            Self::Registry(event) => registry_fields(event),
+            Self::Verdicts(verdicts) => json!({
+                "session": verdicts.session,
+                "sender": verdicts.sender,
+                "key": verdicts.key,
+                "lane": verdicts.lane,
+                "root": verdicts.root,
+                "envelopes": verdicts.envelopes.iter().map(envelope_fields).collect::<Vec<_>>(),
+            }),
+        }
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::BundleRefused(refused) => bundle_words(refused),
+            Self::Link(link) => link_words(link),
+            Self::Node(NodeEvent::Started { records, recovered_bytes: 0 }) => {
+                format!("started with {records} records")
+            }
+            Self::Node(NodeEvent::Started { records, recovered_bytes }) => {
+                format!("started with {records} records, cut off {recovered_bytes} bytes of half a record")
+            }
+            Self::Node(NodeEvent::Stopped) => "stopped".to_owned(),
+            Self::Outcomes(outcomes) => outcomes_words(outcomes),
+            Self::Registry(event) => registry_words(event),
+            Self::Verdicts(verdicts) => verdicts_words(verdicts),
+        }
+    }
+}
+
+fn envelope_fields(envelope: &EnvelopeRecord) -> Value {
+    let verdict = match &envelope.verdict {
+        Verdict::Allowed { alerts } => json!({ "allowed": true, "alerts": alerts }),
+        Verdict::Refused { refusal, rules } => {
+            json!({ "allowed": false, "refusal": refusal.as_str(), "rules": rules })
+        }
+    };
+    json!({
+        "message": envelope.message,
+        "digest": envelope.digest,
+        "sequence": envelope.sequence,
+        "destination": envelope.destination,
+        "capability": envelope.capability,
+        "correlation": envelope.correlation,
+        "trace": envelope.trace.map(|trace| trace.to_string()),
+        "verdict": verdict,
+    })
+}
+
+fn verdicts_words(verdicts: &Verdicts) -> String {
+    let mut words = format!(
+        "{} key={} session={} lane={}:",
+        verdicts.sender,
+        verdicts.key.short(),
+        verdicts.session.short(),
+        verdicts.lane
+    );
+    for envelope in &verdicts.envelopes {
+        let _ = write!(words, " {}->{}", envelope.message.short(), envelope.destination);
+        if let Some(capability) = &envelope.capability {
+            let _ = write!(words, " {capability}");
+        }
+        let (verdict, rules) = match &envelope.verdict {
+            Verdict::Allowed { alerts } => ("allowed".to_owned(), alerts),
+            Verdict::Refused { refusal, rules } => (format!("refused: {refusal}"), rules),
+        };
+        let _ = write!(words, " {verdict}");
+        for (n, rule) in rules.iter().enumerate() {
+            let _ = write!(words, "{}{rule}", if n == 0 { " by " } else { ", " });
+        }
+        words.push(';');
+    }
+    words
+}
+
+fn bundle_words(refused: &BundleRefused) -> String {
+    let BundleRefused { agent, session, refusal, bytes, count } = refused;
+    let session = session.map_or_else(|| "-".to_owned(), |session| session.short());
+    format!("{} session={session}: {refusal}, {count} bundles, {bytes} bytes", who(agent.as_ref()))
+}
+
+fn who(agent: Option<&AgentName>) -> &str {
+    agent.map_or("somebody", AgentName::as_str)
+}
+
+fn cause_name(cause: Cause) -> String {
+    match cause {
+        Cause::AuditUnavailable => "audit unavailable".to_owned(),
+        Cause::Crash => "crash".to_owned(),
+        Cause::Expired => "expired".to_owned(),
+        Cause::HandlerFailed => "handler failed".to_owned(),
+        Cause::LinkLost => "link lost".to_owned(),
+        Cause::NoReceiver => "no receiver".to_owned(),
+        Cause::Overflow => "overflow".to_owned(),
+        Cause::ReceiverRefused(refusal) => format!("refused by the receiver: {refusal}"),
+        Cause::Revoked => "revoked".to_owned(),
+        Cause::Shutdown => "shutdown".to_owned(),
+    }
+}
+
+fn outcome_name(outcome: Outcome) -> (&'static str, Option<String>) {
+    match outcome {
+        Outcome::Delivered => ("delivered", None),
+        Outcome::Dropped(cause) => ("dropped", Some(cause_name(cause))),
+        Outcome::Failed(cause) => ("failed", Some(cause_name(cause))),
+    }
+}
+
+fn outcomes_fields(outcomes: &Outcomes) -> Value {
+    let each = outcomes.outcomes.iter().map(|one| {
+        let (outcome, cause) = outcome_name(one.outcome);
+        json!({ "position": one.position, "outcome": outcome, "cause": cause })
+    });
+    json!({ "of": outcomes.of, "outcomes": each.collect::<Vec<_>>() })
+}
+
+fn outcomes_words(outcomes: &Outcomes) -> String {
+    let mut words = format!("of #{}:", outcomes.of);
+    for one in &outcomes.outcomes {
+        let (outcome, cause) = outcome_name(one.outcome);
+        let _ = write!(words, " {} {outcome}", one.position);
+        if let Some(cause) = cause {
+            let _ = write!(words, " ({cause})");
+        }
+        words.push(';');
+    }
+    words
+}
+
+/// The change, and what is said about it.
+fn link_change(change: &LinkChange) -> (&'static str, Option<(&'static str, &str)>) {
+    match change {
+        LinkChange::Closed { reason } => ("closed", Some(("reason", reason.as_str()))),
+        LinkChange::Displaced { by } => ("displaced", Some(("by", by.as_str()))),
+        LinkChange::Opened => ("opened", None),
+        LinkChange::Refused { reason } => ("refused", Some(("reason", reason.as_str()))),
+    }
+}
+
+fn link_fields(link: &LinkEvent) -> Value {
+    let (what, detail) = link_change(&link.what);
+    let mut fields =
+        json!({ "agent": link.agent, "session": link.session, "remote": link.remote, "what": what });
+    if let Some((key, text)) = detail {
+        fields[key] = json!(text);
+    }
+    fields
+}
+
+fn link_words(link: &LinkEvent) -> String {
+    let (what, detail) = link_change(&link.what);
+    let session = link.session.map_or_else(|| "-".to_owned(), |session| session.short());
+    let mut words = format!("{} from {} session={session} {what}", who(link.agent.as_ref()), link.remote);
+    if let Some((key, text)) = detail {
+        let _ = write!(words, " ({key}: {text})");
+    }
+    words
+}
+
+fn registry_fields(event: &RegistryEvent) -> Value {
+    let mut fields = json!({ "agent": event.agent, "change": registry_change(event.change) });
+    match event.change {
+        RegistryChange::Revoked(cause) => fields["cause"] = json!(cause),
+        RegistryChange::TokenRevoked { id } => fields["id"] = json!(id),
+        RegistryChange::Enrolled
+        | RegistryChange::Narrowed
+        | RegistryChange::Regranted
+        | RegistryChange::Reinstated
+        | RegistryChange::Rekeyed
+        | RegistryChange::Withdrawn => {}
+    }
+    fields
+}
+
+const fn registry_change(change: RegistryChange) -> &'static str {
+    match change {
+        RegistryChange::Enrolled => "enrolled",
+        RegistryChange::Narrowed => "narrowed",
+        RegistryChange::Regranted => "regranted",
+        RegistryChange::Reinstated => "reinstated",
+        RegistryChange::Rekeyed => "rekeyed",
+        RegistryChange::Revoked(_) => "revoked",
+        RegistryChange::TokenRevoked { .. } => "token-revoked",
+        RegistryChange::Withdrawn => "withdrawn",
+    }
+}
+
+fn registry_words(event: &RegistryEvent) -> String {
+    let mut words = format!("{} {}", who(event.agent.as_ref()), registry_change(event.change));
+    match event.change {
+        RegistryChange::Revoked(cause) => {
+            let _ = write!(words, " ({})", json!(cause).as_str().unwrap_or_default());
+        }
+        RegistryChange::TokenRevoked { id } => {
+            let _ = write!(words, " (id {id})");
+        }
+        RegistryChange::Enrolled
+        | RegistryChange::Narrowed
+        | RegistryChange::Regranted
+        | RegistryChange::Reinstated
+        | RegistryChange::Rekeyed
+        | RegistryChange::Withdrawn => {}
+    }
+    words
+}

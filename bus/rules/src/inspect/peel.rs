@@ -1,0 +1,208 @@
+//! Undoes one layer of encoding in place: percent, HTML entities, escapes, shell quoting, base64 and hex. The result
+//! is never longer than the text, so a few layers cost a few passes. Knows nothing of rules.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+/// Shortest run of base64 or hex worth decoding.
+pub(super) const RUN_MIN: usize = 24;
+
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Peels one layer; nothing if there was none.
+pub(super) fn peel(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let mut out = Vec::new();
+    let mut copied = 0;
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let found = match byte {
+            b'%' => percent(rest),
+            b'&' => entity(rest),
+            b'\\' => escape(rest),
+            b'$' => field_separator(rest),
+            b'\'' | b'"' => empty_quotes(rest),
+            _ if is_run_byte(*byte) => {
+                let run = run_length(rest);
+                let decoded =
+                    if run < RUN_MIN { None } else { decode_run(rest.get(..run).unwrap_or_default()) };
+                match decoded {
+                    Some(plain) => Some((run, plain)),
+                    None => {
+                        at += run;
+                        continue;
+                    }
+                }
+            }
+            _ => None,
+        };
+        let Some((taken, plain)) = found else {
+            at += 1;
+            continue;
+        };
+        out.extend_from_slice(bytes.get(copied..at).unwrap_or_default());
+        out.extend_from_slice(&plain);
+        at += taken;
+        copied = at;
+    }
+    if copied == 0 {
+        return None;
+    }
+    out.extend_from_slice(bytes.get(copied..).unwrap_or_default());
+    Some(match String::from_utf8(out) {
+        Ok(text) => text,
+        // A replacement character may be longer than what it stands for; a question mark is not.
+        Err(broken) => broken.as_bytes().utf8_chunks().fold(String::new(), |mut text, chunk| {
+            text.push_str(chunk.valid());
+            if !chunk.invalid().is_empty() {
+                text.push('?');
+            }
+            text
+        }),
+    })
+}
+
+/// How many bytes an encoding took, and what it stands for.
+type Peeled = Option<(usize, Vec<u8>)>;
+
+fn hex(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |n, digit| Some((n << 4) | char::from(*digit).to_digit(16)?))
+}
+
+fn utf8(code: u32) -> Vec<u8> {
+    let c = char::from_u32(code).unwrap_or('?');
+    c.encode_utf8(&mut [0; 4]).as_bytes().to_vec()
+}
+
+fn percent(rest: &[u8]) -> Peeled {
+    let byte = u8::try_from(hex(rest.get(1..3)?)?).ok()?;
+    Some((3, vec![byte]))
+}
+
+/// The entities that matter to markup and commands, with or without their semicolon for numbers.
+fn entity(rest: &[u8]) -> Peeled {
+    const NAMED: &[(&[u8], u8)] = &[
+        (b"&lt;", b'<'),
+        (b"&gt;", b'>'),
+        (b"&amp;", b'&'),
+        (b"&quot;", b'"'),
+        (b"&apos;", b'\''),
+        (b"&nbsp;", b' '),
+        (b"&sol;", b'/'),
+        (b"&bsol;", b'\\'),
+        (b"&lsqb;", b'['),
+        (b"&rsqb;", b']'),
+        (b"&lpar;", b'('),
+        (b"&rpar;", b')'),
+        (b"&num;", b'#'),
+        (b"&colon;", b':'),
+        (b"&excl;", b'!'),
+        (b"&vert;", b'|'),
+    ];
+    if rest.get(1) != Some(&b'#') {
+        let (name, byte) = NAMED.iter().find(|(name, _)| rest.starts_with(name))?;
+        return Some((name.len(), vec![*byte]));
+    }
+    let is_hex = matches!(rest.get(2), Some(b'x' | b'X'));
+    let start = if is_hex { 3 } else { 2 };
+    let digits = rest.iter().skip(start).take(7);
+    let length =
+        digits.take_while(|d| if is_hex { d.is_ascii_hexdigit() } else { d.is_ascii_digit() }).count();
+    let digits = rest.get(start..start + length).filter(|digits| !digits.is_empty())?;
+    let radix = if is_hex { 16 } else { 10 };
+    let code = u32::from_str_radix(std::str::from_utf8(digits).ok()?, radix).ok()?;
+    let semicolon = usize::from(rest.get(start + length) == Some(&b';'));
+    Some((start + length + semicolon, utf8(code)))
+}
+
+/// Escapes of program text and of the shell. A backslash before any other letter is shell quoting and goes.
+fn escape(rest: &[u8]) -> Peeled {
+    match rest.get(1)? {
+        b'u' if rest.get(2) == Some(&b'{') => {
+            let length = rest.iter().skip(3).take(7).position(|b| *b == b'}')?;
+            Some((length + 4, utf8(hex(rest.get(3..3 + length)?)?)))
+        }
+        b'u' | b'U' if rest.get(2..6).and_then(hex).is_some() => unicode_escape(rest),
+        b'x' if rest.get(2..4).and_then(hex).is_some() => {
+            Some((4, vec![u8::try_from(hex(rest.get(2..4)?)?).ok()?]))
+        }
+        b'0'..=b'3' if rest.get(2..4).is_some_and(|d| d.iter().all(|d| (b'0'..=b'7').contains(d))) => {
+            let code = rest.get(1..4)?.iter().fold(0u32, |n, d| n * 8 + u32::from(d - b'0'));
+            Some((4, vec![u8::try_from(code).ok()?]))
+        }
+        b'n' | b'r' => Some((2, vec![b'\n'])),
+        b't' => Some((2, vec![b'\t'])),
+        b'\r' if rest.get(2) == Some(&b'\n') => Some((3, vec![])),
+        b'\n' => Some((2, vec![])),
+        other if other.is_ascii_graphic() => Some((2, vec![*other])),
+        _ => None,
+    }
+}
+
+/// `\uXXXX`, with its second half if it is the first of a surrogate pair.
+fn unicode_escape(rest: &[u8]) -> Peeled {
+    let first = hex(rest.get(2..6)?)?;
+    let pair =
+        (0xD800..0xDC00).contains(&first) && rest.get(6..8).is_some_and(|b| b.eq_ignore_ascii_case(b"\\u"));
+    let second =
+        if pair { rest.get(8..12).and_then(hex).filter(|low| (0xDC00..0xE000).contains(low)) } else { None };
+    Some(match second {
+        Some(low) => (12, utf8(0x1_0000 + ((first - 0xD800) << 10) + (low - 0xDC00))),
+        None => (6, utf8(first)),
+    })
+}
+
+fn field_separator(rest: &[u8]) -> Peeled {
+    let taken = [b"${IFS}".as_slice(), b"$IFS"].into_iter().find(|name| rest.starts_with(name))?.len();
+    Some((taken, vec![b' ']))
+}
+
+fn empty_quotes(rest: &[u8]) -> Peeled {
+    (rest.first() == rest.get(1)).then(|| (2, vec![]))
+}
+
+const fn is_run_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
+}
+
+/// Length of a run with its padding.
+fn run_length(rest: &[u8]) -> usize {
+    let run = rest.iter().take_while(|b| is_run_byte(**b)).count();
+    run + rest.iter().skip(run).take(2).take_while(|b| **b == b'=').count()
+}
+
+/// What a run decodes to, if that is text.
+fn decode_run(run: &[u8]) -> Option<Vec<u8>> {
+    if run.len().is_multiple_of(2) && run.iter().all(u8::is_ascii_hexdigit) {
+        let plain = run.chunks(2).map(|pair| u8::try_from(hex(pair)?).ok()).collect::<Option<Vec<u8>>>();
+        if let Some(plain) = plain.filter(|plain| is_text(plain)) {
+            return Some(plain);
+        }
+    }
+    let mut standard = run.iter().filter(|b| **b != b'=').copied().collect::<Vec<u8>>();
+    for byte in &mut standard {
+        *byte = match *byte {
+            b'-' => b'+',
+            b'_' => b'/',
+            other => other,
+        };
+    }
+    if standard.len() % 4 == 1 {
+        standard.pop();
+    }
+    BASE64.decode(&standard).ok().filter(|plain| is_text(plain))
+}
+
+/// Random bytes practically never are.
+fn is_text(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let good = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
+    text.chars().all(good) && text.chars().any(char::is_alphabetic)
+}

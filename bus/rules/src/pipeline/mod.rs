@@ -1,0 +1,314 @@
+//! The way of a message through the node, as types: each stage takes the proof of the one before and
+//! returns its own, which only this module can make.
+//!
+//! `Decoded -> Bound -> Admitted -> Fresh -> Verified -> Authorised -> Inspected`. A refusal of the whole
+//! bundle ends the way; a refusal of one envelope is kept beside it and the rest go on. What follows,
+//! *reserve*, *record* and *hand over*, needs queues and disks and is the bus's part; it can start only
+//! from [`Inspected`]. Knows no clock, no socket, no registry: they come in as arguments.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use testudo_wire::standing::Standings;
+use testudo_wire::{
+    AgentName, Bundle, BundleError, Capability, Destination, Envelope, Holder, Item, Limits, MessageId,
+    Refusal, SessionId, SwarmId, Timestamp, TokenId,
+};
+
+use crate::inspect::{Alert, Inspector};
+use crate::quota::Bucket;
+use crate::replay::{LinkWindows, fresh};
+use crate::token::Meaning;
+
+/// Who is at the other end of a link, as its certificate and the welcome say.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The swarm.
+    pub swarm: SwarmId,
+    /// Name and key of the certificate.
+    pub holder: Holder,
+    /// The session of the welcome.
+    pub session: SessionId,
+}
+
+/// The tokens that a link has presented.
+pub trait Tokens {
+    /// What the token means, if this link showed it.
+    fn meaning(&self, id: &TokenId) -> Option<&Meaning>;
+}
+
+/// The requests that wait for an answer.
+pub trait OpenRequests {
+    /// Whether `requester` asked `replier` with this message and still waits.
+    fn is_open(&self, request: &MessageId, requester: &AgentName, replier: &AgentName) -> bool;
+}
+
+/// What was decided about one envelope.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Verdict {
+    /// It may go on, perhaps with alerts of severity medium.
+    Allowed {
+        /// What the content guard noticed.
+        alerts: Vec<Alert>,
+    },
+    /// It goes no further.
+    Refused {
+        /// Why.
+        refusal: Refusal,
+        /// What the content guard found, when it was the content.
+        alerts: Vec<Alert>,
+    },
+}
+
+impl Verdict {
+    const fn refused(refusal: Refusal) -> Self {
+        Self::Refused { refusal, alerts: Vec::new() }
+    }
+
+    /// Whether it may go on.
+    #[must_use]
+    pub const fn is_allowed(&self) -> bool {
+        matches!(self, Self::Allowed { .. })
+    }
+}
+
+/// A whole bundle and the verdicts so far, by position.
+#[derive(Debug)]
+struct Judged {
+    bundle: Bundle,
+    verdicts: Vec<Verdict>,
+}
+
+impl Judged {
+    /// Decides again about every envelope that is still allowed.
+    fn narrow(&mut self, mut decide: impl FnMut(&Envelope) -> Result<Vec<Alert>, (Refusal, Vec<Alert>)>) {
+        for (envelope, verdict) in self.bundle.envelopes().zip(&mut self.verdicts) {
+            let Verdict::Allowed { alerts } = verdict else { continue };
+            match decide(envelope) {
+                Ok(more) => alerts.extend(more),
+                Err((refusal, alerts)) => *verdict = Verdict::Refused { refusal, alerts },
+            }
+        }
+    }
+}
+
+/// Bytes that are the one encoding of a whole bundle.
+#[derive(Debug)]
+pub struct Decoded(Judged);
+/// The sender and key are the link's, in good standing; the session is the link's.
+#[derive(Debug)]
+pub struct Bound(Judged);
+/// Within the sender's quota.
+#[derive(Debug)]
+pub struct Admitted(Judged);
+/// Stale envelopes are refused.
+#[derive(Debug)]
+pub struct Fresh(Judged);
+/// Signed by the sender; no sequence was seen before.
+#[derive(Debug)]
+pub struct Verified(Judged);
+/// Covered by what the token means.
+#[derive(Debug)]
+pub struct Authorised(Judged);
+/// The content was vetted.
+#[derive(Debug)]
+pub struct Inspected(Judged);
+
+impl Decoded {
+    /// Decodes what an agent sent. Agents send whole bundles: a pruned one is malformed.
+    ///
+    /// # Errors
+    /// [`Refusal::Malformed`] or [`Refusal::Oversized`].
+    pub fn of(bytes: Bytes, limits: &Limits) -> Result<Self, Refusal> {
+        let bundle = Bundle::decode(bytes, limits).map_err(|error| match error {
+            BundleError::TooLarge => Refusal::Oversized,
+            BundleError::Header(_) | BundleError::Shape | BundleError::Mixed => Refusal::Malformed,
+        })?;
+        if !bundle.is_whole() {
+            return Err(Refusal::Malformed);
+        }
+        let allowed = Verdict::Allowed { alerts: Vec::new() };
+        let verdicts = vec![allowed; bundle.items().len()];
+        Ok(Self(Judged { bundle, verdicts }))
+    }
+
+    /// How many messages it holds.
+    #[must_use]
+    pub fn messages(&self) -> usize {
+        self.0.verdicts.len()
+    }
+
+    /// Compares with the link. The first envelope speaks for all, which decoding made sure of.
+    ///
+    /// # Errors
+    /// [`Refusal::WrongPeer`], [`Refusal::WrongSession`] or [`Refusal::Revoked`].
+    pub fn bind(self, peer: &Peer, standings: &dyn Standings) -> Result<Bound, Refusal> {
+        let header = self.0.bundle.first().map_err(|_| Refusal::Malformed)?;
+        if header.swarm != peer.swarm
+            || header.sender != peer.holder.name
+            || header.key != *peer.holder.key.as_bytes()
+        {
+            return Err(Refusal::WrongPeer);
+        }
+        if header.session != peer.session {
+            return Err(Refusal::WrongSession);
+        }
+        if !standings.is_good(&peer.holder, testudo_wire::RegistrySequence(u64::MAX)) {
+            return Err(Refusal::Revoked);
+        }
+        Ok(Bound(self.0))
+    }
+}
+
+impl Bound {
+    /// Takes the bundle's cost from the sender's bucket.
+    ///
+    /// # Errors
+    /// [`Refusal::OverQuota`].
+    pub fn admit(self, bucket: &mut Bucket, monotonic: Duration) -> Result<Admitted, Refusal> {
+        bucket.take(self.0.bundle.bytes().len(), monotonic)?;
+        Ok(Admitted(self.0))
+    }
+}
+
+impl Admitted {
+    /// Refuses envelopes that are not of now.
+    #[must_use]
+    pub fn fresh(mut self, now: Timestamp) -> Fresh {
+        self.0.narrow(|envelope| {
+            fresh(envelope.header().timestamp, now).map(|()| Vec::new()).map_err(|r| (r, Vec::new()))
+        });
+        Fresh(self.0)
+    }
+}
+
+impl Fresh {
+    /// Checks the signature, and only then records the sequences. A duplicate with a bad signature
+    /// answers as any bad signature.
+    ///
+    /// # Errors
+    /// [`Refusal::Unauthentic`].
+    pub fn verify(mut self, peer: &Peer, windows: &mut LinkWindows) -> Result<Verified, Refusal> {
+        if !self.0.bundle.is_signed_by(&peer.holder.key) {
+            return Err(Refusal::Unauthentic);
+        }
+        self.0.narrow(|envelope| {
+            let header = envelope.header();
+            windows.record(header.lane, header.sequence).map(|()| Vec::new()).map_err(|r| (r, Vec::new()))
+        });
+        Ok(Verified(self.0))
+    }
+}
+
+impl Verified {
+    /// Compares each envelope with its token and the token with the registry.
+    #[must_use]
+    pub fn authorise(
+        mut self,
+        peer: &Peer,
+        tokens: &dyn Tokens,
+        requests: &dyn OpenRequests,
+        standings: &dyn Standings,
+        now: Timestamp,
+    ) -> Authorised {
+        // Envelopes of a bundle mostly share token, capability and destination: ask once.
+        let mut last: Option<(TokenId, Option<Capability>, Destination, Result<(), Refusal>)> = None;
+        self.0.narrow(|envelope| {
+            let header = envelope.header();
+            let asked = match &last {
+                Some((token, capability, destination, answer))
+                    if *token == header.token
+                        && *capability == header.capability
+                        && *destination == header.destination
+                        && capability.is_some() =>
+                {
+                    *answer
+                }
+                _ => authorise(envelope, peer, tokens, requests, standings, now),
+            };
+            last = Some((header.token, header.capability, header.destination, asked));
+            asked.map(|()| Vec::new()).map_err(|refusal| (refusal, Vec::new()))
+        });
+        Authorised(self.0)
+    }
+}
+
+/// One envelope against its token: held by the sender, all holders in good standing, covering what is
+/// asked. A reply needs no right but an open request.
+fn authorise(
+    envelope: &Envelope,
+    peer: &Peer,
+    tokens: &dyn Tokens,
+    requests: &dyn OpenRequests,
+    standings: &dyn Standings,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    let header = envelope.header();
+    let meaning = tokens.meaning(&header.token).ok_or(Refusal::Unauthorised)?;
+    if *meaning.holder() != peer.holder || meaning.swarm() != peer.swarm {
+        return Err(Refusal::Unauthorised);
+    }
+    meaning.standing(standings)?;
+    match (&header.destination, &header.capability, &header.in_reply_to) {
+        (Destination::Reply(requester), _, Some(request)) => {
+            meaning.alive(now)?;
+            if requests.is_open(request, requester, &peer.holder.name) {
+                Ok(())
+            } else {
+                Err(Refusal::Unauthorised)
+            }
+        }
+        (Destination::Agent(name), Some(capability), _) => meaning.covers(capability, Some(name), now),
+        (Destination::Service | Destination::Topic(_), Some(capability), _) => {
+            meaning.covers(capability, None, now)
+        }
+        (Destination::Reply(_), _, None) | (_, None, _) => Err(Refusal::Malformed),
+    }
+}
+
+impl Authorised {
+    /// Vets the content of what is still allowed.
+    #[must_use]
+    pub fn inspect(mut self, inspector: &Inspector) -> Inspected {
+        self.0.narrow(|envelope| {
+            let inspection = inspector.inspect(envelope.header().content_type.as_str(), &envelope.body());
+            let alerts = inspection.alerts().to_vec();
+            if inspection.blocks() { Err((Refusal::Poisoned, alerts)) } else { Ok(alerts) }
+        });
+        Inspected(self.0)
+    }
+}
+
+impl Inspected {
+    /// The bundle.
+    #[must_use]
+    pub const fn bundle(&self) -> &Bundle {
+        &self.0.bundle
+    }
+
+    /// The verdicts by position.
+    #[must_use]
+    pub fn verdicts(&self) -> &[Verdict] {
+        &self.0.verdicts
+    }
+
+    /// The envelopes that may go on, with position.
+    pub fn allowed(&self) -> impl Iterator<Item = (usize, &Envelope)> {
+        self.0.bundle.items().iter().zip(&self.0.verdicts).enumerate().filter_map(|(at, (item, verdict))| {
+            match item {
+                Item::Envelope(envelope) if verdict.is_allowed() => Some((at, envelope)),
+                Item::Envelope(_) | Item::Pruned { .. } => None,
+            }
+        })
+    }
+
+    /// Refuses one more envelope: the later stages may only narrow.
+    pub fn refuse(&mut self, position: usize, refusal: Refusal) {
+        if let Some(verdict) = self.0.verdicts.get_mut(position).filter(|verdict| verdict.is_allowed()) {
+            *verdict = Verdict::refused(refusal);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! What a receiver checks again before its handler runs: it trusts the node for nothing but transport.
+//!
+//! Path and signature, swarm, that the destination names it, time, its own window, the token chain under
+//! its trusted authority keys with the sender's key as last holder, capability, known revocations. The
+//! sender's key comes from the token, not from the node. Pure: clock, tokens and revocations are arguments.
+
+use bytes::Bytes;
+use testudo_wire::standing::Standings;
+use testudo_wire::{
+    AgentName, Bundle, Destination, Envelope, Holder, Limits, MessageId, Refusal, SwarmId, Timestamp,
+};
+
+use crate::pipeline::Tokens;
+use crate::replay::{ReceiverWindows, fresh};
+
+/// What a receiver holds against a delivery.
+#[expect(missing_debug_implementations, reason = "borrows of trait objects")]
+pub struct Receiver<'a> {
+    /// Its swarm.
+    pub swarm: SwarmId,
+    /// Its name.
+    pub name: AgentName,
+    /// Tokens it has read under its trusted authority keys.
+    pub tokens: &'a dyn Tokens,
+    /// What it was told of revocations.
+    pub standings: &'a dyn Standings,
+    /// Whether it waits for an answer to this request, from this agent.
+    pub awaits: &'a dyn Fn(&MessageId, &AgentName) -> bool,
+    /// The sizes of the wire.
+    pub limits: Limits,
+}
+
+/// An envelope that this receiver has verified. Only [`Receiver::verify`] makes one.
+#[derive(Clone, Debug)]
+pub struct Vetted {
+    envelope: Envelope,
+    sender: Holder,
+}
+
+impl Vetted {
+    /// The message.
+    #[must_use]
+    pub const fn envelope(&self) -> &Envelope {
+        &self.envelope
+    }
+
+    /// Who sent it, as its token proves.
+    #[must_use]
+    pub const fn sender(&self) -> &Holder {
+        &self.sender
+    }
+}
+
+impl Receiver<'_> {
+    /// Verifies a whole or pruned bundle. The answer has one entry for each envelope it carries.
+    ///
+    /// # Errors
+    /// The refusal of the bundle: malformed, unauthorised (no token), unauthentic.
+    pub fn verify(
+        &self,
+        bundle: Bytes,
+        windows: &mut ReceiverWindows,
+        now: Timestamp,
+    ) -> Result<Vec<Result<Vetted, Refusal>>, Refusal> {
+        let bundle = Bundle::decode(bundle, &self.limits).map_err(|_| Refusal::Malformed)?;
+        let first = bundle.first().map_err(|_| Refusal::Malformed)?;
+        let sender = *self.tokens.meaning(&first.token).ok_or(Refusal::Unauthorised)?.holder();
+        if first.swarm != self.swarm || first.sender != sender.name || first.key != *sender.key.as_bytes() {
+            return Err(Refusal::WrongPeer);
+        }
+        if !bundle.is_signed_by(&sender.key) {
+            return Err(Refusal::Unauthentic);
+        }
+        Ok(bundle
+            .envelopes()
+            .map(|envelope| {
+                self.judge(envelope, &sender, now)?;
+                let h = envelope.header();
+                windows.record(&sender.key, h.session, h.lane, h.sequence, h.timestamp, now)?;
+                Ok(Vetted { envelope: envelope.clone(), sender })
+            })
+            .collect())
+    }
+
+    /// Everything about one envelope that changes no state.
+    fn judge(&self, envelope: &Envelope, sender: &Holder, now: Timestamp) -> Result<(), Refusal> {
+        let header = envelope.header();
+        fresh(header.timestamp, now)?;
+        let meaning = self.tokens.meaning(&header.token).ok_or(Refusal::Unauthorised)?;
+        if meaning.holder() != sender || meaning.swarm() != self.swarm {
+            return Err(Refusal::Unauthorised);
+        }
+        meaning.standing(self.standings)?;
+        match (&header.destination, &header.capability, &header.in_reply_to) {
+            (Destination::Agent(name), Some(capability), _) if *name == self.name => {
+                meaning.covers(capability, Some(name), now)
+            }
+            (Destination::Service | Destination::Topic(_), Some(capability), _) => {
+                meaning.covers(capability, None, now)
+            }
+            (Destination::Reply(name), None, Some(request)) if *name == self.name => {
+                meaning.alive(now)?;
+                if (self.awaits)(request, &sender.name) { Ok(()) } else { Err(Refusal::Unauthorised) }
+            }
+            (
+                Destination::Agent(_) | Destination::Reply(_) | Destination::Service | Destination::Topic(_),
+                ..,
+            ) => Err(Refusal::Unroutable),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

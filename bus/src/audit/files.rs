@@ -1,0 +1,138 @@
+//! The files of a log: names, modes, and appending with a way back.
+//!
+//! Knows bytes, not records.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// Name of the file of checkpoints.
+pub(super) const CHECKPOINTS: &str = "checkpoints";
+/// How much of its end is read to find the last one: more than a note can be long.
+pub(super) const CHECKPOINT_TAIL_BYTES: u64 = 16 * 1024;
+/// Name of the file that says that a writer is at work.
+const LOCK: &str = "lock";
+/// What segments end in.
+const SUFFIX: &str = ".log";
+
+/// What can be appended to; a trait so that tests can make it fail.
+pub(super) trait Medium: std::fmt::Debug + Send + Sync {
+    /// Appends, possibly only a part when it fails.
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()>;
+    /// Cuts to a length.
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Returns when what was written is on disk.
+    fn sync(&self) -> io::Result<()>;
+}
+
+impl Medium for File {
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        Write::write_all(&mut &*self, bytes)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        Self::set_len(self, len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
+
+/// An append that failed.
+#[derive(Debug)]
+pub(super) enum TailError {
+    /// The file is as it was before.
+    RolledBack(io::Error),
+    /// The file may end in half a write.
+    Torn(io::Error),
+}
+
+/// A file that only grows, and by whole writes only.
+#[derive(Clone, Debug)]
+pub(super) struct Tail {
+    pub(super) medium: Arc<dyn Medium>,
+    pub(super) len: u64,
+}
+
+impl Tail {
+    pub(super) fn new(file: File, len: u64) -> Self {
+        Self { medium: Arc::new(file), len }
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), TailError> {
+        match self.medium.write_all(bytes) {
+            Ok(()) => {
+                self.len += bytes.len() as u64;
+                Ok(())
+            }
+            Err(error) => match self.medium.set_len(self.len) {
+                Ok(()) => Err(TailError::RolledBack(error)),
+                Err(_) => Err(TailError::Torn(error)),
+            },
+        }
+    }
+}
+
+/// Makes the directory, for its owner only.
+pub(super) fn prepare_dir(dir: &Path) -> io::Result<File> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+    File::open(dir)
+}
+
+/// The lock of the only writer; `None` when another holds it. Released when dropped.
+pub(super) fn lock(dir: &Path) -> io::Result<Option<File>> {
+    let file = options().truncate(false).open(dir.join(LOCK))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Ok(None),
+        Err(fs::TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600);
+    options
+}
+
+/// Opens a file for appending, making it if need be.
+pub(super) fn open_append(path: &Path) -> io::Result<File> {
+    options().open(path)
+}
+
+/// Makes a new, empty segment. One that a failed start of a segment left behind is used, a full one never.
+pub(super) fn create_segment(dir: &Path, first: u64) -> io::Result<File> {
+    let file = options().open(segment_path(dir, first))?;
+    if file.metadata()?.len() > 0 { Err(io::ErrorKind::AlreadyExists.into()) } else { Ok(file) }
+}
+
+/// Where the segment that starts at an index lies.
+pub(super) fn segment_path(dir: &Path, first: u64) -> PathBuf {
+    dir.join(format!("{first:020}{SUFFIX}"))
+}
+
+/// The first indices of all segments, ascending. Other files are none of ours.
+pub(super) fn segments(dir: &Path) -> io::Result<Vec<u64>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let digits = name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+        let digits = digits.filter(|digits| digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()));
+        found.extend(digits.and_then(|digits| digits.parse::<u64>().ok()));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The last `most` bytes of a file, and the offset at which they start.
+pub(super) fn read_tail(mut file: &File, most: u64) -> io::Result<(u64, Vec<u8>)> {
+    let start = file.metadata()?.len().saturating_sub(most);
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok((start, bytes))
+}

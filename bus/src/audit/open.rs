@@ -1,0 +1,199 @@
+//! Opening a log: recover what a kill left, refuse what a kill cannot have left, settle what is open.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use testudo_rules::audit::checkpoint::{is_torn, last_whole};
+use testudo_rules::audit::{Checkpoint, CheckpointError, NodeEvent, Origin, Record};
+use testudo_wire::{PublicKey, RegistrySequence, SecretKey, Timestamp};
+use tokio::sync::{Notify, watch};
+
+use super::files::{self, Medium as _, Tail};
+use super::recover::{self, Scanned};
+use super::sync::{Syncer, write_checkpoint};
+use super::writer::{AppendError, AuditLog, State};
+
+/// How a log is kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AuditConfig {
+    /// Size above which a segment is followed by another, in bytes.
+    pub segment_bytes_max: u64,
+    /// Least time between two checkpoints: an auditor cannot tell a cut of what came after the last.
+    pub checkpoint_interval: Duration,
+}
+
+impl Default for AuditConfig {
+    /// 64 MiB and 100 ms.
+    fn default() -> Self {
+        Self { segment_bytes_max: 64 * 1024 * 1024, checkpoint_interval: Duration::from_millis(100) }
+    }
+}
+
+/// What was found when the log was opened.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Recovery {
+    /// Records that were there.
+    pub records: u64,
+    /// Bytes of half a record that were cut off.
+    pub recovered_bytes: u64,
+    /// Messages that had no outcome and are now failed by the crash.
+    pub crashed: u64,
+}
+
+/// Why a log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The first records of this start cannot be written.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The last checkpoint cannot be trusted.
+    #[error("the audit log's last checkpoint is {0}; run `testudo audit verify`")]
+    Checkpoint(#[from] CheckpointError),
+    /// A record is damaged in a way that no cut-off write explains.
+    #[error("record {index} of the audit log is damaged ({what}); run `testudo audit verify`")]
+    Damaged {
+        /// The first bad index.
+        index: u64,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Another process writes it.
+    #[error("the audit log is in use by another node; stop that one first")]
+    InUse,
+    /// The system refused.
+    #[error("the audit log cannot be opened: {0}")]
+    Io(#[from] io::Error),
+    /// Records were rewritten.
+    #[error(
+        "the first {sealed} records of the audit log are not those that were signed; run `testudo audit verify`"
+    )]
+    Rewritten {
+        /// Size of the last checkpoint.
+        sealed: u64,
+    },
+    /// Records are missing at the end.
+    #[error("the audit log ends at record {records}, but {sealed} were signed; run `testudo audit verify`")]
+    Shorter {
+        /// Records that are there.
+        records: u64,
+        /// Size of the last checkpoint.
+        sealed: u64,
+    },
+}
+
+impl AuditLog {
+    /// Opens the log in `dir`, or makes one. Records what a crash left unsettled, then [`NodeEvent::Started`];
+    /// all of it is durable and sealed on return.
+    ///
+    /// # Errors
+    /// [`OpenError`], which says what to do.
+    pub fn open(
+        dir: &Path,
+        origin: Origin,
+        key: SecretKey,
+        now: Timestamp,
+        registry: RegistrySequence,
+    ) -> Result<(Arc<Self>, Recovery), OpenError> {
+        Self::open_with(dir, origin, key, now, registry, AuditConfig::default())
+    }
+
+    /// The same with another configuration.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn open_with(
+        dir: &Path,
+        origin: Origin,
+        key: SecretKey,
+        now: Timestamp,
+        registry: RegistrySequence,
+        config: AuditConfig,
+    ) -> Result<(Arc<Self>, Recovery), OpenError> {
+        let entries = files::prepare_dir(dir)?;
+        let lock = files::lock(dir)?.ok_or(OpenError::InUse)?;
+        let (checkpoints, sealed) = open_checkpoints(dir, &origin, &key.public())?;
+        let Scanned { frontier, unsettled, last, torn } = recover::scan(dir, sealed)?;
+        let segment = open_segment(dir, last, torn)?;
+        entries.sync()?;
+        let records = frontier.size();
+        let syncer = Syncer { checkpoints, sealed: sealed.map_or(0, |sealed| sealed.size), sealed_at: None };
+        let log = Self {
+            dir: dir.to_owned(),
+            entries,
+            _lock: lock,
+            config,
+            key,
+            origin,
+            state: Mutex::new(State::new(segment, frontier)),
+            syncer: tokio::sync::Mutex::new(syncer),
+            written: Notify::new(),
+            synced: watch::Sender::new(0),
+            ended: watch::Sender::new(false),
+        };
+        let mut recovery = Recovery { records, recovered_bytes: torn, crashed: 0 };
+        for outcomes in unsettled.into_crashed() {
+            recovery.crashed += outcomes.outcomes.len() as u64;
+            let _ = log.append(&Record { at: now, registry, event: outcomes.into() })?;
+        }
+        let started = NodeEvent::Started { records, recovered_bytes: torn };
+        let _ = log.append(&Record { at: now, registry, event: started.into() })?;
+        let log = log.sealed_at_open()?;
+        if recovery.recovered_bytes > 0 || recovery.crashed > 0 {
+            let Recovery { recovered_bytes, crashed, .. } = recovery;
+            tracing::warn!(recovered_bytes, crashed, "the audit log was not closed in good order");
+        }
+        Ok((Arc::new(log), recovery))
+    }
+
+    /// Makes what is there durable and signs it, before anything else can be written.
+    fn sealed_at_open(mut self) -> Result<Self, OpenError> {
+        let (segment, size, root) = {
+            let state = self.state();
+            (state.segment.clone(), state.frontier.size(), state.frontier.root())
+        };
+        segment.medium.sync()?;
+        self.synced.send_replace(size);
+        let note = Checkpoint { size, root }.sign(&self.origin, &self.key);
+        let syncer = self.syncer.get_mut();
+        syncer.checkpoints = write_checkpoint(syncer.checkpoints.clone(), &note)??;
+        syncer.sealed = size;
+        Ok(self)
+    }
+}
+
+/// The file of checkpoints, cut to its last whole one, and that one.
+fn open_checkpoints(
+    dir: &Path,
+    origin: &Origin,
+    key: &PublicKey,
+) -> Result<(Tail, Option<Checkpoint>), OpenError> {
+    let file = files::open_append(&dir.join(files::CHECKPOINTS))?;
+    let (start, tail) = files::read_tail(&file, files::CHECKPOINT_TAIL_BYTES)?;
+    let range = last_whole(&tail).unwrap_or(0..0);
+    let torn = &tail[range.end..];
+    if !is_torn(torn, origin) || (range.is_empty() && start > 0) {
+        return Err(CheckpointError::Shape.into());
+    }
+    let len = start + range.end as u64;
+    let sealed = match std::str::from_utf8(&tail[range]) {
+        Ok("") => None,
+        Ok(note) => Some(Checkpoint::verify(note, origin, key)?),
+        Err(_) => return Err(CheckpointError::Shape.into()),
+    };
+    if !torn.is_empty() {
+        file.set_len(len)?;
+    }
+    Ok((Tail::new(file, len), sealed))
+}
+
+/// The segment to go on in, cut to its last whole record.
+fn open_segment(dir: &Path, last: Option<(u64, u64)>, torn: u64) -> Result<Tail, OpenError> {
+    let Some((first, len)) = last else { return Ok(Tail::new(files::create_segment(dir, 0)?, 0)) };
+    let file = files::open_append(&files::segment_path(dir, first))?;
+    if torn > 0 {
+        file.set_len(len)?;
+    }
+    Ok(Tail::new(file, len))
+}

@@ -1,0 +1,183 @@
+//! Making records durable beside the appends, in groups, and signing what is durable.
+//!
+//! One `fdatasync` at a time, on the blocking pool; whatever was written meanwhile goes with the next.
+
+use std::io;
+use std::sync::Arc;
+
+use testudo_rules::audit::{Checkpoint, LogHash};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::files::{Tail, TailError};
+use super::writer::{AuditLog, Health};
+
+/// The record is not known to be durable and never will be: the log failed or was closed before.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("the audit log ended before the record was durable")]
+pub struct NotDurable;
+
+/// What only one sync at a time may touch.
+#[derive(Debug)]
+pub(super) struct Syncer {
+    pub(super) checkpoints: Tail,
+    /// Size of the last checkpoint.
+    pub(super) sealed: u64,
+    /// When it was written, or tried.
+    pub(super) sealed_at: Option<Instant>,
+}
+
+/// When a checkpoint is to be written.
+#[derive(Clone, Copy)]
+enum Seal {
+    AtOnce,
+    WhenDue,
+}
+
+/// What there is to make durable.
+struct Written {
+    segment: Tail,
+    size: u64,
+    root: LogHash,
+}
+
+impl AuditLog {
+    /// Makes records durable until the log is shut down or fails. Spawn it once, on a runtime with time.
+    pub async fn run_sync(self: Arc<Self>) {
+        let mut ended = self.ended.subscribe();
+        loop {
+            let mut syncer = self.syncer.lock().await;
+            let due = self.sync(&mut syncer, Seal::WhenDue).await;
+            drop(syncer);
+            let seal = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = ended.wait_for(|ended| *ended) => return,
+                () = self.written.notified() => {}
+                () = seal => {}
+            }
+        }
+    }
+
+    /// The number of durable records, as it grows.
+    #[must_use]
+    pub fn synced(&self) -> watch::Receiver<u64> {
+        self.synced.subscribe()
+    }
+
+    /// Returns when the record at `index` is durable.
+    ///
+    /// # Errors
+    /// [`NotDurable`] when it never will be.
+    pub async fn wait_synced(&self, index: u64) -> Result<(), NotDurable> {
+        let (mut synced, mut ended) = (self.synced.subscribe(), self.ended.subscribe());
+        tokio::select! {
+            biased;
+            _ = synced.wait_for(|synced| *synced > index) => Ok(()),
+            _ = ended.wait_for(|ended| *ended) => {
+                if *self.synced.borrow() > index { Ok(()) } else { Err(NotDurable) }
+            }
+        }
+    }
+
+    /// Closes the log: no further record, a last sync, a last checkpoint.
+    ///
+    /// # Errors
+    /// [`NotDurable`] when the log failed, now or before.
+    pub async fn shutdown(&self) -> Result<(), NotDurable> {
+        {
+            let mut state = self.state();
+            match state.health {
+                Health::Working | Health::Failing { .. } => state.health = Health::Closed,
+                Health::Closed | Health::Poisoned { .. } => {}
+            }
+        }
+        let mut syncer = self.syncer.lock().await;
+        self.sync(&mut syncer, Seal::AtOnce).await;
+        self.ended.send_replace(true);
+        if *self.synced.borrow() >= self.records() { Ok(()) } else { Err(NotDurable) }
+    }
+
+    /// One sync, if there is something to sync, and one checkpoint, if it is due. When not, at what time.
+    async fn sync(&self, syncer: &mut Syncer, seal: Seal) -> Option<Instant> {
+        let written = self.written()?;
+        if written.size > *self.synced.borrow() {
+            let segment = written.segment.medium;
+            if let Err(error) = blocking(move || segment.sync()).await {
+                self.poison(&mut self.state(), &error);
+                return None;
+            }
+            self.synced.send_replace(written.size);
+        }
+        if written.size <= syncer.sealed {
+            return None;
+        }
+        let due = syncer.sealed_at.map(|at| at + self.config.checkpoint_interval);
+        match (seal, due) {
+            (Seal::WhenDue, Some(due)) if due > Instant::now() => Some(due),
+            (Seal::WhenDue | Seal::AtOnce, _) => {
+                self.seal(syncer, Checkpoint { size: written.size, root: written.root }).await
+            }
+        }
+    }
+
+    /// What is written by now; `None` when the log failed.
+    fn written(&self) -> Option<Written> {
+        let state = self.state();
+        match state.health {
+            Health::Poisoned { .. } => None,
+            Health::Closed | Health::Failing { .. } | Health::Working => Some(Written {
+                segment: state.segment.clone(),
+                size: state.frontier.size(),
+                root: state.frontier.root(),
+            }),
+        }
+    }
+
+    /// Writes a checkpoint; when that fails, says when to try again.
+    async fn seal(&self, syncer: &mut Syncer, checkpoint: Checkpoint) -> Option<Instant> {
+        let now = Instant::now();
+        syncer.sealed_at = Some(now);
+        let note = checkpoint.sign(&self.origin, &self.key);
+        let tail = syncer.checkpoints.clone();
+        match blocking(move || write_checkpoint(tail, &note)).await {
+            Ok(Ok(tail)) => {
+                syncer.checkpoints = tail;
+                syncer.sealed = checkpoint.size;
+                self.state().unsealed = None;
+                None
+            }
+            Ok(Err(error)) => {
+                self.state().unsealed = Some(format!("checkpoint: {error}"));
+                Some(now + self.config.checkpoint_interval)
+            }
+            Err(error) => {
+                self.poison(&mut self.state(), &error);
+                None
+            }
+        }
+    }
+}
+
+/// Appends a note and makes it durable. The outer error is one of `fdatasync`, the inner one of the write, which
+/// may be tried again.
+pub(super) fn write_checkpoint(mut tail: Tail, note: &str) -> io::Result<io::Result<Tail>> {
+    // A write that failed before may have left a part, if it could not be taken back then.
+    if let Err(error) = tail.medium.set_len(tail.len) {
+        return Ok(Err(error));
+    }
+    match tail.append(note.as_bytes()) {
+        Ok(()) => tail.medium.sync().map(|()| Ok(tail)),
+        Err(TailError::RolledBack(error) | TailError::Torn(error)) => Ok(Err(error)),
+    }
+}
+
+/// Runs blocking work on the pool; a panic or a runtime that ends is an error like any other.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}

@@ -1,0 +1,155 @@
+//! Disks that fill up, fail, and come back.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use tempfile::TempDir;
+
+use super::files::{Medium, Tail};
+use super::tests::{key, open, origin, read, verdicts};
+use super::*;
+
+/// A file on a disk with so many bytes left, whose sync and truncation can be made to fail.
+#[derive(Debug)]
+struct Disk {
+    file: File,
+    free: AtomicI64,
+    sync_fails: AtomicBool,
+    cut_fails: AtomicBool,
+}
+
+impl Medium for Disk {
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        let free = usize::try_from(self.free.load(Ordering::Relaxed)).unwrap();
+        let part = &bytes[..free.min(bytes.len())];
+        self.free.fetch_sub(part.len() as i64, Ordering::Relaxed);
+        Medium::write_all(&self.file, part)?;
+        if part.len() < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        if self.cut_fails.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        let freed = self.file.metadata()?.len() as i64 - len as i64;
+        self.free.fetch_add(freed, Ordering::Relaxed);
+        self.file.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.sync_fails.load(Ordering::Relaxed) {
+            Err(io::Error::other("EIO"))
+        } else {
+            self.file.sync_data()
+        }
+    }
+}
+
+fn disk(dir: &TempDir, name: &str) -> (Arc<Disk>, Tail) {
+    let file = OpenOptions::new().append(true).open(dir.path().join(name)).unwrap();
+    let len = file.metadata().unwrap().len();
+    let disk =
+        Disk { file, free: AtomicI64::new(i64::MAX), sync_fails: false.into(), cut_fails: false.into() };
+    let disk = Arc::new(disk);
+    let medium: Arc<dyn Medium> = Arc::clone(&disk) as _;
+    (disk, Tail { medium, len })
+}
+
+/// A log whose segment lies on such a disk.
+fn log(dir: &TempDir) -> (Arc<AuditLog>, Arc<Disk>) {
+    let (log, _) = open(dir.path()).unwrap();
+    let (disk, tail) = disk(dir, "00000000000000000000.log");
+    log.state().segment = tail;
+    (log, disk)
+}
+
+#[test]
+fn t_f03_a_full_disk_records_nothing_and_works_again_when_there_is_room() {
+    let dir = TempDir::new().unwrap();
+    let (log, disk) = log(&dir);
+    let _ = log.append(&verdicts()).unwrap();
+    for free in [0, 1, 44, 45, 200] {
+        disk.free.store(free, Ordering::Relaxed);
+        assert!(matches!(log.append(&verdicts()), Err(AppendError::Write(_))));
+        assert!(matches!(log.health(), Health::Failing { .. }));
+        assert_eq!(read(dir.path()).len(), 2, "no half record");
+    }
+    disk.free.store(i64::MAX / 2, Ordering::Relaxed);
+    assert_eq!(log.append(&verdicts()).unwrap().index(), 2);
+    assert!(log.health().is_working());
+    assert_eq!(read(dir.path()).len(), 3);
+    assert!(verify_dir(dir.path(), &key().public(), &origin()).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_f07_a_half_record_that_cannot_be_taken_back_ends_the_log() {
+    let dir = TempDir::new().unwrap();
+    let (log, disk) = log(&dir);
+    disk.free.store(10, Ordering::Relaxed);
+    disk.cut_fails.store(true, Ordering::Relaxed);
+    assert!(matches!(log.append(&verdicts()), Err(AppendError::Write(_))));
+    disk.free.store(i64::MAX / 2, Ordering::Relaxed);
+    disk.cut_fails.store(false, Ordering::Relaxed);
+    assert!(matches!(log.append(&verdicts()), Err(AppendError::Poisoned(_))));
+    assert!(matches!(log.health(), Health::Poisoned { .. }));
+    assert_eq!(log.shutdown().await, Ok(()), "what was whole is durable");
+    drop(log);
+    assert_eq!(open(dir.path()).unwrap().1.recovered_bytes, 10);
+}
+
+#[test]
+fn t_f03_a_device_that_is_always_full_ends_the_log() {
+    let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else {
+        eprintln!("SKIPPED: no /dev/full here");
+        return;
+    };
+    let dir = TempDir::new().unwrap();
+    let (log, _) = open(dir.path()).unwrap();
+    log.state().segment = Tail::new(full, 0);
+    assert!(matches!(log.append(&verdicts()), Err(AppendError::Write(_))));
+    assert!(matches!(log.append(&verdicts()), Err(AppendError::Poisoned(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_f06_a_failed_sync_ends_the_log_and_is_never_tried_again() {
+    let dir = TempDir::new().unwrap();
+    let (log, disk) = log(&dir);
+    let sync = tokio::spawn(Arc::clone(&log).run_sync());
+    disk.sync_fails.store(true, Ordering::Relaxed);
+    let index = log.append(&verdicts()).unwrap().index();
+    assert_eq!(log.wait_synced(index).await, Err(NotDurable));
+    sync.await.unwrap();
+    disk.sync_fails.store(false, Ordering::Relaxed);
+    assert!(matches!(log.append(&verdicts()), Err(AppendError::Poisoned(_))));
+    assert_eq!(log.shutdown().await, Err(NotDurable));
+    assert_eq!(*log.synced().borrow(), 1, "nobody is told that it is durable");
+    assert!(matches!(log.health(), Health::Poisoned { .. }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_checkpoint_that_cannot_be_written_is_unhealthy_and_tried_again() {
+    let dir = TempDir::new().unwrap();
+    let (log, _) = open(dir.path()).unwrap();
+    let (disk, tail) = disk(&dir, "checkpoints");
+    log.syncer.lock().await.checkpoints = tail;
+    disk.free.store(20, Ordering::Relaxed);
+    let sync = tokio::spawn(Arc::clone(&log).run_sync());
+    let index = log.append(&verdicts()).unwrap().index();
+    log.wait_synced(index).await.unwrap();
+    tokio::time::sleep(small_while()).await;
+    assert!(matches!(log.health(), Health::Failing { reason } if reason.starts_with("checkpoint")));
+    assert!(log.append(&verdicts()).is_ok(), "records go on");
+    disk.free.store(i64::MAX / 2, Ordering::Relaxed);
+    tokio::time::sleep(small_while()).await;
+    assert!(log.health().is_working());
+    log.shutdown().await.unwrap();
+    sync.await.unwrap();
+    assert_eq!(verify_dir(dir.path(), &key().public(), &origin()).unwrap().unsealed, 0);
+}
+
+/// More than the distance of two checkpoints, on the paused clock.
+fn small_while() -> std::time::Duration {
+    AuditConfig::default().checkpoint_interval * 2
+}

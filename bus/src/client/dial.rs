@@ -1,0 +1,188 @@
+//! Opening a link from the agent's side: TLS, hello, welcome. Ends with the streams in hand.
+//!
+//! States in order: dialled, hello sent, welcomed, open. Anything else that comes closes the link.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use quinn::{ConnectError, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Hello, Seen, Welcome};
+use testudo_wire::{Limits, PublicKey, SpiffeId};
+use tokio::time::timeout;
+
+use super::ClientIdentity;
+use crate::env::SharedEnv;
+use crate::stream::{FrameError, FrameReader, write_frame};
+use crate::tls::{self, Role, TlsError, client_config};
+use crate::transport;
+
+/// A dial that is not welcomed within this is given up (measured fact M14).
+pub const DIAL_TIME: Duration = Duration::from_secs(3);
+
+/// Why there is no link.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// Nobody answers.
+    #[error("no node answers at {0}; check the address and that `testudo node` runs there")]
+    Unreachable(SocketAddr),
+    /// The node does not list this agent.
+    #[error("the node does not know this agent; enrol it with `testudo agent add`")]
+    Unlisted,
+    /// The registry revoked this agent.
+    #[error("this agent is revoked; ask the operator why")]
+    Revoked,
+    /// The certificate has run out.
+    #[error("this agent's certificate has expired; get a new identity with `testudo agent renew`")]
+    Expired,
+    /// The node refuses the certificate for another reason.
+    #[error("the node refuses this agent's certificate (TLS alert {0}); is it of the same swarm?")]
+    Certificate(u8),
+    /// The other end is no node of this swarm.
+    #[error("the other end is not a node of this swarm: {0}")]
+    NotOurNode(String),
+    /// The node closed the link with a reason.
+    #[error("the node closed the link: {}", .0.as_str())]
+    Closed(CloseReason),
+    /// The node does not speak this protocol.
+    #[error("the node does not speak testudo/1 as expected: {0}")]
+    Protocol(&'static str),
+    /// The configuration is unusable.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Anything else that ended the connection.
+    #[error("the link failed: {0}")]
+    Link(String),
+}
+
+/// An open link, before anything runs on it. The client builds on it; a test's hostile peer does too.
+#[derive(Debug)]
+pub struct OpenLink {
+    /// The QUIC connection.
+    pub connection: Connection,
+    /// The key of the node's certificate.
+    pub node: PublicKey,
+    /// The node's welcome.
+    pub welcome: Welcome,
+    /// Control frames to the node.
+    pub control: SendStream,
+    /// Control frames from the node.
+    pub answers: FrameReader,
+    /// Bundles to the node; the lane byte is written.
+    pub data: SendStream,
+}
+
+/// What the end of a connection means to a person.
+#[must_use]
+pub fn explain(error: &ConnectionError, node: SocketAddr) -> DialError {
+    match error {
+        ConnectionError::TimedOut | ConnectionError::Reset => DialError::Unreachable(node),
+        ConnectionError::ApplicationClosed(close) => CloseReason::from_code(close.error_code.into_inner())
+            .map_or_else(|| DialError::Link(error.to_string()), DialError::Closed),
+        ConnectionError::ConnectionClosed(close) => match u64::from(close.error_code) {
+            0x12c => DialError::Revoked,
+            0x12d => DialError::Expired,
+            0x131 => DialError::Unlisted,
+            code @ 0x100..=0x1ff => DialError::Certificate(u8::try_from(code & 0xff).unwrap_or_default()),
+            _ => DialError::Link(error.to_string()),
+        },
+        ConnectionError::TransportError(inner) if (0x100..0x200).contains(&u64::from(inner.code)) => {
+            DialError::NotOurNode(inner.reason.clone())
+        }
+        ConnectionError::TransportError(_)
+        | ConnectionError::LocallyClosed
+        | ConnectionError::VersionMismatch
+        | ConnectionError::CidsExhausted => DialError::Link(error.to_string()),
+    }
+}
+
+/// Dials a node and says hello.
+///
+/// # Errors
+/// [`DialError`].
+pub async fn dial(
+    endpoint: &Endpoint,
+    node: SocketAddr,
+    identity: &ClientIdentity,
+    seen: Option<Seen>,
+    env: SharedEnv,
+) -> Result<OpenLink, DialError> {
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(env.now().as_secs()));
+    let tls = client_config(identity.trust.clone(), identity.chain.clone(), &identity.key, env)?;
+    let connecting = endpoint.connect_with(transport::client(tls), node, "testudo").map_err(connect_error)?;
+    let opening = async {
+        let connection = connecting.await.map_err(|error| explain(&error, node))?;
+        let key = node_key(&connection, &identity.trust, now)?;
+        open(connection, key, identity, seen, node).await
+    };
+    timeout(DIAL_TIME, opening).await.map_err(|_| DialError::Unreachable(node))?
+}
+
+fn connect_error(error: ConnectError) -> DialError {
+    DialError::Link(error.to_string())
+}
+
+/// The key in the certificate that the handshake verified.
+fn node_key(connection: &Connection, trust: &tls::Trust, now: UnixTime) -> Result<PublicKey, DialError> {
+    let chain = connection
+        .peer_identity()
+        .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
+        .ok_or(DialError::Protocol("no certificate"))?;
+    let (leaf, intermediates) = chain.split_first().ok_or(DialError::Protocol("no certificate"))?;
+    let leaf = tls::check(Role::Node, trust, leaf, intermediates, now)
+        .map_err(|error| DialError::NotOurNode(error.to_string()))?;
+    match leaf.id {
+        SpiffeId::Node(..) => Ok(leaf.key),
+        SpiffeId::Agent(..) => Err(DialError::NotOurNode("an agent's certificate".into())),
+    }
+}
+
+async fn open(
+    connection: Connection,
+    node: PublicKey,
+    identity: &ClientIdentity,
+    seen: Option<Seen>,
+    address: SocketAddr,
+) -> Result<OpenLink, DialError> {
+    let limits = Limits::standard();
+    let lost = |error: &ConnectionError| explain(error, address);
+    let (mut control, answers) = connection.open_bi().await.map_err(|e| lost(&e))?;
+    // Bulk must never starve control (design section 4).
+    let _ = control.set_priority(1);
+    let hello = FromAgent::Hello(Hello { version: 1, seen }).encode();
+    let hello = hello.map_err(|_| DialError::Protocol("cannot encode a hello"))?;
+    if write_frame(&mut control, hello).await.is_err() {
+        return Err(ended(&connection, address).await);
+    }
+    let mut answers = FrameReader::new(answers, limits.control_bytes_max);
+    let frame = match answers.next().await {
+        Ok(Some(frame)) => frame,
+        Ok(None) | Err(FrameError::Stream(_)) => return Err(ended(&connection, address).await),
+        Err(_) => return Err(DialError::Protocol("a broken welcome")),
+    };
+    let Ok(FromNode::Welcome(welcome)) = FromNode::decode(&frame, &limits) else {
+        return Err(DialError::Protocol("no welcome"));
+    };
+    if !welcome.seen.is_signed_by(&node, &identity.swarm(), &identity.key.public()) {
+        return Err(DialError::Protocol("a welcome that the node did not sign"));
+    }
+    let mut data = connection.open_uni().await.map_err(|e| lost(&e))?;
+    data.write_all(&[0]).await.map_err(|_| DialError::Protocol("the data stream broke"))?;
+    Ok(OpenLink { connection, node, welcome, control, answers, data })
+}
+
+/// The reason of a connection that has just failed on us.
+async fn ended(connection: &Connection, address: SocketAddr) -> DialError {
+    explain(&connection.closed().await, address)
+}
+
+/// The node's data stream, once it is open, without its lane byte.
+///
+/// # Errors
+/// [`DialError`].
+pub async fn deliveries(connection: &Connection, node: SocketAddr) -> Result<RecvStream, DialError> {
+    let mut stream = connection.accept_uni().await.map_err(|error| explain(&error, node))?;
+    let mut lane = [0xff];
+    stream.read_exact(&mut lane).await.map_err(|_| DialError::Protocol("no lane"))?;
+    if lane == [0] { Ok(stream) } else { Err(DialError::Protocol("an unknown lane")) }
+}

@@ -1,0 +1,79 @@
+//! What an agent was told: revocations, and the tokens that it has read under its trusted authority keys.
+//!
+//! Both are bounded; what is forgotten here is refused, never waved through.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use testudo_rules::pipeline::Tokens;
+use testudo_rules::token::{Meaning, SealedToken, TokenError, Trust};
+use testudo_wire::frame::Notice;
+use testudo_wire::standing::Standings;
+use testudo_wire::{Holder, Limits, PublicKey, RegistrySequence, TokenFactId, TokenId};
+
+/// Tokens that a receiver keeps read. A node introduces a token again before 256 others have passed.
+const TOKENS_MAX: usize = 1024;
+
+/// Revocations by a node's signed notices.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    agents: HashMap<PublicKey, RegistrySequence>,
+    tokens: HashSet<TokenFactId>,
+}
+
+impl Known {
+    /// Adds a notice whose signature was verified.
+    pub(super) fn add(&mut self, notice: &Notice) {
+        for (_, key) in &notice.agents {
+            let since = self.agents.entry(*key).or_insert(notice.registry);
+            *since = (*since).max(notice.registry);
+        }
+        self.tokens.extend(&notice.tokens);
+    }
+}
+
+impl Standings for Known {
+    fn is_good(&self, holder: &Holder, minted: RegistrySequence) -> bool {
+        self.agents.get(&holder.key).is_none_or(|since| minted >= *since)
+    }
+
+    fn is_revoked(&self, id: &TokenFactId) -> bool {
+        self.tokens.contains(id)
+    }
+}
+
+/// Tokens read, oldest out first.
+#[derive(Debug, Default)]
+pub(super) struct ReadTokens {
+    meanings: HashMap<TokenId, Arc<Meaning>>,
+    order: VecDeque<TokenId>,
+}
+
+impl ReadTokens {
+    /// Reads a sealed token under the trusted keys and keeps its meaning.
+    pub(super) fn read(&mut self, bytes: &[u8], trust: &Trust, limits: &Limits) -> Result<(), TokenError> {
+        if self.meanings.contains_key(&TokenId::of(bytes)) {
+            return Ok(());
+        }
+        let (token, meaning) = SealedToken::read(bytes, trust, limits)?;
+        if self.order.len() >= TOKENS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.meanings.remove(&oldest);
+        }
+        self.order.push_back(token.id());
+        self.meanings.insert(token.id(), Arc::new(meaning));
+        Ok(())
+    }
+
+    /// A token's meaning, to be kept beyond the cache.
+    pub(super) fn get(&self, id: &TokenId) -> Option<Arc<Meaning>> {
+        self.meanings.get(id).cloned()
+    }
+}
+
+impl Tokens for ReadTokens {
+    fn meaning(&self, id: &TokenId) -> Option<&Meaning> {
+        self.meanings.get(id).map(AsRef::as_ref)
+    }
+}

@@ -1,0 +1,153 @@
+//! From the queue to the wire: whatever is queued when the signer is free becomes one bundle. No timer.
+//!
+//! The one place that numbers and signs this link's envelopes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::SendStream;
+use testudo_rules::quota::Bucket;
+use testudo_wire::header::TraceParent;
+use testudo_wire::standing::Quota;
+use testudo_wire::{
+    Bundle, Capability, ContentType, CorrelationId, Destination, Envelope, Header, MessageId, Part,
+    ReceiptWish, Sequence, TokenId, Ttl,
+};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::Shared;
+use super::waiting::Waiter;
+use crate::stream::prefix;
+
+/// What is said about one envelope besides its body, at most.
+const HEADER_ROOM: usize = 640;
+
+/// A message before it has a number.
+#[derive(Debug)]
+pub(super) struct Draft {
+    pub(super) destination: Destination,
+    pub(super) capability: Option<Capability>,
+    pub(super) message: MessageId,
+    pub(super) correlation: CorrelationId,
+    pub(super) in_reply_to: Option<MessageId>,
+    pub(super) part: Option<Part>,
+    pub(super) receipt: ReceiptWish,
+    pub(super) trace: Option<TraceParent>,
+    pub(super) token: TokenId,
+    pub(super) ttl: Ttl,
+    pub(super) content_type: ContentType,
+    pub(super) body: Bytes,
+}
+
+/// A draft and who waits for its fate.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) draft: Draft,
+    pub(super) waiter: Waiter,
+}
+
+/// Paces a sender a little below its quota, so that an honest one never meets the refusal.
+struct Pace {
+    bucket: Bucket,
+    started: Instant,
+}
+
+impl Pace {
+    fn new(quota: Quota) -> Self {
+        let slower = Quota {
+            bundles_per_second: quota.bundles_per_second - quota.bundles_per_second / 10,
+            bytes_per_second: quota.bytes_per_second - quota.bytes_per_second / 10,
+        };
+        Self { bucket: Bucket::new(slower, Duration::ZERO), started: Instant::now() }
+    }
+
+    async fn wait(&mut self, bytes: usize) {
+        while self.bucket.take(bytes, self.started.elapsed()).is_err() {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// Runs until the link ends or every sender is gone.
+pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Queued>, mut stream: SendStream) {
+    let limits = shared.limits;
+    let mut pace = Pace::new(shared.welcome.quota);
+    let mut next = Sequence(1);
+    let mut bundles = 0;
+    let mut waiting: Vec<Queued> = Vec::new();
+    let envelopes_max = usize::from(limits.bundle_envelopes_max);
+    loop {
+        if waiting.is_empty() && queue.recv_many(&mut waiting, envelopes_max).await == 0 {
+            break;
+        }
+        while waiting.len() < envelopes_max
+            && let Ok(more) = queue.try_recv()
+        {
+            waiting.push(more);
+        }
+        let rest = waiting.split_off(fits(&waiting, limits.bundle_bytes_max));
+        let taken = std::mem::replace(&mut waiting, rest);
+        let (bundle, messages) = match seal(&shared, taken, &mut next) {
+            Some(sealed) => sealed,
+            None => continue,
+        };
+        let bytes = bundle.bytes().clone();
+        shared.room(bytes.len()).await;
+        pace.wait(bytes.len()).await;
+        shared.waiting().sent(bundles, bytes.len(), messages);
+        bundles += 1;
+        if stream.write_all_chunks(&mut [prefix(bytes.len()), bytes]).await.is_err() {
+            break;
+        }
+    }
+    let _ = stream.finish();
+}
+
+/// How many from the front fit one bundle; at least one.
+fn fits(queued: &[Queued], bytes_max: usize) -> usize {
+    let mut size = 66;
+    let count = queued.iter().take_while(|queued| {
+        size += 4 + HEADER_ROOM + queued.draft.body.len();
+        size <= bytes_max
+    });
+    count.count().max(1)
+}
+
+type Sealed = (Bundle, Vec<(MessageId, testudo_wire::Digest, Waiter)>);
+
+/// Numbers, encodes and signs.
+fn seal(shared: &Shared, taken: Vec<Queued>, next: &mut Sequence) -> Option<Sealed> {
+    let mut envelopes = Vec::with_capacity(taken.len());
+    let mut messages = Vec::with_capacity(taken.len());
+    let now = shared.env.now();
+    for Queued { draft, waiter } in taken {
+        let header = Header {
+            swarm: shared.identity.swarm(),
+            sender: shared.identity.name,
+            key: *shared.key.as_bytes(),
+            destination: draft.destination,
+            capability: draft.capability,
+            message: draft.message,
+            timestamp: now,
+            session: shared.welcome.seen.session,
+            lane: 0,
+            sequence: *next,
+            correlation: draft.correlation,
+            in_reply_to: draft.in_reply_to,
+            part: draft.part,
+            receipt: draft.receipt,
+            trace: draft.trace,
+            token: draft.token,
+            ttl: draft.ttl,
+            content_type: draft.content_type,
+        };
+        next.0 += 1;
+        let envelope = Envelope::encode(header, &draft.body);
+        messages.push((draft.message, envelope.digest(), waiter));
+        envelopes.push(envelope);
+    }
+    let bundle = Bundle::sign(envelopes, &shared.identity.key, &shared.limits).ok()?;
+    Some((bundle, messages))
+}

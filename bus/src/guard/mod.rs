@@ -1,0 +1,9 @@
+//! The guard actor: every bundle of this shard goes through it, one mailbox hop a bundle.
+//!
+//! It runs the pipeline of `testudo_rules` and then reserves, records and hands over. It fails closed: a
+//! panic refuses the bundle, is counted, and closes the link whose state it may have left half changed.
+
+mod actor;
+mod judge;
+
+pub(crate) use actor::GuardDoor;

@@ -1,0 +1,316 @@
+//! One link's life at the node: handshake, hello, welcome, open, gone.
+//!
+//! Nothing of ours is parsed before mutual TLS is done and the registry has said yes (threat A08); before the
+//! hello is verified any other frame closes the link.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::{Connection, Incoming, RecvStream, SendStream};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use testudo_registry::{LinkRequest, Login};
+use testudo_rules::audit::{Cause, Event, LinkChange, LinkEvent, Note};
+use testudo_rules::pipeline::Peer;
+use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Seen, Welcome};
+use testudo_wire::{Holder, Refusal, RegistrySequence, SessionId, SpiffeId, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::timeout;
+
+use super::control::{self, LAST_WORDS, Left};
+use super::link::{Door, Link};
+use super::shared::Shared;
+use super::{Listener, notices, writer};
+use crate::env::random;
+use crate::stream::{FrameError, FrameReader, write_frame};
+use crate::tls::{self, Role};
+
+/// From the first datagram to the hello.
+const HELLO_TIME: Duration = Duration::from_secs(3);
+/// Control frames queued for one agent.
+const CONTROL_QUEUE: usize = 1024;
+
+/// Why a connection became no link.
+enum Refused {
+    /// The handshake failed: TLS has told the peer.
+    Handshake(String),
+    /// Welcome was not reached.
+    Hello(&'static str),
+    /// The registry said no.
+    Registry(String),
+    /// The agent has seen a registry that is ahead of ours.
+    Stale(RegistrySequence),
+}
+
+/// Serves one incoming connection to its end.
+pub(super) async fn serve(listener: Arc<Listener>, incoming: Incoming, handshake: OwnedSemaphorePermit) {
+    let remote = incoming.remote_address();
+    match welcome(&listener, incoming).await {
+        Ok(open) => {
+            drop(handshake);
+            run(&listener, open).await;
+        }
+        Err(refused) => {
+            let shared = &listener.shared;
+            shared.metrics.handshake_refused();
+            let reason = match refused {
+                Refused::Handshake(reason) | Refused::Registry(reason) => reason,
+                Refused::Hello(reason) => reason.to_owned(),
+                Refused::Stale(seen) => {
+                    listener.is_stale.send_replace(Some(seen));
+                    format!("the agent has seen registry sequence {seen}, which is ahead of ours")
+                }
+            };
+            let what = LinkChange::Refused { reason: Note::new(&reason) };
+            let remote = Note::new(&remote.to_string());
+            shared.note(Event::Link(LinkEvent { agent: None, session: None, remote, what }));
+        }
+    }
+}
+
+/// A link that has been welcomed.
+struct Open {
+    link: Arc<Link>,
+    frames: mpsc::Receiver<FromNode>,
+    control: SendStream,
+    requests: FrameReader,
+    not_after: Timestamp,
+}
+
+async fn welcome(listener: &Listener, incoming: Incoming) -> Result<Open, Refused> {
+    let shared = &listener.shared;
+    let connecting = incoming.accept().map_err(|error| Refused::Handshake(error.to_string()))?;
+    let connection = timeout(HELLO_TIME, connecting)
+        .await
+        .map_err(|_| Refused::Handshake("too slow".into()))?
+        .map_err(|error| Refused::Handshake(error.to_string()))?;
+    let (holder, not_after) = identity(listener, &connection)?;
+    let hello = timeout(HELLO_TIME, hello(shared, &connection)).await;
+    let (control, requests, seen) = match hello {
+        Ok(Ok(hello)) => hello,
+        Ok(Err(what)) => return Err(broken(&connection, what)),
+        Err(_) => return Err(broken(&connection, "no hello in time")),
+    };
+    check_seen(shared, &connection, &holder, seen)?;
+    let session = SessionId::new(random(&*shared.env));
+    let registry = login(shared, &connection, holder, session).await?;
+    open(shared, connection, holder, session, registry, control, requests, not_after).await
+}
+
+fn broken(connection: &Connection, what: &'static str) -> Refused {
+    connection.close(CloseReason::Protocol.code().into(), what.as_bytes());
+    Refused::Hello(what)
+}
+
+/// Name and key of the certificate that the handshake verified.
+fn identity(listener: &Listener, connection: &Connection) -> Result<(Holder, Timestamp), Refused> {
+    let none = || Refused::Handshake("no certificate".into());
+    let chain = connection
+        .peer_identity()
+        .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
+        .ok_or_else(none)?;
+    let (leaf, intermediates) = chain.split_first().ok_or_else(none)?;
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(listener.shared.env.now().as_secs()));
+    let leaf = tls::check(Role::Agent, &listener.trust, leaf, intermediates, now)
+        .map_err(|error| Refused::Handshake(error.to_string()))?;
+    match leaf.id {
+        SpiffeId::Agent(_, name) => Ok((Holder { name, key: leaf.key }, leaf.not_after)),
+        SpiffeId::Node(..) => Err(none()),
+    }
+}
+
+async fn hello(
+    shared: &Shared,
+    connection: &Connection,
+) -> Result<(SendStream, FrameReader, Option<Seen>), &'static str> {
+    let (control, requests): (SendStream, RecvStream) =
+        connection.accept_bi().await.map_err(|_| "no control stream")?;
+    let _ = control.set_priority(1);
+    let mut requests = FrameReader::new(requests, shared.limits.control_bytes_max);
+    let frame = match requests.next().await {
+        Ok(Some(frame)) => frame,
+        Ok(None) | Err(_) => return Err("no hello"),
+    };
+    match FromAgent::decode(&frame, &shared.limits) {
+        Ok(FromAgent::Hello(hello)) if hello.version == 1 => Ok((control, requests, hello.seen)),
+        Ok(FromAgent::Hello(_)) => Err("another protocol version"),
+        Ok(_) | Err(_) => Err("something else than a hello"),
+    }
+}
+
+/// An agent that was once welcomed under a later registry proves that ours is an old copy (threat A75).
+fn check_seen(
+    shared: &Shared,
+    connection: &Connection,
+    holder: &Holder,
+    seen: Option<Seen>,
+) -> Result<(), Refused> {
+    let ours = shared.directory().sequence();
+    match seen {
+        Some(seen)
+            if seen.registry > ours
+                && seen.is_signed_by(&shared.key.public(), &shared.swarm, &holder.key) =>
+        {
+            let reason = CloseReason::StaleRegistry;
+            connection.close(reason.code().into(), reason.as_str().as_bytes());
+            Err(Refused::Stale(seen.registry))
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn login(
+    shared: &Shared,
+    connection: &Connection,
+    holder: Holder,
+    session: SessionId,
+) -> Result<RegistrySequence, Refused> {
+    let login = Login { holder, session, remote: connection.remote_address(), renews: None };
+    let request = LinkRequest { login, control: Arc::new(Door(connection.clone())) };
+    shared.registry.login(request).await.map_err(|error| {
+        // The registry has closed the connection with its reason where it has one; this is for the rest.
+        connection.close(CloseReason::Protocol.code().into(), b"refused by the registry");
+        Refused::Registry(error.to_string())
+    })
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of a link, each made by the step before")]
+async fn open(
+    shared: &Arc<Shared>,
+    connection: Connection,
+    holder: Holder,
+    session: SessionId,
+    registry: RegistrySequence,
+    mut control: SendStream,
+    requests: FrameReader,
+    not_after: Timestamp,
+) -> Result<Open, Refused> {
+    let quota =
+        shared.directory().load().agent(&holder.name).map(|standing| standing.grant.quota).unwrap_or_default();
+    let seen =
+        Seen::sign(&shared.key, &shared.swarm, &holder.key, session, registry, shared.env.now());
+    let heartbeat_ms = u32::try_from(shared.heartbeat.as_millis()).unwrap_or(u32::MAX);
+    let welcome = FromNode::Welcome(Welcome { seen, heartbeat_ms, window: shared.window, quota });
+    let lost = |what| {
+        shared.registry.link_lost(holder.name, session);
+        broken(&connection, what)
+    };
+    let frame = welcome.encode().map_err(|_| lost("no welcome"))?;
+    write_frame(&mut control, frame).await.map_err(|_| lost("the control stream broke"))?;
+    let (tell, frames) = mpsc::channel(CONTROL_QUEUE);
+    let peer = Peer { swarm: shared.swarm, holder, session };
+    let link = Arc::new(Link::new(peer, connection, quota, shared.monotonic(), tell));
+    Ok(Open { link, frames, control, requests, not_after })
+}
+
+/// An open link, until it ends; then everything of it is accounted for.
+async fn run(listener: &Arc<Listener>, open: Open) {
+    let Open { link, frames, control, requests, not_after } = open;
+    let shared = &listener.shared;
+    shared.metrics.link_opened();
+    shared.note_link(&link, LinkChange::Opened);
+    let writing = tokio::spawn(control::write(link.clone(), frames, control));
+    for notice in notices::all(shared) {
+        link.tell(notice);
+    }
+    let delivering = link.connection.open_uni().await.ok().map(|stream| {
+        tokio::spawn(deliver(shared.clone(), link.clone(), stream))
+    });
+    shared.routes_mut().insert(link.peer.holder.name, link.clone());
+    let left = tokio::select! {
+        left = control::read(shared.clone(), link.clone(), requests) => left,
+        left = take_bundles(listener, &link) => left,
+        () = expiry(shared, not_after) => {
+            link.close(CloseReason::CertificateExpired);
+            Left::Lost
+        }
+    };
+    if matches!(left, Left::Goodbye) {
+        let goodbye = shared.registry.goodbye(link.peer.holder.name, link.peer.session);
+        let _ = timeout(LAST_WORDS, goodbye).await;
+    }
+    left.close(&link);
+    let reason = link.connection.closed().await;
+    retire(shared, &link, &left, &reason.to_string());
+    if let Some(delivering) = delivering {
+        let _ = delivering.await;
+    }
+    shared.bury(&link.outbox.close(), Cause::LinkLost);
+    let _ = writing.await;
+}
+
+async fn deliver(shared: Arc<Shared>, link: Arc<Link>, mut stream: SendStream) {
+    if stream.write_all(&[0]).await.is_ok() {
+        writer::run(shared, link, stream).await;
+    }
+}
+
+/// Takes the link off the tables.
+fn retire(shared: &Shared, link: &Arc<Link>, left: &Left, reason: &str) {
+    let name = link.peer.holder.name;
+    let mut routes = shared.routes_mut();
+    if routes.get(&name).is_some_and(|current| Arc::ptr_eq(current, link)) {
+        routes.remove(&name);
+    }
+    drop(routes);
+    shared.bury(&link.outbox.close(), Cause::LinkLost);
+    shared.registry.link_lost(name, link.peer.session);
+    shared.metrics.link_closed();
+    let reason = match left {
+        Left::Goodbye | Left::Broken(_) => left.reason(),
+        Left::Lost => reason,
+    };
+    shared.note_link(link, LinkChange::Closed { reason: Note::new(reason) });
+}
+
+/// Waits for the end of the certificate, on the wall clock (threat A12).
+async fn expiry(shared: &Shared, not_after: Timestamp) {
+    loop {
+        let left = not_after.as_millis().saturating_sub(shared.env.now().as_millis());
+        if left == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(left.min(1_000))).await;
+    }
+}
+
+/// The agent's data stream: whole bundles, one after the other, each to the guard.
+async fn take_bundles(listener: &Listener, link: &Arc<Link>) -> Left {
+    let shared = &listener.shared;
+    let Ok(mut stream) = link.connection.accept_uni().await else { return Left::Lost };
+    let mut lane = [0xff];
+    match timeout(HELLO_TIME, stream.read_exact(&mut lane)).await {
+        Ok(Ok(())) if lane == [0] => {}
+        Ok(Ok(())) => return Left::Broken("an unknown lane"),
+        Ok(Err(_)) => return Left::Lost,
+        Err(_) => return Left::Broken("no lane"),
+    }
+    let mut frames = FrameReader::new(stream, shared.limits.bundle_bytes_max);
+    let mut bundle = 0;
+    loop {
+        match frames.next().await {
+            Ok(Some(bytes)) => {
+                if !listener.guard.judge(link, bundle, bytes).await {
+                    return Left::Broken("the guard is gone");
+                }
+                bundle += 1;
+            }
+            // The agent has nothing more to send; it may still receive.
+            Ok(None) => std::future::pending().await,
+            Err(FrameError::TooLong(bytes)) => return oversized(shared, link, bundle, bytes).await,
+            Err(FrameError::Slow) => return Left::Broken("a bundle that does not end"),
+            Err(FrameError::Cut | FrameError::Stream(_)) => return Left::Lost,
+        }
+    }
+}
+
+/// A frame beyond the limit is never read: the sender hears why, and then the link ends, for nobody knows
+/// where the next frame would begin.
+async fn oversized(shared: &Shared, link: &Arc<Link>, bundle: u64, bytes: usize) -> Left {
+    let refused = testudo_wire::frame::RefusedBundle { bundle, refusal: Refusal::Oversized };
+    shared.metrics.bundle_refused(Refusal::Oversized, 0);
+    shared.note_refused_bundle(link.peer.holder.name, link.peer.session, Refusal::Oversized, bytes);
+    link.tell(FromNode::RefusedBundle(refused));
+    // Long enough for the refusal to go out on the control stream.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    Left::Broken("a frame beyond the limit")
+}

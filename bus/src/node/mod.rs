@@ -1,0 +1,327 @@
+//! A node: accepts links, has their bundles judged, delivers, and accounts for every message.
+//!
+//! [`Node::start`] puts the parts together on the current arbiter; which socket, clock, store and keys they
+//! are is the composition root's choice. Everything a node runs ends with [`Node::shut_down`].
+
+mod accept;
+mod control;
+mod journal;
+mod link;
+mod notices;
+mod outbox;
+mod receipts;
+mod requests;
+mod settle;
+mod shared;
+mod writer;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::Endpoint;
+use testudo_registry::{
+    BookRules, Directory, Registry, RegistryDoor, RegistryParts, StartError as RegistryError, Store,
+    WriterBarrier,
+};
+use testudo_rules::audit::{Cause, Event, NodeEvent};
+use testudo_rules::inspect::Inspector;
+use testudo_rules::token;
+use testudo_wire::frame::CloseReason;
+use testudo_wire::{AgentName, Holder, NodeName, RegistrySequence, SecretKey, SpiffeId};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::audit::AuditLog;
+use crate::capability::CapabilityDoor;
+use crate::env::{Env, SharedEnv};
+use crate::guard::GuardDoor;
+use crate::metrics::{Account, Metrics};
+use crate::tls::{self, Issuer, IssuerError, LIFETIME, Listed, Listing, NodeCertificate, TlsError, server_config};
+use crate::transport::{self, Socket};
+
+pub(crate) use link::{Held, Judging, Link};
+pub(crate) use outbox::{Carried, Parcel, Permit, Place};
+pub(crate) use receipts::Pending;
+pub(crate) use settle::Ticket;
+pub(crate) use shared::Shared;
+
+use shared::Given;
+
+/// Handshakes under way at once (measured fact M13).
+const HANDSHAKES: usize = 64;
+/// Half-open dials above which a dialler must prove its address first (measured fact M14).
+const RETRY_ABOVE: usize = 256;
+/// How long a shut-down may drain.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What a node is made of.
+#[expect(missing_debug_implementations, reason = "holds keys and trait objects")]
+pub struct NodeParts {
+    /// The node's name, for its certificate.
+    pub name: NodeName,
+    /// The node's key: TLS, welcomes, receipts, notices.
+    pub key: SecretKey,
+    /// The swarm's CAs.
+    pub trust: tls::Trust,
+    /// Who signs the node's own certificate.
+    pub issuer: Arc<dyn Issuer>,
+    /// The authority keys of the swarm.
+    pub authority_trust: token::Trust,
+    /// The authority's key, where it lives with the node.
+    pub authority: Option<SecretKey>,
+    /// Where the registry is kept.
+    pub store: Box<dyn Store>,
+    /// Heartbeats and what silence means.
+    pub rules: BookRules,
+    /// The audit log, open.
+    pub audit: Arc<AuditLog>,
+    /// The highest registry sequence on that log.
+    pub witnessed: RegistrySequence,
+    /// Bytes that a sender may have unsettled.
+    pub window: u32,
+    /// The content guard.
+    pub inspector: Inspector,
+    /// Clock and dice.
+    pub env: SharedEnv,
+    /// Where links come in.
+    pub socket: Socket,
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The node's certificate cannot be issued.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
+    /// The registry cannot be opened.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The socket cannot be used.
+    #[error("the socket cannot be used: {0}")]
+    Socket(#[from] std::io::Error),
+    /// The certificate or the settings are unusable.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// What one accept loop needs.
+pub(crate) struct Listener {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) guard: GuardDoor,
+    pub(crate) trust: tls::Trust,
+    pub(crate) is_stale: watch::Sender<Option<RegistrySequence>>,
+}
+
+/// A running node.
+#[derive(Debug)]
+pub struct Node {
+    endpoint: Endpoint,
+    shared: Arc<Shared>,
+    guard: GuardDoor,
+    is_stale: watch::Receiver<Option<RegistrySequence>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// The directory, asked at every handshake.
+struct List(Directory);
+
+impl Listing for List {
+    fn look_up(&self, holder: &Holder) -> Listed {
+        let snapshot = self.0.load();
+        match snapshot.agent(&holder.name) {
+            Some(_) if snapshot.may_link(holder) => Listed::Good,
+            Some(standing) if standing.key == holder.key => Listed::Revoked,
+            Some(_) | None => Listed::Unknown,
+        }
+    }
+}
+
+fn own_certificate(
+    name: NodeName,
+    key: &SecretKey,
+    trust: &tls::Trust,
+    issuer: &dyn Issuer,
+    env: &dyn Env,
+) -> Result<rustls::sign::CertifiedKey, StartError> {
+    let id = SpiffeId::Node(trust.swarm(), name);
+    let leaf = issuer.issue(&id, &key.public(), LIFETIME, env)?;
+    Ok(NodeCertificate::certified(vec![leaf], key)?)
+}
+
+impl Node {
+    /// Starts a node on the current arbiter.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing of it then runs on.
+    pub fn start(parts: NodeParts) -> Result<Self, StartError> {
+        let NodeParts { name, key, trust, issuer, env, audit, .. } = parts;
+        let first = own_certificate(name, &key, &trust, &*issuer, &*env)?;
+        let certificate = Arc::new(NodeCertificate::new(first));
+        let clock = env.clone();
+        let registry = Registry::open(RegistryParts {
+            store: parts.store,
+            journal: Arc::new(journal::AuditJournal(audit.clone())),
+            clock: Arc::new(move || clock.now()),
+            rules: parts.rules,
+            witnessed: parts.witnessed,
+            barrier: WriterBarrier::new(),
+        })?;
+        let registry = registry.launch();
+        let listing = Arc::new(List(registry.directory().clone()));
+        let tls = server_config(trust.clone(), listing, certificate.clone(), env.clone())?;
+        let endpoint = transport::listen(tls, parts.socket)?;
+        let capability = CapabilityDoor::start(parts.authority, parts.authority_trust);
+        let shared = Arc::new(Shared::new(Given {
+            swarm: trust.swarm(),
+            key: key.clone(),
+            env: env.clone(),
+            heartbeat: parts.rules.interval,
+            window: parts.window,
+            registry,
+            capability,
+            audit: audit.clone(),
+        }));
+        let guard = GuardDoor::start(shared.clone(), parts.inspector);
+        let (stale, is_stale) = watch::channel(None);
+        let listener =
+            Arc::new(Listener { shared: shared.clone(), guard: guard.clone(), trust: trust.clone(), is_stale: stale });
+        let tasks = vec![
+            tokio::spawn(listen(endpoint.clone(), listener)),
+            tokio::spawn(receipts::run(shared.clone())),
+            tokio::spawn(notices::run(shared.clone())),
+            tokio::spawn(sweep(shared.clone())),
+            tokio::spawn(renew(certificate, move || own_certificate(name, &key, &trust, &*issuer, &*env))),
+        ];
+        Ok(Self { endpoint, shared, guard, is_stale, tasks })
+    }
+
+    /// The address that links come in at.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// The registry.
+    #[must_use]
+    pub fn registry(&self) -> &RegistryDoor {
+        &self.shared.registry
+    }
+
+    /// The capability actor.
+    #[must_use]
+    pub fn capability(&self) -> &CapabilityDoor {
+        &self.shared.capability
+    }
+
+    /// The counters.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// The audit log.
+    #[must_use]
+    pub fn audit(&self) -> &Arc<AuditLog> {
+        &self.shared.audit
+    }
+
+    /// Names of agents with an open link.
+    #[must_use]
+    pub fn linked(&self) -> Vec<AgentName> {
+        self.shared.routes().keys().copied().collect()
+    }
+
+    /// Whether guard and registry live.
+    #[must_use]
+    pub fn actors_live(&self) -> bool {
+        self.guard.is_alive() && self.shared.registry.is_alive() && self.shared.capability.is_alive()
+    }
+
+    /// The registry sequence that proves ours to be an old copy, once somebody has shown it. The node then
+    /// accepts no link any more.
+    #[must_use]
+    pub fn stale(&self) -> watch::Receiver<Option<RegistrySequence>> {
+        self.is_stale.clone()
+    }
+
+    /// Stops accepting, drains for at most five seconds, closes every link, and seals the log. Returns the
+    /// last account.
+    pub async fn shut_down(self) -> Account {
+        if let Some(listening) = self.tasks.first() {
+            listening.abort();
+        }
+        let metrics = self.shared.metrics.clone();
+        let drained = async {
+            while metrics.account().queued + metrics.account().in_flight > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let _ = timeout(DRAIN, drained).await;
+        let links: Vec<_> = self.shared.routes().values().cloned().collect();
+        for link in &links {
+            link.close(CloseReason::Shutdown);
+            self.shared.bury(&link.outbox.close(), Cause::Shutdown);
+        }
+        if let Err(error) = self.shared.registry.shut_down().await {
+            tracing::error!(%error, "the registry did not end in good order");
+        }
+        self.endpoint.close(CloseReason::Shutdown.code().into(), b"shutdown");
+        let _ = timeout(Duration::from_secs(1), self.endpoint.wait_idle()).await;
+        for task in self.tasks.iter().skip(1) {
+            task.abort();
+        }
+        self.shared.note(Event::Node(NodeEvent::Stopped));
+        if let Err(error) = self.shared.audit.shutdown().await {
+            tracing::error!(%error, "the audit log could not be sealed");
+        }
+        self.shared.metrics.account()
+    }
+}
+
+/// The accept loop: bounded handshakes, and an address check when too many dial at once.
+async fn listen(endpoint: Endpoint, listener: Arc<Listener>) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
+    while let Some(incoming) = endpoint.accept().await {
+        if listener.is_stale.borrow().is_some() {
+            incoming.refuse();
+            continue;
+        }
+        let busy = endpoint.open_connections().saturating_sub(listener.shared.routes().len()) > RETRY_ABOVE;
+        if busy && !incoming.remote_address_validated() {
+            let _ = incoming.retry();
+            continue;
+        }
+        let Ok(handshake) = handshakes.clone().acquire_owned().await else { return };
+        tokio::spawn(accept::serve(listener.clone(), incoming, handshake));
+    }
+}
+
+/// Once a second: requests whose time is over, or whose parties are out.
+async fn sweep(shared: Arc<Shared>) {
+    let mut ticks = interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let snapshot = shared.directory().load();
+        let out = |name: &AgentName| !snapshot.agent(name).is_some_and(testudo_registry::Standing::is_good);
+        shared.requests.sweep(tokio::time::Instant::now(), &out);
+    }
+}
+
+/// Replaces the node's certificate at two thirds of its life.
+async fn renew(
+    certificate: Arc<NodeCertificate>,
+    issue: impl Fn() -> Result<rustls::sign::CertifiedKey, StartError>,
+) {
+    loop {
+        tokio::time::sleep(LIFETIME * 2 / 3).await;
+        match issue() {
+            Ok(next) => certificate.replace(next),
+            Err(error) => tracing::error!(%error, "the node's certificate was not renewed"),
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Tells every link who and what is out, signed, as soon as the directory says so (promise 2).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use testudo_registry::Standing;
+use testudo_wire::frame::{FromNode, Notice, Revoked};
+use testudo_wire::{AgentName, PublicKey, RegistrySequence, TokenFactId};
+
+use super::shared::Shared;
+
+/// Entries of one notice; more become several.
+const ENTRIES: usize = 500;
+
+/// What has been told.
+#[derive(Default)]
+struct Told {
+    agents: HashMap<AgentName, (PublicKey, RegistrySequence)>,
+    tokens: HashSet<TokenFactId>,
+}
+
+type Void = (AgentName, PublicKey, RegistrySequence);
+
+/// Since when an agent's tokens are void: every revocation and every smaller grant raises its valid-from.
+fn void((name, standing): (&AgentName, &Standing)) -> Void {
+    (*name, standing.key, standing.valid_from)
+}
+
+impl Told {
+    /// Whether this is news: of somebody known, or somebody out. A newcomer in good standing is neither.
+    fn is_news(&mut self, void: &Void, good: bool) -> bool {
+        let before = self.agents.insert(void.0, (void.1, void.2));
+        before != Some((void.1, void.2)) && (before.is_some() || !good)
+    }
+}
+
+fn notices(
+    shared: &Shared,
+    agents: Vec<Void>,
+    tokens: &[TokenFactId],
+) -> Vec<FromNode> {
+    let mut by_sequence: HashMap<RegistrySequence, Vec<(AgentName, PublicKey)>> = HashMap::new();
+    for (name, key, since) in agents {
+        by_sequence.entry(since).or_default().push((name, key));
+    }
+    let of_agents = by_sequence.into_iter().flat_map(|(registry, agents)| {
+        let chunk = move |agents: &[_]| Notice { registry, agents: agents.to_vec(), tokens: Vec::new() };
+        agents.chunks(ENTRIES).map(chunk).collect::<Vec<_>>()
+    });
+    let registry = shared.directory().sequence();
+    let of_tokens = tokens
+        .chunks(ENTRIES)
+        .map(|tokens| Notice { registry, agents: Vec::new(), tokens: tokens.to_vec() });
+    of_agents
+        .chain(of_tokens)
+        .filter_map(|notice| Revoked::sign(&shared.key, &shared.swarm, notice).ok())
+        .map(FromNode::Revoked)
+        .collect()
+}
+
+/// Everything that a new link must know.
+pub(crate) fn all(shared: &Shared) -> Vec<FromNode> {
+    let snapshot = shared.directory().load();
+    let agents = snapshot.agents().filter(|(_, standing)| !standing.is_good()).map(void).collect();
+    let tokens: Vec<_> = snapshot.revoked_tokens().copied().collect();
+    notices(shared, agents, &tokens)
+}
+
+/// Runs for as long as the node does.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut changed = shared.directory().changed();
+    let mut told = Told::default();
+    loop {
+        let news = {
+            let snapshot = shared.directory().load();
+            let agents: Vec<_> = snapshot
+                .agents()
+                .map(|entry| (void(entry), entry.1.is_good()))
+                .filter(|(void, good)| told.is_news(void, *good))
+                .map(|(void, _)| void)
+                .collect();
+            let tokens: Vec<_> =
+                snapshot.revoked_tokens().filter(|id| told.tokens.insert(**id)).copied().collect();
+            notices(&shared, agents, &tokens)
+        };
+        for link in shared.routes().values() {
+            for notice in &news {
+                link.tell(notice.clone());
+            }
+        }
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
+}

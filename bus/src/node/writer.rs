@@ -1,0 +1,146 @@
+//! The one writer of a receiver's link: takes parcels from its outbox, checks standing in the same step, and
+//! gives bytes to the stream. What it acknowledges at the registry's barrier holds from then on.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::SendStream;
+use testudo_registry::WriterSlot;
+use testudo_rules::audit::Cause;
+use testudo_wire::frame::{Annotation, CloseReason};
+use testudo_wire::{RegistrySequence, TokenId};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+
+use super::link::Link;
+use super::outbox::Parcel;
+use super::shared::Shared;
+use crate::stream::prefix;
+
+/// Bytes that go to the stream together.
+const BATCH_BYTES: usize = 64 * 1024;
+/// A receiver that takes nothing for this long loses its link (threat A63).
+const STALL: Duration = Duration::from_secs(5);
+/// Tokens introduced before they are introduced again; receivers keep at least twice as many.
+const INTRODUCED_MAX: usize = 256;
+
+struct Writer {
+    shared: Arc<Shared>,
+    link: Arc<Link>,
+    stream: SendStream,
+    slot: WriterSlot,
+    changed: watch::Receiver<RegistrySequence>,
+    introduced: HashSet<TokenId>,
+}
+
+/// Runs until the link ends.
+pub(crate) async fn run(shared: Arc<Shared>, link: Arc<Link>, stream: SendStream) {
+    let changed = shared.directory().changed();
+    let closing = link.clone();
+    let slot = shared.registry.barrier().register(
+        link.peer.holder.name,
+        RegistrySequence(0),
+        Arc::new(move || closing.close(CloseReason::Lagging)),
+    );
+    let mut writer = Writer { shared, link, stream, slot, changed, introduced: HashSet::new() };
+    while writer.step().await.is_some() {}
+}
+
+impl Writer {
+    /// One round: weed, acknowledge, write what there is, or wait. `None` when the link has ended.
+    async fn step(&mut self) -> Option<()> {
+        self.catch_up();
+        let parcels = self.link.outbox.take(BATCH_BYTES);
+        if parcels.is_empty() {
+            tokio::select! {
+                () = self.link.outbox.ready() => {}
+                changed = self.changed.changed() => changed.ok()?,
+                _ = self.link.connection.closed() => return None,
+            }
+            return Some(());
+        }
+        let first = parcels.first().map(|(number, _)| *number)?;
+        let mut chunks = Vec::with_capacity(parcels.len() * 2);
+        let mut ended = false;
+        for (number, parcel) in parcels {
+            let (messages, bundle) = (parcel.places.len(), parcel.bundle.clone());
+            match self.head(number, &parcel).map(|head| (head, self.link.outbox.in_flight(number, parcel))) {
+                Some((head, Ok(()))) => {
+                    self.shared.metrics.handed_over(messages);
+                    chunks.extend([head, bundle]);
+                }
+                Some((_, Err(parcel))) => {
+                    self.shared.drop_parcel(&parcel, Cause::LinkLost);
+                    ended = true;
+                }
+                None => ended = true,
+            }
+        }
+        if ended { None } else { self.write(first, &mut chunks).await }
+    }
+
+    /// Brings the queue under the latest directory, and only then says so.
+    fn catch_up(&mut self) {
+        let snapshot = self.shared.directory().load();
+        for (parcel, cause) in self.link.outbox.weed(&**snapshot, Instant::now()) {
+            self.shared.drop_parcel(&parcel, cause);
+        }
+        self.slot.acknowledge(snapshot.sequence());
+    }
+
+    /// Length, annotation length, annotation: what goes before the bundle.
+    fn head(&mut self, number: u64, parcel: &Parcel) -> Option<Bytes> {
+        if self.introduced.len() + parcel.tokens.len() > INTRODUCED_MAX {
+            self.introduced.clear();
+        }
+        let new = parcel.tokens.iter().filter(|(id, _, _)| self.introduced.insert(*id));
+        let tokens = new.map(|(_, sealed, _)| serde_bytes::ByteBuf::from(sealed.to_vec())).collect();
+        let annotation = Annotation {
+            delivery: number,
+            alerts: parcel.alerts.clone(),
+            registry: parcel.judged,
+            time: self.shared.env.now(),
+            tokens,
+        };
+        let annotation = annotation.encode().ok()?;
+        let head = [
+            prefix(4 + annotation.len() + parcel.bundle.len()),
+            prefix(annotation.len()),
+            annotation.into(),
+        ];
+        Some(head.concat().into())
+    }
+
+    /// Writes the parcels from number `first` on, watching the directory. A revocation that touches one of
+    /// them while the receiver is too slow to take them ends the link: bytes cannot be taken back.
+    async fn write(&mut self, first: u64, chunks: &mut [Bytes]) -> Option<()> {
+        let mut rest = chunks;
+        while !rest.is_empty() {
+            let written = tokio::select! {
+                biased;
+                changed = self.changed.changed() => {
+                    changed.ok()?;
+                    let snapshot = self.shared.directory().load();
+                    if !self.link.outbox.is_good_from(first, &**snapshot) {
+                        self.link.close(CloseReason::Lagging);
+                        return None;
+                    }
+                    self.slot.acknowledge(snapshot.sequence());
+                    continue;
+                }
+                written = timeout(STALL, self.stream.write_chunks(rest)) => written,
+            };
+            match written {
+                Ok(Ok(written)) => rest = &mut rest[written.chunks..],
+                Ok(Err(_)) => return None,
+                Err(_) => {
+                    self.link.close(CloseReason::Lagging);
+                    return None;
+                }
+            }
+        }
+        Some(())
+    }
+}

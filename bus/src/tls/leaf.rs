@@ -1,0 +1,193 @@
+//! The certificate profile: what a leaf must be to speak for an agent or a node.
+//!
+//! Exactly one URI SAN that is the exact SPIFFE ID, extended key usage present and exactly the role's, an
+//! Ed25519 key, version 3, no CA, a short chain to a CA of the swarm (threats A09, A14). The common name
+//! means nothing. Knows nothing of the registry.
+
+use std::sync::Arc;
+
+use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use testudo_wire::{PublicKey, SpiffeId, SwarmId, Timestamp};
+use webpki::{EndEntityCert, KeyUsage};
+use x509_parser::extensions::{ExtendedKeyUsage, GeneralName};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+/// Longest certificate that is parsed.
+const CERTIFICATE_BYTES_MAX: usize = 4096;
+/// Certificates between a leaf and its CA.
+const INTERMEDIATES_MAX: usize = 2;
+/// RFC 8410: id-Ed25519.
+const ED25519_OID: &str = "1.3.101.112";
+
+/// Which end a certificate is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Role {
+    /// `.../agent/<name>`, clientAuth.
+    Agent,
+    /// `.../node/<name>`, serverAuth.
+    Node,
+}
+
+/// What a swarm member trusts: the CAs of its own swarm.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    swarm: SwarmId,
+    anchors: Arc<[TrustAnchor<'static>]>,
+}
+
+impl Trust {
+    /// Trusts these CA certificates (DER) for this swarm.
+    ///
+    /// # Errors
+    /// [`LeafError::Unparsable`] for bytes that are no certificate, or none at all.
+    pub fn new(swarm: SwarmId, cas: &[CertificateDer<'_>]) -> Result<Self, LeafError> {
+        let anchors: Result<Vec<_>, _> =
+            cas.iter().map(|ca| webpki::anchor_from_trusted_cert(ca).map(|anchor| anchor.to_owned())).collect();
+        let anchors: Arc<[_]> = anchors.map_err(|_| LeafError::Unparsable)?.into();
+        if anchors.is_empty() { Err(LeafError::Unparsable) } else { Ok(Self { swarm, anchors }) }
+    }
+
+    /// The swarm.
+    #[must_use]
+    pub const fn swarm(&self) -> SwarmId {
+        self.swarm
+    }
+}
+
+/// A certificate that passed [`check`].
+#[derive(Clone, Debug)]
+pub struct Leaf {
+    /// Who it is for.
+    pub id: SpiffeId,
+    /// The certified key.
+    pub key: PublicKey,
+    /// Until when.
+    pub not_after: Timestamp,
+}
+
+/// Why a certificate does not do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum LeafError {
+    /// Not DER, too long, or not version 3.
+    #[error("not an X.509 version 3 certificate")]
+    Unparsable,
+    /// None or several subject alternative names, or one that is no URI.
+    #[error("not exactly one URI in the subject alternative name")]
+    Names,
+    /// The URI is not a SPIFFE ID of the role in this swarm.
+    #[error("not a SPIFFE ID of this role in this swarm")]
+    Identity,
+    /// Extended key usage is missing or not exactly the role's.
+    #[error("extended key usage is not exactly the role's")]
+    Usage,
+    /// The key is not Ed25519, or weak.
+    #[error("not a usable Ed25519 key")]
+    Key,
+    /// A CA certificate is no leaf.
+    #[error("a CA certificate")]
+    Ca,
+    /// Too many intermediates.
+    #[error("chain too long")]
+    Depth,
+    /// Outside its time of validity.
+    #[error("expired or not yet valid")]
+    Time,
+    /// No valid path to a CA of the swarm.
+    #[error("not issued by a CA of this swarm")]
+    Path,
+}
+
+/// Checks a leaf and its chain for a role.
+///
+/// # Errors
+/// [`LeafError`] naming the first fault.
+pub fn check(
+    role: Role,
+    trust: &Trust,
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<Leaf, LeafError> {
+    if intermediates.len() > INTERMEDIATES_MAX {
+        return Err(LeafError::Depth);
+    }
+    if intermediates.iter().chain([leaf]).any(|cert| cert.len() > CERTIFICATE_BYTES_MAX) {
+        return Err(LeafError::Unparsable);
+    }
+    let (rest, parsed) = X509Certificate::from_der(leaf).map_err(|_| LeafError::Unparsable)?;
+    if !rest.is_empty() || parsed.version.0 != 2 {
+        return Err(LeafError::Unparsable);
+    }
+    let checked = Leaf {
+        id: identity(role, trust, &parsed)?,
+        key: key(&parsed)?,
+        not_after: Timestamp::from_millis(
+            u64::try_from(parsed.validity.not_after.timestamp()).unwrap_or_default().saturating_mul(1000),
+        ),
+    };
+    if parsed.is_ca() {
+        return Err(LeafError::Ca);
+    }
+    path(role, trust, leaf, intermediates, now)?;
+    Ok(checked)
+}
+
+fn identity(role: Role, trust: &Trust, leaf: &X509Certificate<'_>) -> Result<SpiffeId, LeafError> {
+    let names = leaf.subject_alternative_name().map_err(|_| LeafError::Names)?.ok_or(LeafError::Names)?;
+    let [GeneralName::URI(uri)] = names.value.general_names.as_slice() else {
+        return Err(LeafError::Names);
+    };
+    let usage = leaf.extended_key_usage().map_err(|_| LeafError::Usage)?.ok_or(LeafError::Usage)?;
+    let id = SpiffeId::parse(uri).map_err(|_| LeafError::Identity)?;
+    let (right_id, right_usage) = match (role, id) {
+        (Role::Agent, SpiffeId::Agent(swarm, _)) => (swarm == trust.swarm, usage.value.client_auth),
+        (Role::Node, SpiffeId::Node(swarm, _)) => (swarm == trust.swarm, usage.value.server_auth),
+        (Role::Agent, SpiffeId::Node(..)) | (Role::Node, SpiffeId::Agent(..)) => (false, true),
+    };
+    if !right_usage || usages(usage.value) != 1 {
+        return Err(LeafError::Usage);
+    }
+    if right_id { Ok(id) } else { Err(LeafError::Identity) }
+}
+
+fn usages(usage: &ExtendedKeyUsage<'_>) -> usize {
+    let named = [
+        usage.any,
+        usage.server_auth,
+        usage.client_auth,
+        usage.code_signing,
+        usage.email_protection,
+        usage.time_stamping,
+        usage.ocsp_signing,
+    ];
+    named.into_iter().filter(|set| *set).count() + usage.other.len()
+}
+
+fn key(leaf: &X509Certificate<'_>) -> Result<PublicKey, LeafError> {
+    let spki = leaf.public_key();
+    if spki.algorithm.algorithm.to_id_string() != ED25519_OID {
+        return Err(LeafError::Key);
+    }
+    let bytes = spki.subject_public_key.data.as_ref().try_into().map_err(|_| LeafError::Key)?;
+    PublicKey::parse(bytes).map_err(|_| LeafError::Key)
+}
+
+fn path(
+    role: Role,
+    trust: &Trust,
+    leaf: &CertificateDer<'_>,
+    intermediates: &[CertificateDer<'_>],
+    now: UnixTime,
+) -> Result<(), LeafError> {
+    let usage = match role {
+        Role::Agent => KeyUsage::client_auth(),
+        Role::Node => KeyUsage::server_auth(),
+    };
+    let leaf = EndEntityCert::try_from(leaf).map_err(|_| LeafError::Unparsable)?;
+    let algorithms = [webpki::aws_lc_rs::ED25519];
+    match leaf.verify_for_usage(&algorithms, &trust.anchors, intermediates, now, usage, None, None) {
+        Ok(_) => Ok(()),
+        Err(webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }) => Err(LeafError::Time),
+        Err(_) => Err(LeafError::Path),
+    }
+}

@@ -1,0 +1,142 @@
+//! The actix shell around the keeper: one verb at a time, and a tick every second.
+
+use std::sync::Arc;
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Message, WrapFuture,
+};
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
+use tokio::time::Instant;
+
+use super::door::{RegistryDoor, Shared};
+use super::keeper::{Keeper, Links, TICK};
+use super::vault::{Durability, Vault};
+use super::{RegistryParts, StartError};
+use crate::barrier::WriterBarrier;
+use crate::book::Book;
+use crate::snapshot::{Directory, Publisher, Update};
+
+/// The registry actor, ready to be launched.
+pub struct Registry {
+    keeper: Arc<Mutex<Keeper>>,
+    shared: Arc<Shared>,
+    directory: Directory,
+    barrier: WriterBarrier,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("sequence", &self.directory.sequence()).finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    /// Reads the store and publishes the first directory. Blocks on the disk; needs a tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`]: nothing is served from a store that cannot be trusted.
+    pub fn open(parts: RegistryParts) -> Result<Self, StartError> {
+        let RegistryParts { mut store, journal, clock, rules, witnessed, barrier } = parts;
+        let contents = store.load()?;
+        if contents.sequence < witnessed {
+            return Err(StartError::RolledBack { stored: contents.sequence, witnessed });
+        }
+        let shared = Arc::new(Shared::new(rules.agents_max));
+        let book = Book::restore(contents, rules, shared.now())?;
+        let (publisher, directory) = Publisher::new(Update {
+            sequence: book.sequence(),
+            standings: book.standings().collect(),
+            tokens: book.revoked_tokens().collect(),
+        });
+        let vault = Vault::new(store, journal, Arc::clone(&clock));
+        let keeper = Keeper {
+            book,
+            vault,
+            publisher,
+            barrier: barrier.clone(),
+            links: Links::default(),
+            clock,
+            shared: Arc::clone(&shared),
+            ticked: Instant::now(),
+        };
+        Ok(Self { keeper: Arc::new(Mutex::new(keeper)), shared, directory, barrier })
+    }
+
+    /// Starts the actor in the current actix system and returns its door.
+    #[must_use]
+    pub fn launch(self) -> RegistryDoor {
+        let (shared, directory, barrier) =
+            (Arc::clone(&self.shared), self.directory.clone(), self.barrier.clone());
+        RegistryDoor::new(self.start(), shared, directory, barrier)
+    }
+
+    /// The next tick comes a second after this one has ended: after a pause there is one, not a burst.
+    fn arm(ctx: &mut Context<Self>) {
+        ctx.run_later(TICK, |registry, ctx| {
+            let keeper = Arc::clone(&registry.keeper);
+            let tick = async move { keeper.lock().await.tick().await };
+            ctx.wait(tick.into_actor(registry).map(|(), _, ctx| Self::arm(ctx)));
+        });
+    }
+}
+
+impl Actor for Registry {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        Self::arm(ctx);
+    }
+}
+
+/// Something that can be asked of the keeper.
+pub(super) trait Verb: Send + 'static {
+    type Answer: Send + 'static;
+
+    fn run(self, keeper: &mut Keeper) -> impl Future<Output = Self::Answer>;
+}
+
+/// A verb in the mailbox. The permit is the bound: an actix mailbox has none that holds.
+pub(super) struct Ask<V> {
+    pub(super) verb: V,
+    pub(super) permit: OwnedSemaphorePermit,
+}
+
+impl<V: Verb> Message for Ask<V> {
+    type Result = V::Answer;
+}
+
+impl<V: Verb> Handler<Ask<V>> for Registry {
+    type Result = AtomicResponse<Self, V::Answer>;
+
+    fn handle(&mut self, ask: Ask<V>, _: &mut Self::Context) -> Self::Result {
+        let keeper = Arc::clone(&self.keeper);
+        let work = async move {
+            let mut keeper = keeper.lock().await;
+            keeper.catch_up().await;
+            let answer = ask.verb.run(&mut keeper).await;
+            drop(ask.permit);
+            answer
+        };
+        AtomicResponse::new(Box::pin(work.into_actor(self)))
+    }
+}
+
+/// Ends the actor; the answer is sent before.
+pub(super) struct ShutDown;
+
+impl Message for ShutDown {
+    type Result = Durability;
+}
+
+impl Handler<ShutDown> for Registry {
+    type Result = AtomicResponse<Self, Durability>;
+
+    fn handle(&mut self, _: ShutDown, _: &mut Self::Context) -> Self::Result {
+        let keeper = Arc::clone(&self.keeper);
+        let work = async move { keeper.lock().await.shut_down().await };
+        AtomicResponse::new(Box::pin(work.into_actor(self).map(|durability, _, ctx| {
+            ctx.stop();
+            durability
+        })))
+    }
+}
