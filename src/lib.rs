@@ -1,1 +1,33 @@
-//! placeholder
+//! Testudo: the secure message bus for swarms of AI agents.
+//!
+//! No message reaches an agent unless its sender, its freshness, its authority and its content have been
+//! proved. This crate is the facade: an agent needs [`Identity`] and [`connect`]; an operator needs
+//! [`swarm`], [`server`] and [`operator`]. The parts live in crates of their own:
+//!
+//! - [`wire`]: the words. *Invariant*: what decodes has exactly one encoding.
+//! - [`rules`]: the decisions, pure. *Invariant*: a later stage cannot be reached without the earlier one.
+//! - [`registry`]: who is here. *Invariant*: the registry sequence never goes down.
+//! - [`bus`]: links, guard, audit writer. *Invariant*: no delivery without a verdict and a written record.
+//! - [`agents`]: hosting of agents. *Invariant*: one agent's panic harms no other.
+//!
+//! This crate alone reads clocks, dice, files and the environment.
+
+pub use testudo_agents as agents;
+pub use testudo_bus as bus;
+pub use testudo_registry as registry;
+pub use testudo_rules as rules;
+pub use testudo_wire as wire;
+
+pub mod config;
+pub mod env;
+pub mod files;
+pub mod health;
+pub mod hosting;
+pub mod identity;
+pub mod operator;
+pub mod server;
+pub mod swarm;
+
+pub use bus::client::{Client, Deliveries, Delivery, DialError, Outgoing, Receipt, SendError};
+pub use identity::{Identity, connect};
+pub use wire::{AgentName, Capability, ContentType, CorrelationId, Refusal, Ttl};

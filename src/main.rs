@@ -1,2 +1,9 @@
-//! placeholder
-fn main() {}
+//! The `testudo` command.
+
+mod cli;
+#[path = "../examples/triage/mod.rs"]
+mod triage;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

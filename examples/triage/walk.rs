@@ -58,7 +58,7 @@ impl Default for WalkLimits {
 }
 
 /// One regular file below the root.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct WalkedFile {
     /// Relative to the root, with `/` between the parts, escaped by [`shown`].
     pub(crate) path: String,

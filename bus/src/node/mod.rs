@@ -8,6 +8,7 @@ mod control;
 mod journal;
 mod link;
 mod notices;
+mod office;
 mod outbox;
 mod receipts;
 mod requests;
@@ -20,10 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::Endpoint;
-use testudo_registry::{
-    BookRules, Directory, Registry, RegistryDoor, RegistryParts, StartError as RegistryError, Store,
-    WriterBarrier,
-};
+use testudo_registry::{BookRules, Directory, RegistryDoor, StartError as RegistryError, Store};
 use testudo_rules::audit::{Cause, Event, NodeEvent};
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
@@ -40,6 +38,8 @@ use crate::guard::GuardDoor;
 use crate::metrics::{Account, Metrics};
 use crate::tls::{self, Issuer, IssuerError, LIFETIME, Listed, Listing, NodeCertificate, TlsError, server_config};
 use crate::transport::{self, Socket};
+
+pub use office::{Office, OfficeParts};
 
 pub(crate) use link::{Held, Judging, Link};
 pub(crate) use outbox::{Carried, Parcel, Permit, Place};
@@ -159,20 +159,18 @@ impl Node {
         let NodeParts { name, key, trust, issuer, env, audit, .. } = parts;
         let first = own_certificate(name, &key, &trust, &*issuer, &*env)?;
         let certificate = Arc::new(NodeCertificate::new(first));
-        let clock = env.clone();
-        let registry = Registry::open(RegistryParts {
+        let Office { registry, capability, .. } = Office::open(OfficeParts {
+            authority_trust: parts.authority_trust,
+            authority: parts.authority,
             store: parts.store,
-            journal: Arc::new(journal::AuditJournal(audit.clone())),
-            clock: Arc::new(move || clock.now()),
             rules: parts.rules,
+            audit: audit.clone(),
             witnessed: parts.witnessed,
-            barrier: WriterBarrier::new(),
+            env: env.clone(),
         })?;
-        let registry = registry.launch();
         let listing = Arc::new(List(registry.directory().clone()));
         let tls = server_config(trust.clone(), listing, certificate.clone(), env.clone())?;
         let endpoint = transport::listen(tls, parts.socket)?;
-        let capability = CapabilityDoor::start(parts.authority, parts.authority_trust);
         let shared = Arc::new(Shared::new(Given {
             swarm: trust.swarm(),
             key: key.clone(),
@@ -203,6 +201,16 @@ impl Node {
     /// The socket's.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.endpoint.local_addr()
+    }
+
+    /// Registry, capability actor and log, for an operator.
+    #[must_use]
+    pub fn office(&self) -> Office {
+        Office {
+            registry: self.shared.registry.clone(),
+            capability: self.shared.capability.clone(),
+            audit: self.shared.audit.clone(),
+        }
     }
 
     /// The registry.
@@ -250,7 +258,7 @@ impl Node {
 
     /// Stops accepting, drains for at most five seconds, closes every link, and seals the log. Returns the
     /// last account.
-    pub async fn shut_down(self) -> Account {
+    pub async fn shut_down(&self) -> Account {
         if let Some(listening) = self.tasks.first() {
             listening.abort();
         }

@@ -2,7 +2,8 @@
 //!
 //! Signed bytes start with `testudo/1 <purpose>\0`. The same keys also sign TLS 1.3 handshakes (64
 //! spaces first, RFC 8446 4.4.3), PKCS #10 requests (a DER SEQUENCE, 0x30 first) and Biscuit blocks
-//! (`\0BLOCK\0` or `\0EXTERNAL\0` first): no tag can be taken for one of those (threat A27).
+//! (`\0BLOCK\0`, `\0EXTERNAL\0` or, in the older signature version, a protobuf field of the block first): no tag
+//! can be taken for one of those (threat A27).
 
 /// What a signature is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

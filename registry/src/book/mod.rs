@@ -265,7 +265,9 @@ impl Book {
         let valid_from = change.sequence;
         match &change.kind {
             ChangeKind::Enrolled { holder, grant, .. } => {
-                Some(Entry::new(**holder, grant.clone(), valid_from))
+                // A key is new when it is enrolled, so no token of its holder can be older: whoever is
+                // enrolled later can be handed a part of a token that was minted before.
+                Some(Entry::new(**holder, grant.clone(), RegistrySequence(0)))
             }
             ChangeKind::Narrowed { name, grant } | ChangeKind::Regranted { name, grant } => {
                 Some(Entry { grant: grant.clone(), valid_from, ..known(name)? })

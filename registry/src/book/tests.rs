@@ -45,7 +45,8 @@ fn verbs_decide_and_only_apply_changes() {
     assert_eq!((change.sequence, book.get(&name("a"))), (RegistrySequence(1), None));
     book.apply(&change);
     let view = book.get(&name("a")).unwrap();
-    assert_eq!((view.state, view.valid_from, view.last_seen), (State::Enrolled, RegistrySequence(1), None));
+    // Nothing to void yet: a token minted before this agent was enrolled may be handed on to it.
+    assert_eq!((view.state, view.valid_from, view.last_seen), (State::Enrolled, RegistrySequence(0), None));
 }
 
 #[test]

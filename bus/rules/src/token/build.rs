@@ -56,12 +56,9 @@ impl Mint {
     /// Makes and signs a token.
     ///
     /// # Errors
-    /// [`BuildError::Empty`] without rights, [`BuildError::WiderCapability`] for a delegatable one that
+    /// [`BuildError::WiderCapability`] for a delegatable one that
     /// is no right, [`BuildError::OutOfRange`], or a [`TokenError`] when it grows too large.
     pub fn sign(&self, authority: &SecretKey, fresh: Fresh, limits: &Limits) -> Result<Token, BuildError> {
-        if self.rights.is_empty() {
-            return Err(BuildError::Empty("right"));
-        }
         if let Some(outside) = first_outside(&self.delegatable, &self.rights) {
             return Err(BuildError::WiderCapability(*outside));
         }

@@ -104,7 +104,7 @@ impl Reader {
         self.envelope(signed)?;
         let payload = self.payload(signed)?;
         let mint = Facts::new(&payload, &self.table).mint().ok_or_else(|| self.foreign())?;
-        if mint.rights.is_empty() || first_outside(&mint.delegatable, &mint.rights).is_some() {
+        if first_outside(&mint.delegatable, &mint.rights).is_some() {
             return Err(self.foreign());
         }
         let ours = shape::encode_first_party(&shape::authority(&mint), &mut self.table);

@@ -92,8 +92,7 @@ impl Model {
                 let free = self.agents.get(&who).is_none_or(|a| self.burnt.contains(&a.key));
                 let used = self.agents.values().any(|a| a.key == key) || self.burnt.contains(&key);
                 if free && !used {
-                    let fresh = self.change(who);
-                    *fresh = Agent { key, valid_from: fresh.valid_from, ..Agent::default() };
+                    *self.change(who) = Agent { key, valid_from: 0, ..Agent::default() };
                     self.displacements.remove(&who);
                 }
                 free && !used

@@ -141,7 +141,6 @@ fn authority_blocks_that_are_almost_ours_are_foreign() {
     let of =
         |mint: &Mint| BiscuitBuilder::new().merge(shape::authority(mint)).build(&pair(authority())).unwrap();
     for wrong in [
-        Mint { rights: BTreeSet::new(), delegatable: BTreeSet::new(), ..mint() },
         Mint { delegatable: capabilities("run:job"), ..mint() },
         Mint { minted: RegistrySequence(u64::MAX), ..mint() },
     ] {

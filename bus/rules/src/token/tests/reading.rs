@@ -80,6 +80,10 @@ fn unsigned_parts_of_the_outer_form_are_fixed() {
     let external =
         changed(|token| token.authority.external_signature = token.blocks[0].external_signature.clone());
     assert_eq!(read(&external), foreign(1));
+    let short = changed(|token| {
+        token.blocks[0].external_signature.as_mut().unwrap().signature.pop();
+    });
+    assert_eq!(read(&short), Err(TokenError::KeyType { block: 2 }));
     let proof = |content| changed(|token| token.proof.content = content);
     assert_eq!(read(&proof(None)), Err(TokenError::Malformed));
     assert_eq!(

@@ -1,0 +1,74 @@
+//! What an operator needs of a node, with or without a listener: registry, capability actor, audit log.
+
+use std::sync::Arc;
+
+use testudo_registry::{
+    BookRules, Registry, RegistryDoor, RegistryParts, StartError as RegistryError, Store, WriterBarrier,
+};
+use testudo_rules::token;
+use testudo_wire::{RegistrySequence, SecretKey};
+
+use super::journal::AuditJournal;
+use crate::audit::AuditLog;
+use crate::capability::CapabilityDoor;
+use crate::env::SharedEnv;
+
+/// What an office is made of.
+#[expect(missing_debug_implementations, reason = "holds keys and trait objects")]
+pub struct OfficeParts {
+    /// The authority keys of the swarm.
+    pub authority_trust: token::Trust,
+    /// The authority's key, where it is at hand.
+    pub authority: Option<SecretKey>,
+    /// Where the registry is kept.
+    pub store: Box<dyn Store>,
+    /// Heartbeats and what silence means.
+    pub rules: BookRules,
+    /// The audit log, open.
+    pub audit: Arc<AuditLog>,
+    /// The highest registry sequence on that log.
+    pub witnessed: RegistrySequence,
+    /// Clock and dice.
+    pub env: SharedEnv,
+}
+
+/// A registry and a capability actor over one audit log.
+#[derive(Clone, Debug)]
+pub struct Office {
+    /// The registry.
+    pub registry: RegistryDoor,
+    /// The capability actor.
+    pub capability: CapabilityDoor,
+    /// The audit log.
+    pub audit: Arc<AuditLog>,
+}
+
+impl Office {
+    /// Starts the actors on the current arbiter.
+    ///
+    /// # Errors
+    /// The registry's; nothing of it then runs on.
+    pub fn open(parts: OfficeParts) -> Result<Self, RegistryError> {
+        let clock = parts.env;
+        let registry = Registry::open(RegistryParts {
+            store: parts.store,
+            journal: Arc::new(AuditJournal(parts.audit.clone())),
+            clock: Arc::new(move || clock.now()),
+            rules: parts.rules,
+            witnessed: parts.witnessed,
+            barrier: WriterBarrier::new(),
+        })?;
+        let capability = CapabilityDoor::start(parts.authority, parts.authority_trust);
+        Ok(Self { registry: registry.launch(), capability, audit: parts.audit })
+    }
+
+    /// Ends the registry and seals the log.
+    pub async fn close(&self) {
+        if let Err(error) = self.registry.shut_down().await {
+            tracing::error!(%error, "the registry did not end in good order");
+        }
+        if let Err(error) = self.audit.shutdown().await {
+            tracing::error!(%error, "the audit log could not be sealed");
+        }
+    }
+}

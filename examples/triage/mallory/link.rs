@@ -1,0 +1,181 @@
+//! A link with its streams in hand and nobody's manners. Writes whatever it is given; knows no attack.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use quinn::Endpoint;
+use testudo::Identity;
+use testudo::bus::client::{self, ClientIdentity, DialError, OpenLink};
+use testudo::bus::env::{SharedEnv, random};
+use testudo::bus::stream::{prefix, write_frame};
+use testudo::bus::transport::{self, Socket};
+use testudo::env::System;
+use testudo::wire::frame::{FromAgent, FromNode, Present};
+use testudo::wire::{
+    Bundle, Capability, ContentType, CorrelationId, Destination, Envelope, Header, Limits, MessageId,
+    ReceiptWish, Refusal, Sequence, SessionId, TokenId, Ttl,
+};
+
+use super::mishap::Mishap;
+
+/// An open link of one identity that has shown its own token.
+pub(super) struct RawLink {
+    link: OpenLink,
+    identity: Arc<ClientIdentity>,
+    endpoint: Endpoint,
+    env: SharedEnv,
+    token: TokenId,
+    sequence: u64,
+    bundles: u64,
+}
+
+/// An endpoint to dial a peer from.
+pub(super) fn endpoint(to: std::net::SocketAddr) -> Result<Endpoint, Mishap> {
+    let socket = testudo::server::udp(transport::dial_from(to))?;
+    Ok(transport::dialler(Socket::Udp(socket))?)
+}
+
+impl RawLink {
+    /// Opens a link and presents the identity's own token.
+    pub(super) async fn dial(identity: &Identity) -> Result<Self, Mishap> {
+        let (endpoint, env) = (endpoint(identity.node)?, System::shared());
+        let link = client::dial(&endpoint, identity.node, &identity.client, None, env.clone()).await?;
+        let sealed = identity.client.token.seal()?;
+        let (identity, token) = (identity.client.clone(), sealed.id());
+        let mut link = Self { link, identity, endpoint, env, token, sequence: 0, bundles: 0 };
+        match link.present(sealed.bytes()).await? {
+            None => Ok(link),
+            Some(_) => Err(Mishap::Forgery("the identity's own token is refused")),
+        }
+    }
+
+    pub(super) const fn session(&self) -> SessionId {
+        self.link.welcome.seen.session
+    }
+
+    /// Writes a control frame.
+    pub(super) async fn say(&mut self, frame: FromAgent) -> Result<(), Mishap> {
+        Ok(write_frame(&mut self.link.control, frame.encode()?).await?)
+    }
+
+    /// The next control frame.
+    async fn hear(&mut self) -> Result<FromNode, Mishap> {
+        match self.link.answers.next().await {
+            Ok(Some(frame)) => Ok(FromNode::decode(&frame, &Limits::standard())?),
+            Ok(None) | Err(testudo::bus::stream::FrameError::Stream(_)) => Err(self.closed().await.into()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Presents the bytes of a token; the node's refusal, if any.
+    pub(super) async fn present(&mut self, token: &[u8]) -> Result<Option<Refusal>, Mishap> {
+        self.say(FromAgent::Present(Present { token: token.to_vec() })).await?;
+        loop {
+            match self.hear().await? {
+                FromNode::Presented(word) if word.token == TokenId::of(token) => return Ok(word.refusal),
+                FromNode::Presented(_)
+                | FromNode::Welcome(_)
+                | FromNode::RefusedBundle(_)
+                | FromNode::RefusedMessages(_)
+                | FromNode::Accepted(_)
+                | FromNode::Settled(_)
+                | FromNode::Revoked(_) => {}
+            }
+        }
+    }
+
+    /// The header of a message that is right in everything.
+    pub(super) fn header(&mut self, to: Destination, capability: Capability) -> Header {
+        self.sequence += 1;
+        let env = &*self.env;
+        Header {
+            swarm: self.identity.swarm(),
+            sender: self.identity.name,
+            key: *self.identity.key.public().as_bytes(),
+            destination: to,
+            capability: Some(capability),
+            message: MessageId::new(random(env)),
+            timestamp: env.now(),
+            session: self.session(),
+            lane: 0,
+            sequence: Sequence(self.sequence),
+            correlation: CorrelationId::new(random(env)),
+            in_reply_to: None,
+            part: None,
+            receipt: ReceiptWish::Accepted,
+            trace: None,
+            token: self.token,
+            ttl: Ttl::default(),
+            content_type: ContentType::text(),
+        }
+    }
+
+    /// Signs messages with this identity's key.
+    pub(super) fn sign(&self, messages: &[(Header, &[u8])]) -> Result<Bundle, Mishap> {
+        let envelopes = messages.iter().map(|(header, body)| Envelope::encode(*header, body)).collect();
+        Ok(Bundle::sign(envelopes, &self.identity.key, &Limits::standard())?)
+    }
+
+    /// Writes the bytes of a bundle; its number on this link.
+    pub(super) async fn send(&mut self, bundle: &[u8]) -> Result<u64, Mishap> {
+        let mut chunks = [prefix(bundle.len()), Bytes::copy_from_slice(bundle)];
+        self.link.data.write_all_chunks(&mut chunks).await?;
+        self.bundles += 1;
+        Ok(self.bundles - 1)
+    }
+
+    /// Begins a frame of so many bytes and writes nothing of it; its number on this link.
+    pub(super) async fn announce(&mut self, bytes: usize) -> Result<u64, Mishap> {
+        self.link.data.write_all_chunks(&mut [prefix(bytes)]).await?;
+        self.bundles += 1;
+        Ok(self.bundles - 1)
+    }
+
+    /// The node's word on a bundle, or on one message of it.
+    pub(super) async fn verdict(&mut self, bundle: u64, message: &MessageId) -> Result<String, Mishap> {
+        loop {
+            match self.hear().await? {
+                FromNode::RefusedBundle(refused) if refused.bundle == bundle => {
+                    return Ok(refused.refusal.to_string());
+                }
+                FromNode::RefusedMessages(refused) => {
+                    if let Some(one) = refused.iter().find(|one| one.message == *message) {
+                        return Ok(one.refusal.to_string());
+                    }
+                }
+                FromNode::Accepted(accepted) if accepted.bundle == bundle => {
+                    return Ok("accepted".to_owned());
+                }
+                FromNode::RefusedBundle(_)
+                | FromNode::Accepted(_)
+                | FromNode::Welcome(_)
+                | FromNode::Presented(_)
+                | FromNode::Settled(_)
+                | FromNode::Revoked(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.link.connection.close_reason().is_none()
+    }
+
+    /// Waits for the link's end and says why it ended.
+    pub(super) async fn closed(&self) -> DialError {
+        let connection = &self.link.connection;
+        client::explain(&connection.closed().await, connection.remote_address())
+    }
+
+    /// Leaves in good order, so that the next link displaces nobody.
+    pub(super) async fn goodbye(mut self) -> Result<(), Mishap> {
+        self.say(FromAgent::Goodbye).await?;
+        self.link.connection.closed().await;
+        Ok(())
+    }
+}
+
+impl Drop for RawLink {
+    fn drop(&mut self) {
+        self.endpoint.close(0_u32.into(), b"");
+    }
+}

@@ -1,0 +1,255 @@
+//! `testudo agent`: who may be here, and what they may do.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
+use testudo::config::{Config, Overrides};
+use testudo::identity::{Identity, Issued};
+use testudo::operator::{AgentLine, Answer, Credentials, Request};
+use testudo::server::{self, AskError};
+use testudo::wire::standing::{Quota, RevocationCause};
+use testudo::wire::{AgentName, Capability, Grant, SecretKey};
+
+use super::{At, CliError, Done, actor_system, say};
+
+/// Agents of a swarm.
+#[derive(Debug, Subcommand)]
+pub(super) enum Agent {
+    /// Enrol an agent and write its identity file
+    Add(Add),
+    /// List all agents
+    List(List),
+    /// Put an agent out, at once and for good
+    Revoke(Revoke),
+    /// Bring an agent back that was revoked for silence
+    Reinstate(Reinstate),
+    /// A fresh certificate and token into an identity file
+    Renew(Renew),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Add {
+    name: AgentName,
+    /// Capabilities it may exercise
+    #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
+    allow: Vec<Capability>,
+    /// Capabilities for which others may ask it
+    #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
+    serve: Vec<Capability>,
+    /// The part of --allow that it may hand on
+    #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
+    delegatable: Vec<Capability>,
+    /// Bundles a second that it may send
+    #[arg(long, value_name = "N", default_value_t = Quota::default().bundles_per_second)]
+    bundles_per_second: u32,
+    /// The identity file to write, mode 0600
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    #[command(flatten)]
+    at: At,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct List {
+    #[command(flatten)]
+    at: At,
+    /// JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why an operator revokes.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Cause {
+    Compromised,
+    Operator,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Revoke {
+    name: AgentName,
+    /// Why
+    #[arg(long, value_enum, default_value_t = Cause::Operator)]
+    cause: Cause,
+    #[command(flatten)]
+    at: At,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Reinstate {
+    name: AgentName,
+    #[command(flatten)]
+    at: At,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Renew {
+    /// The identity file; its key is kept
+    #[arg(long, value_name = "FILE")]
+    identity: PathBuf,
+    #[command(flatten)]
+    at: At,
+}
+
+/// Does a request: through the node that runs on the folder, or on the folder itself.
+pub(super) fn operate(at: &At, request: Request) -> Result<Answer, CliError> {
+    let config = Config::load(&at.config, Overrides::default())?;
+    let mut answer = None;
+    actor_system(async {
+        answer = Some(match server::ask(&config.node.data, &request).await {
+            Ok(answer) => answer,
+            Err(AskError::NoNode(_)) => {
+                let operator = server::offline(&config)?;
+                let answer = operator.answer(request).await;
+                operator.office.close().await;
+                answer
+            }
+            Err(error) => return Err(error.into()),
+        });
+        Ok(())
+    })?;
+    match answer {
+        Some(Answer::Refused { error }) => Err(CliError::Failed(error)),
+        Some(answer) => Ok(answer),
+        None => Err(unexpected()),
+    }
+}
+
+pub(super) fn unexpected() -> CliError {
+    CliError::Failed("the node gave an answer of another kind; are both of one version?".into())
+}
+
+fn set(list: Vec<Capability>) -> BTreeSet<Capability> {
+    list.into_iter().collect()
+}
+
+impl Agent {
+    pub(super) fn run(self) -> Done {
+        match self {
+            Self::Add(add) => add.run(),
+            Self::List(list) => list.run(),
+            Self::Revoke(revoke) => revoke.run(),
+            Self::Reinstate(reinstate) => reinstate.run(),
+            Self::Renew(renew) => renew.run(),
+        }
+    }
+}
+
+impl Add {
+    fn run(self) -> Done {
+        if self.out.exists() {
+            return Err(testudo::files::FileError::Exists(self.out).into());
+        }
+        let quota = Quota { bundles_per_second: self.bundles_per_second, ..Quota::default() };
+        let (right, serve, delegatable) = (set(self.allow), set(self.serve), set(self.delegatable));
+        if let Some(wide) = delegatable.difference(&right).next() {
+            return Err(CliError::Usage(format!("--delegatable {wide} is not in --allow; add it there too")));
+        }
+        if right.is_empty() && serve.is_empty() {
+            return Err(CliError::Usage("nothing to do for it; give --allow, --serve or both".into()));
+        }
+        let key = SecretKey::from_seed(&testudo::bus::env::random(&testudo::env::System));
+        let grant = Grant { right, serve, delegatable, quota };
+        let request = Request::AgentAdd { name: self.name, key: key.public(), grant };
+        let Answer::Credentials(credentials) = operate(&self.at, request)? else { return Err(unexpected()) };
+        identity(self.name, key, *credentials)?.save(&self.out)?;
+        if self.json {
+            say(&serde_json::json!({"agent": self.name, "identity": self.out}).to_string());
+        } else {
+            say(&format!("{} is enrolled; its identity is in {}", self.name, self.out.display()));
+        }
+        Ok(())
+    }
+}
+
+fn identity(name: AgentName, key: SecretKey, credentials: Credentials) -> Result<Identity, CliError> {
+    let Credentials { node, authority, ca, certificate, token } = credentials;
+    Identity::of(Issued { node, name, key, authority, ca, certificate, token }).map_err(CliError::Failed)
+}
+
+fn joined(set: &BTreeSet<Capability>) -> String {
+    set.iter().map(Capability::as_str).collect::<Vec<_>>().join(" ")
+}
+
+fn table(agents: &[AgentLine]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(["agent", "state", "may", "serves", "may hand on"]);
+    for agent in agents {
+        table.add_row([
+            agent.name.to_string(),
+            agent.state.clone(),
+            joined(&agent.grant.right),
+            joined(&agent.grant.serve),
+            joined(&agent.grant.delegatable),
+        ]);
+    }
+    table
+}
+
+impl List {
+    fn run(self) -> Done {
+        let Answer::Agents { agents } = operate(&self.at, Request::AgentList)? else {
+            return Err(unexpected());
+        };
+        if self.json {
+            say(&serde_json::to_string(&agents)?);
+        } else if agents.is_empty() {
+            say("no agents yet; enrol one with `testudo agent add`");
+        } else {
+            say(&table(&agents).to_string());
+        }
+        Ok(())
+    }
+}
+
+fn changed(answer: Answer, name: AgentName, what: &str, json: bool) -> Done {
+    let Answer::Changed { sequence } = answer else { return Err(unexpected()) };
+    if json {
+        say(&serde_json::json!({"agent": name, "done": what, "sequence": sequence}).to_string());
+    } else {
+        say(&format!("{name} is {what} (registry sequence {sequence})"));
+    }
+    Ok(())
+}
+
+impl Revoke {
+    fn run(self) -> Done {
+        let cause = match self.cause {
+            Cause::Compromised => RevocationCause::Compromised,
+            Cause::Operator => RevocationCause::Operator,
+        };
+        let answer = operate(&self.at, Request::AgentRevoke { name: self.name, cause })?;
+        changed(answer, self.name, "revoked", self.json)
+    }
+}
+
+impl Reinstate {
+    fn run(self) -> Done {
+        let answer = operate(&self.at, Request::AgentReinstate { name: self.name })?;
+        changed(answer, self.name, "reinstated; renew its identity with `testudo agent renew`", self.json)
+    }
+}
+
+impl Renew {
+    fn run(self) -> Done {
+        let old = Identity::load(&self.identity)?;
+        let name = old.client.name;
+        let answer = operate(&self.at, Request::AgentRenew { name })?;
+        let Answer::Credentials(credentials) = answer else { return Err(unexpected()) };
+        identity(name, old.client.key.clone(), *credentials)?.save_over(&self.identity)?;
+        say(&format!("{name} has a fresh certificate and token in {}", self.identity.display()));
+        Ok(())
+    }
+}

@@ -1,0 +1,183 @@
+//! One process of the example swarm. Hears its job on standard input, tells what it does on standard output,
+//! and ends when standard input closes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use testudo::agents::{Agent, Bus, HostHandle, HostOptions, host};
+use testudo::hosting::{Carrier, Ledger, Mail, carrier};
+use testudo::rules::token::{SealedToken, Token};
+use testudo::wire::{AgentName, Limits, PublicKey};
+use testudo::{Client, Identity, connect};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
+
+use crate::cli::{CliError, Done, actor_system, say};
+use crate::triage::mallory::{self, Favour, Loot};
+use crate::triage::swarm::analyst::Analyst;
+use crate::triage::swarm::orchestrator::{self, Work};
+use crate::triage::swarm::reader::Reader;
+
+/// Who this process is.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Part {
+    Analyst,
+    Mallory,
+    Orchestrator,
+    Reader,
+}
+
+/// One process of the example swarm.
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Role {
+    #[arg(value_enum)]
+    part: Part,
+    /// Its identity file
+    #[arg(long)]
+    identity: PathBuf,
+}
+
+/// What mallory has got hold of.
+#[derive(Debug, Deserialize, Serialize)]
+pub(super) struct Stolen {
+    /// Identity file of another agent that is mallory's friend.
+    pub(super) accomplice: PathBuf,
+    /// The victim's sealed token.
+    pub(super) token: String,
+    /// A token of mallory's own that has run out.
+    pub(super) expired: String,
+    /// The victim.
+    pub(super) victim: AgentName,
+    /// The victim's key.
+    pub(super) victim_key: PublicKey,
+}
+
+struct Desk {
+    lines: Lines<BufReader<Stdin>>,
+}
+
+impl Desk {
+    async fn hear(&mut self) -> Result<Option<Value>, CliError> {
+        let Some(line) = self.lines.next_line().await? else { return Ok(None) };
+        Ok(Some(serde_json::from_str(&line)?))
+    }
+
+    /// Waits until the demo closes our standard input.
+    async fn until_closed(&mut self) {
+        while let Ok(Some(_)) = self.lines.next_line().await {}
+    }
+}
+
+struct Linked {
+    client: Client,
+    carrier: Carrier,
+    mail: Mail,
+    ledger: Arc<Ledger>,
+}
+
+async fn link(identity: &Identity) -> Result<Linked, CliError> {
+    let (client, deliveries) = connect(identity).await?;
+    let (carrier, mail, ledger) = carrier(client.clone(), deliveries);
+    say(&json!({"event": "linked"}).to_string());
+    Ok(Linked { client, carrier, mail, ledger })
+}
+
+fn tell_ledger(ledger: &Ledger) {
+    let (sent, received) = (ledger.sent(), ledger.received());
+    say(&json!({"event": "ledger", "sent": sent, "received": received}).to_string());
+}
+
+impl Role {
+    pub(in crate::cli) fn run(self) -> Done {
+        let done = actor_system(self.play());
+        if let Err(error) = &done {
+            say(&json!({"error": error.to_string()}).to_string());
+        }
+        done
+    }
+
+    async fn play(self) -> Done {
+        let identity = Identity::load(&self.identity)?;
+        let mut desk = Desk { lines: BufReader::new(tokio::io::stdin()).lines() };
+        match self.part {
+            Part::Analyst => {
+                let linked = link(&identity).await?;
+                let host = host(linked.carrier, linked.mail, Analyst::default, HostOptions::default());
+                attend(&mut desk, &host, &linked.ledger).await;
+            }
+            Part::Reader => {
+                let linked = link(&identity).await?;
+                let client = linked.client;
+                let reader = move || Reader(client.clone());
+                let host = host(linked.carrier, linked.mail, reader, HostOptions::default());
+                attend(&mut desk, &host, &linked.ledger).await;
+            }
+            Part::Orchestrator => orchestrate(&identity, &mut desk).await?,
+            Part::Mallory => attack(&identity, &mut desk).await?,
+        }
+        Ok(())
+    }
+}
+
+/// Serves until told to end, then tells what went over the link.
+async fn attend(desk: &mut Desk, host: &HostHandle, ledger: &Ledger) {
+    tokio::select! {
+        () = desk.until_closed() => host.stop(),
+        _ = host.stopped() => {}
+    }
+    let stopped = host.stopped().await;
+    tracing::info!(%stopped, "the agent has ended");
+    tell_ledger(ledger);
+}
+
+async fn orchestrate(identity: &Identity, desk: &mut Desk) -> Done {
+    let linked = link(identity).await?;
+    let work = Work::default();
+    let served = orchestrator::serve(&work).map_err(|error| CliError::Failed(error.to_string()))?;
+    let bus = Bus::new(linked.carrier.clone());
+    let handle = hosted(linked.carrier, linked.mail, move || served.clone());
+    if let Some(job) = desk.hear().await? {
+        let job = serde_json::from_value(job)?;
+        let finished = orchestrator::run(identity, &bus, &work, &job).await;
+        let finished = finished.map_err(|error| CliError::Failed(error.to_string()))?;
+        let event = json!({
+            "event": "report", "report": finished.report, "files": finished.files,
+            "examined_twice": finished.examined_twice,
+        });
+        say(&event.to_string());
+    }
+    attend(desk, &handle, &linked.ledger).await;
+    Ok(())
+}
+
+fn hosted<A: Agent>(carrier: Carrier, mail: Mail, factory: impl Fn() -> A + Send + 'static) -> HostHandle {
+    host(carrier, mail, factory, HostOptions::default())
+}
+
+async fn attack(identity: &Identity, desk: &mut Desk) -> Done {
+    let Some(stolen) = desk.hear().await? else { return Ok(()) };
+    let stolen: Stolen = serde_json::from_value(stolen)?;
+    let limits = Limits::standard();
+    let accomplice = Identity::load(&stolen.accomplice)?;
+    let loot = Loot {
+        stolen: SealedToken::from_text(&stolen.token, &limits)?,
+        expired: Token::from_text(&stolen.expired, &limits)?,
+        victim: stolen.victim,
+        victim_key: stolen.victim_key,
+    };
+    let ask = async |favour: Favour| {
+        let favour = match favour {
+            Favour::RevokeToken(id) => json!({"event": "favour", "token": id}),
+            Favour::RevokeAgent(name) => json!({"event": "favour", "agent": name}),
+        };
+        say(&favour.to_string());
+        let done = desk.hear().await.map_err(|error| error.to_string())?;
+        done.map(|_| ()).ok_or_else(|| "nobody does favours any more".to_owned())
+    };
+    let told = |attack: &mallory::Attack| say(&json!({"event": "attack", "attack": attack}).to_string());
+    let attacks = mallory::run(identity, &accomplice, &loot, ask, told).await;
+    say(&json!({"event": "attacks", "attacks": attacks}).to_string());
+    Ok(())
+}

@@ -1,0 +1,183 @@
+//! The `testudo` command: nats-like verbs, `--json` wherever a machine may read, one line for every error.
+//!
+//! Exit codes: 0 done, 1 refused or failed, 2 usage or configuration. Only this folder prints.
+
+mod agent;
+mod audit;
+mod demo;
+mod guard;
+mod init;
+mod node;
+mod token;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use testudo::config::ConfigError;
+use testudo::files::FileError;
+use testudo::identity::IdentityError;
+use testudo::server::{AskError, ServerError};
+use testudo::swarm::SwarmError;
+
+/// The secure message bus for swarms of AI agents.
+#[derive(Debug, Parser)]
+#[command(name = "testudo", version, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Enrol, list, revoke and reinstate agents
+    #[command(subcommand)]
+    Agent(agent::Agent),
+    /// Read and verify the audit log
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Run the example swarm on a folder, under attack
+    Demo(demo::Demo),
+    /// One process of the example swarm; `demo` starts them
+    #[command(hide = true)]
+    DemoRole(demo::Role),
+    /// Try the content guard on text
+    #[command(subcommand)]
+    Guard(guard::Guard),
+    /// Make a swarm: four keys and a configuration
+    Init(init::Init),
+    /// Run a node
+    Node(node::RunNode),
+    /// How a running node is
+    Status(node::Status),
+    /// Make, narrow, hand on and read capability tokens
+    #[command(subcommand)]
+    Token(token::Token),
+}
+
+/// Which swarm folder a command works on.
+#[derive(Args, Clone, Debug)]
+struct At {
+    /// The swarm's configuration file
+    #[arg(long, value_name = "FILE", default_value = "testudo.toml")]
+    config: PathBuf,
+}
+
+/// What ends a command.
+#[derive(Debug, thiserror::Error)]
+enum CliError {
+    /// Wrong usage or configuration: exit code 2.
+    #[error("{0}")]
+    Usage(String),
+    /// Refused or failed: exit code 1.
+    #[error("{0}")]
+    Failed(String),
+}
+
+macro_rules! usage {
+    ($($error:ty),+) => {$(
+        impl From<$error> for CliError {
+            fn from(error: $error) -> Self {
+                Self::Usage(error.to_string())
+            }
+        }
+    )+};
+}
+usage!(ConfigError, FileError, IdentityError, ServerError, SwarmError);
+
+macro_rules! failed {
+    ($($error:ty),+) => {$(
+        impl From<$error> for CliError {
+            fn from(error: $error) -> Self {
+                Self::Failed(error.to_string())
+            }
+        }
+    )+};
+}
+failed!(AskError, std::io::Error, serde_json::Error, testudo::DialError, testudo::SendError);
+
+impl From<testudo::rules::token::TokenError> for CliError {
+    fn from(error: testudo::rules::token::TokenError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<testudo::rules::token::BuildError> for CliError {
+    fn from(error: testudo::rules::token::BuildError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+type Done = Result<(), CliError>;
+
+/// Reads the arguments and does what they say.
+pub(crate) fn main() -> ExitCode {
+    logging();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match cli.verb.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let line = error.to_string().replace('\n', " ");
+            say_error(&line);
+            match error {
+                CliError::Usage(_) => ExitCode::from(2),
+                CliError::Failed(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+impl Verb {
+    fn run(self) -> Done {
+        match self {
+            Self::Agent(verb) => verb.run(),
+            Self::Audit(verb) => verb.run(),
+            Self::Demo(demo) => demo.run(),
+            Self::DemoRole(role) => role.run(),
+            Self::Guard(verb) => verb.run(),
+            Self::Init(init) => init.run(),
+            Self::Node(node) => node.run(),
+            Self::Status(status) => status.run(),
+            Self::Token(verb) => verb.run(),
+        }
+    }
+}
+
+/// Warnings to standard error; more with `TESTUDO_LOG=info` and the like.
+fn logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("TESTUDO_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+/// A line for people or machines. A reader that has gone away ends the output, not the command.
+fn say(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn say_error(line: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "testudo: {line}");
+}
+
+/// Runs under actix on one thread, as a node does.
+fn actor_system<F: Future<Output = Done>>(work: F) -> Done {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
+    // Built twice on purpose: the first tells an error that actix would turn into a panic.
+    drop(runtime()?);
+    #[expect(clippy::expect_used, reason = "it was built a moment ago")]
+    actix::System::with_tokio_rt(|| runtime().expect("a runtime")).block_on(work)
+}
+
+/// Runs on one thread, without actors.
+fn plain<F: Future<Output = Done>>(work: F) -> Done {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
+}

@@ -1,0 +1,128 @@
+//! `testudo node` and `testudo status`.
+
+use std::net::SocketAddr;
+
+use clap::Args;
+use testudo::config::{Config, Overrides};
+use testudo::operator::{Answer, Request};
+use testudo::server::{self, Server};
+use tokio::io::AsyncReadExt as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{At, CliError, Done, actor_system, agent, plain, say};
+
+/// Run a node until SIGTERM or Ctrl-C.
+#[derive(Args, Debug)]
+pub(super) struct RunNode {
+    #[command(flatten)]
+    at: At,
+    /// UDP address for agents, instead of the configured one
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// TCP address for health and metrics, instead of the configured one
+    #[arg(long, value_name = "ADDRESS")]
+    health: Option<SocketAddr>,
+    /// JSON lines instead of text
+    #[arg(long)]
+    json: bool,
+    /// End when standard input closes: for a node that another program starts
+    #[arg(long, hide = true)]
+    until_stdin_closes: bool,
+}
+
+/// Why a node ends.
+enum End {
+    Asked,
+    Stale(u64),
+}
+
+impl RunNode {
+    pub(super) fn run(self) -> Done {
+        let config = Config::load(&self.at.config, Overrides { listen: self.listen, health: self.health })?;
+        actor_system(async {
+            let server = Server::start(&config)?;
+            self.tell_start(&config, &server);
+            let end = self.wait(&server).await?;
+            let account = server.shut_down().await;
+            let account = serde_json::to_value(account)?;
+            if self.json {
+                say(&serde_json::json!({"event": "stopped", "account": account}).to_string());
+            } else {
+                say(&format!("stopped; messages {account}"));
+            }
+            match end {
+                End::Asked => Ok(()),
+                End::Stale(seen) => Err(CliError::Failed(format!(
+                    "the registry is an old copy: an agent has seen sequence {seen}; restore the newest one"
+                ))),
+            }
+        })
+    }
+
+    fn tell_start(&self, config: &Config, server: &Server) {
+        let (listen, health) = (server.listen(), server.health());
+        if self.json {
+            let event = serde_json::json!({
+                "event": "listening", "node": config.node.name, "swarm": config.swarm.id,
+                "listen": listen, "health": health,
+            });
+            say(&event.to_string());
+        } else {
+            let (name, swarm) = (config.node.name, &config.swarm.name);
+            say(&format!("node {name} of swarm {swarm}: agents on {listen}, health on http://{health}/readyz"));
+        }
+    }
+
+    async fn wait(&self, server: &Server) -> Result<End, CliError> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut stale = server.stale();
+        let stdin = async {
+            if self.until_stdin_closes {
+                let mut sink = [0; 64];
+                while tokio::io::stdin().read(&mut sink).await.is_ok_and(|n| n > 0) {}
+            } else {
+                std::future::pending::<()>().await;
+            }
+        };
+        Ok(tokio::select! {
+            _ = terminate.recv() => End::Asked,
+            _ = interrupt.recv() => End::Asked,
+            () = stdin => End::Asked,
+            seen = stale.wait_for(Option::is_some) => {
+                End::Stale(seen.ok().and_then(|seen| *seen).unwrap_or_default().0)
+            }
+        })
+    }
+}
+
+/// How a running node is.
+#[derive(Args, Debug)]
+pub(super) struct Status {
+    #[command(flatten)]
+    at: At,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Status {
+    pub(super) fn run(self) -> Done {
+        let config = Config::load(&self.at.config, Overrides::default())?;
+        plain(async {
+            let answer = server::ask(&config.node.data, &Request::Status).await?;
+            let Answer::Status(status) = answer else { return Err(agent::unexpected()) };
+            if self.json {
+                say(&serde_json::to_string(&status)?);
+                return Ok(());
+            }
+            let linked: Vec<_> = status.linked.iter().map(testudo::AgentName::as_str).collect();
+            say(&format!("linked:   {} ({})", linked.len(), linked.join(" ")));
+            say(&format!("messages: {}", status.account));
+            let refusals: Vec<_> = status.refusals.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
+            say(&format!("refusals: {}", if refusals.is_empty() { "none".into() } else { refusals.join(", ") }));
+            say(&format!("audit:    {} records; registry sequence {}", status.audit_records, status.registry));
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,223 @@
+//! `testudo token`: mint with the authority; narrow, hand on and read offline.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use testudo::bus::env::{Env as _, random};
+use testudo::config::{Config, Overrides};
+use testudo::env::System;
+use testudo::identity::Identity;
+use testudo::operator::{Answer, HOPS, Request};
+use testudo::rules::token::{self, Attenuation, Delegation, Fresh, bytes_of_text, describe};
+use testudo::wire::{AgentName, Capability, Holder, Limits, PublicKey, TokenFactId};
+
+use super::{At, CliError, Done, agent, say};
+
+/// Capability tokens.
+#[derive(Debug, Subcommand)]
+pub(super) enum Token {
+    /// Mint a token for an enrolled agent, within its grant
+    Mint(Mint),
+    /// Narrow a token
+    Attenuate(Attenuate),
+    /// Hand a part of an identity's token, or of a given one, to another agent
+    Delegate(Delegate),
+    /// Explain a token
+    Inspect(Inspect),
+    /// Void a token and everything handed on from it
+    Revoke(Revoke),
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Mint {
+    /// The holder
+    name: AgentName,
+    /// What it may do; its whole grant when not given
+    #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
+    allow: Vec<Capability>,
+    /// What it may hand on
+    #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
+    delegatable: Vec<Capability>,
+    /// Seconds to live
+    #[arg(long, default_value_t = 3600)]
+    seconds: u64,
+    /// Times that it may be handed on
+    #[arg(long, default_value_t = HOPS)]
+    hops: u8,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Attenuate {
+    /// The token; `-` reads standard input, which keeps it out of the process list
+    token: String,
+    /// Leave only these capabilities
+    #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
+    only: Vec<Capability>,
+    /// Leave only these receivers
+    #[arg(long, value_name = "AGENT", num_args = 1..)]
+    to: Vec<AgentName>,
+    /// End so many seconds from now
+    #[arg(long)]
+    seconds: Option<u64>,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Delegate {
+    /// The identity that hands on; its key signs
+    #[arg(long, value_name = "FILE")]
+    identity: PathBuf,
+    /// The token to hand on instead of the identity's own; `-` reads standard input
+    #[arg(long)]
+    token: Option<String>,
+    /// The new holder
+    #[arg(long, value_name = "AGENT")]
+    to: AgentName,
+    /// The new holder's key, see `testudo agent list --json`
+    #[arg(long, value_name = "HEX")]
+    key: PublicKey,
+    /// What it gets
+    #[arg(long, value_name = "VERB:RESOURCE", num_args = 1.., required = true)]
+    grant: Vec<Capability>,
+    /// The part that it may hand on
+    #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
+    grant_on: Vec<Capability>,
+    /// Seconds to live
+    #[arg(long, default_value_t = 3600)]
+    seconds: u64,
+    /// Times that it may be handed on further
+    #[arg(long, default_value_t = 0)]
+    hops: u8,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Inspect {
+    /// The token; `-` reads standard input
+    token: String,
+    /// The swarm's configuration, to check who signed it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct Revoke {
+    /// The id of one of its blocks, see `testudo token inspect`
+    id: TokenFactId,
+    #[command(flatten)]
+    at: At,
+}
+
+/// A token given as an argument or on standard input.
+fn given(text: &str) -> Result<String, CliError> {
+    if text != "-" {
+        return Ok(text.trim().to_owned());
+    }
+    let mut token = String::new();
+    std::io::stdin().take(64 * 1024).read_to_string(&mut token)?;
+    Ok(token.trim().to_owned())
+}
+
+fn fresh() -> Fresh {
+    Fresh::from_random(random(&System))
+}
+
+fn some<T: Ord>(list: Vec<T>) -> Option<BTreeSet<T>> {
+    if list.is_empty() { None } else { Some(list.into_iter().collect()) }
+}
+
+fn in_seconds(seconds: u64) -> testudo::wire::Timestamp {
+    System.now().after(std::time::Duration::from_secs(seconds))
+}
+
+impl Token {
+    pub(super) fn run(self) -> Done {
+        match self {
+            Self::Mint(verb) => verb.run(),
+            Self::Attenuate(verb) => verb.run(),
+            Self::Delegate(verb) => verb.run(),
+            Self::Inspect(verb) => verb.run(),
+            Self::Revoke(verb) => verb.run(),
+        }
+    }
+}
+
+impl Mint {
+    fn run(self) -> Done {
+        let request = Request::TokenMint {
+            name: self.name,
+            rights: self.allow.into_iter().collect(),
+            delegatable: self.delegatable.into_iter().collect(),
+            seconds: self.seconds,
+            hops: self.hops,
+        };
+        let Answer::Token { token } = agent::operate(&self.at, request)? else {
+            return Err(agent::unexpected());
+        };
+        say(&token);
+        Ok(())
+    }
+}
+
+impl Attenuate {
+    fn run(self) -> Done {
+        let token = token::Token::from_text(&given(&self.token)?, &Limits::standard())?;
+        let attenuation =
+            Attenuation { only: some(self.only), to: some(self.to), until: self.seconds.map(in_seconds) };
+        say(&token.attenuate(&attenuation, fresh())?.to_text());
+        Ok(())
+    }
+}
+
+impl Delegate {
+    fn run(self) -> Done {
+        let identity = Identity::load(&self.identity)?;
+        let token = match &self.token {
+            Some(text) => token::Token::from_text(&given(text)?, &Limits::standard())?,
+            None => identity.client.token.clone(),
+        };
+        let delegation = Delegation {
+            id: TokenFactId::new(random(&System)),
+            to: Holder { name: self.to, key: self.key },
+            grant: self.grant.into_iter().collect(),
+            grant_on: self.grant_on.into_iter().collect(),
+            expires: in_seconds(self.seconds),
+            hops: self.hops,
+        };
+        say(&token.delegate(&delegation, &identity.client.key, fresh())?.to_text());
+        Ok(())
+    }
+}
+
+impl Inspect {
+    fn run(self) -> Done {
+        let bytes = bytes_of_text(&given(&self.token)?, &Limits::standard())?;
+        let trust = match &self.config {
+            Some(path) => {
+                Some(token::Trust::of(Config::load(path, Overrides::default())?.swarm.authority))
+            }
+            None => None,
+        };
+        let description = describe(&bytes, trust.as_ref(), &Limits::standard(), System.now())?;
+        if self.json {
+            say(&serde_json::to_string(&description)?);
+        } else {
+            description.lines().iter().for_each(|line| say(line));
+        }
+        Ok(())
+    }
+}
+
+impl Revoke {
+    fn run(self) -> Done {
+        let answer = agent::operate(&self.at, Request::TokenRevoke { id: self.id })?;
+        let Answer::Changed { sequence } = answer else { return Err(agent::unexpected()) };
+        say(&format!("void from now on (registry sequence {sequence})"));
+        Ok(())
+    }
+}

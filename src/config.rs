@@ -1,0 +1,164 @@
+//! The configuration of a node: one TOML file; flag > `TESTUDO_SECTION__KEY` > file > default. Unknown keys are
+//! errors. The one reader of the environment.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use figment::Figment;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+use testudo_registry::OnSilence;
+use testudo_wire::{NodeName, PublicKey, SwarmId};
+
+/// What is wrong with a configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// There is no such file.
+    #[error("{0} does not exist; make a swarm with `testudo init DIR`, then pass --config DIR/testudo.toml")]
+    Missing(PathBuf),
+    /// A key, a type or the syntax is wrong.
+    #[error("{path}: {what}; compare with the file that `testudo init` writes")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// `[swarm]`: written by `testudo init`, the same for all nodes of a swarm.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SwarmSection {
+    /// The name that people call it by.
+    pub name: String,
+    /// The fingerprint of its authority key.
+    pub id: SwarmId,
+    /// The authority's public key.
+    pub authority: PublicKey,
+}
+
+/// What happens to an agent that falls silent.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Silence {
+    /// It is out until an operator reinstates it.
+    #[default]
+    Revoke,
+    /// It is out until its next login; it needs new tokens then.
+    Suspend,
+}
+
+impl From<Silence> for OnSilence {
+    fn from(silence: Silence) -> Self {
+        match silence {
+            Silence::Revoke => Self::Revoke,
+            Silence::Suspend => Self::Suspend,
+        }
+    }
+}
+
+/// `[node]`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeSection {
+    /// Its name in the swarm, for its certificate.
+    pub name: NodeName,
+    /// UDP address that agents dial.
+    pub listen: SocketAddr,
+    /// TCP address of `/livez`, `/readyz`, `/healthz` and `/metrics`; keep it on loopback.
+    pub health: SocketAddr,
+    /// Registry, audit log and operator's socket.
+    #[serde(default = "data")]
+    pub data: PathBuf,
+    /// The four keys and the CA's certificate.
+    #[serde(default = "keys")]
+    pub keys: PathBuf,
+    /// Agents send a heartbeat this often, in milliseconds; two missed ones are silence.
+    #[serde(default = "heartbeat_ms")]
+    pub heartbeat_ms: u32,
+    /// What silence means.
+    #[serde(default)]
+    pub on_silence: Silence,
+    /// Bytes that one sender may have unsettled at the node.
+    #[serde(default = "window_bytes")]
+    pub window_bytes: u32,
+}
+
+fn data() -> PathBuf {
+    "data".into()
+}
+fn keys() -> PathBuf {
+    "keys".into()
+}
+const fn heartbeat_ms() -> u32 {
+    30_000
+}
+const fn window_bytes() -> u32 {
+    512 * 1024
+}
+
+/// A whole configuration.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The swarm.
+    pub swarm: SwarmSection,
+    /// The node.
+    pub node: NodeSection,
+}
+
+/// What flags may override.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Overrides {
+    /// `--listen`.
+    pub listen: Option<SocketAddr>,
+    /// `--health`.
+    pub health: Option<SocketAddr>,
+}
+
+impl Config {
+    /// Reads a file, the environment and the flags. Relative paths are taken from the file's folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn load(path: &Path, flags: Overrides) -> Result<Self, ConfigError> {
+        if !path.is_file() {
+            return Err(ConfigError::Missing(path.to_owned()));
+        }
+        let env = Env::prefixed("TESTUDO_").filter(|key| key.as_str().contains("__")).split("__");
+        let mut figment = Figment::from(Toml::file_exact(path)).merge(env);
+        if let Some(listen) = flags.listen {
+            figment = figment.merge(Serialized::default("node.listen", listen));
+        }
+        if let Some(health) = flags.health {
+            figment = figment.merge(Serialized::default("node.health", health));
+        }
+        let mut config: Self = figment.extract().map_err(|error| invalid(path, &error))?;
+        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+        config.node.data = folder.join(&config.node.data);
+        config.node.keys = folder.join(&config.node.keys);
+        config.check(path)?;
+        Ok(config)
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ConfigError> {
+        let wrong = |what: &str| Err(ConfigError::Invalid { path: path.to_owned(), what: what.to_owned() });
+        if SwarmId::of(&self.swarm.authority) != self.swarm.id {
+            return wrong("swarm.id is not the fingerprint of swarm.authority");
+        }
+        if !(100..=600_000).contains(&self.node.heartbeat_ms) {
+            return wrong("node.heartbeat_ms must be 100 to 600000");
+        }
+        if !(256 * 1024..=64 * 1024 * 1024).contains(&self.node.window_bytes) {
+            return wrong("node.window_bytes must be 262144 (one bundle) to 67108864");
+        }
+        Ok(())
+    }
+}
+
+fn invalid(path: &Path, error: &figment::Error) -> ConfigError {
+    // Figment's message spans lines when several keys are wrong: the first says enough.
+    let what = error.clone().into_iter().next().map_or_else(|| error.to_string(), |first| first.to_string());
+    ConfigError::Invalid { path: path.to_owned(), what: what.replace('\n', " ") }
+}

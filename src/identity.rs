@@ -1,0 +1,199 @@
+//! An agent's identity file, like a NATS creds file: one file, mode 0600, everything to join.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use testudo_bus::client::{Client, ClientIdentity, Deliveries, DialError};
+use testudo_bus::tls;
+use testudo_bus::transport::{self, Socket};
+use testudo_rules::token::{self, Token};
+use testudo_wire::{AgentName, Limits, PublicKey, SecretKey, SwarmId};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::env::System;
+use crate::files::{self, FileError};
+use crate::swarm::from_pem;
+
+/// Longest identity file.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Why an identity file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Its content.
+    #[error("{path} is not an identity file of Testudo ({what}); make one with `testudo agent add`")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// The file's content.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Stored {
+    testudo_identity: u8,
+    name: AgentName,
+    swarm: SwarmId,
+    node: SocketAddr,
+    authority: Vec<PublicKey>,
+    key: String,
+    token: String,
+    certificate: String,
+    ca: String,
+}
+
+impl Drop for Stored {
+    fn drop(&mut self) {
+        self.key.zeroize();
+        self.token.zeroize();
+    }
+}
+
+/// An agent's identity and the node to dial.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Where its node listens.
+    pub node: SocketAddr,
+    /// Who it is.
+    pub client: Arc<ClientIdentity>,
+    authority: PublicKey,
+    ca: String,
+    certificate: String,
+}
+
+/// What the operator puts into an identity.
+#[derive(Debug)]
+pub struct Issued {
+    /// Where the node listens.
+    pub node: SocketAddr,
+    /// The agent.
+    pub name: AgentName,
+    /// Its key, made where the file is written.
+    pub key: SecretKey,
+    /// The authority's key.
+    pub authority: PublicKey,
+    /// The CA's certificate in PEM.
+    pub ca: String,
+    /// The agent's certificate in PEM.
+    pub certificate: String,
+    /// Its unsealed token.
+    pub token: String,
+}
+
+impl Identity {
+    /// Puts an identity together.
+    ///
+    /// # Errors
+    /// What does not fit together, in words.
+    pub fn of(issued: Issued) -> Result<Self, String> {
+        let ca = from_pem(&issued.ca).ok_or("the CA is no certificate")?;
+        let leaf = from_pem(&issued.certificate).ok_or("the certificate is no certificate")?;
+        let swarm = SwarmId::of(&issued.authority);
+        let trust = tls::Trust::new(swarm, &[ca]).map_err(|error| error.to_string())?;
+        let authority = token::Trust::of(issued.authority);
+        let token = Token::from_text(&issued.token, &Limits::standard()).map_err(|error| error.to_string())?;
+        let meaning = token.verify(&authority).map_err(|error| format!("its token: {error}"))?;
+        if meaning.holder().name != issued.name || meaning.holder().key != issued.key.public() {
+            return Err("the token is somebody else's".into());
+        }
+        let client =
+            ClientIdentity { name: issued.name, key: issued.key, chain: vec![leaf], trust, authority, token };
+        Ok(Self {
+            node: issued.node,
+            client: Arc::new(client),
+            authority: issued.authority,
+            ca: issued.ca,
+            certificate: issued.certificate,
+        })
+    }
+
+    /// Reads an identity file.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub fn load(path: &Path) -> Result<Self, IdentityError> {
+        let text = Zeroizing::new(files::read_private(path, FILE_BYTES_MAX)?);
+        let invalid = |what: String| IdentityError::Invalid { path: path.to_owned(), what };
+        let stored: Stored = toml::from_str(&text).map_err(|error| invalid(first_line(&error.message())))?;
+        if stored.testudo_identity != 1 {
+            return Err(invalid(format!("version {} is not known here", stored.testudo_identity)));
+        }
+        let mut seed = [0; 32];
+        hex::decode_to_slice(&stored.key, &mut seed).map_err(|_| invalid("the key is not 64 hex digits".into()))?;
+        let key = SecretKey::from_seed(&seed);
+        seed.zeroize();
+        let [authority] = stored.authority.as_slice() else {
+            return Err(invalid("exactly one authority key is expected".into()));
+        };
+        if SwarmId::of(authority) != stored.swarm {
+            return Err(invalid("swarm is not the fingerprint of the authority key".into()));
+        }
+        Self::of(Issued {
+            node: stored.node,
+            name: stored.name,
+            key,
+            authority: *authority,
+            ca: stored.ca.clone(),
+            certificate: stored.certificate.clone(),
+            token: stored.token.clone(),
+        })
+        .map_err(invalid)
+    }
+
+    /// Writes a new identity file, mode 0600.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub fn save(&self, path: &Path) -> Result<(), IdentityError> {
+        Ok(files::write_new(path, self.text(path)?.as_bytes())?)
+    }
+
+    /// Writes over an identity file, atomically.
+    ///
+    /// # Errors
+    /// [`IdentityError`].
+    pub fn save_over(&self, path: &Path) -> Result<(), IdentityError> {
+        Ok(files::replace(path, self.text(path)?.as_bytes())?)
+    }
+
+    fn text(&self, path: &Path) -> Result<Zeroizing<String>, IdentityError> {
+        let stored = Stored {
+            testudo_identity: 1,
+            name: self.client.name,
+            swarm: self.client.swarm(),
+            node: self.node,
+            authority: vec![self.authority],
+            key: hex::encode(*self.client.key.seed()),
+            token: self.client.token.to_text().to_string(),
+            certificate: self.certificate.clone(),
+            ca: self.ca.clone(),
+        };
+        toml::to_string(&stored)
+            .map(Zeroizing::new)
+            .map_err(|error| IdentityError::Invalid { path: path.to_owned(), what: error.to_string() })
+    }
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Connects an agent to its node.
+///
+/// # Errors
+/// [`DialError`].
+pub async fn connect(identity: &Identity) -> Result<(Client, Deliveries), DialError> {
+    let from = transport::dial_from(identity.node);
+    let socket = crate::server::udp(from).map_err(|error| DialError::Link(error.to_string()))?;
+    let endpoint =
+        transport::dialler(Socket::Udp(socket)).map_err(|error| DialError::Link(error.to_string()))?;
+    Client::connect(&endpoint, identity.node, identity.client.clone(), None, System::shared()).await
+}

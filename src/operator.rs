@@ -1,0 +1,320 @@
+//! What an operator may ask, as data, and the one place that does it: the same through a running node's socket
+//! and, when no node runs, on its folder.
+//!
+//! Whoever may open the socket (a file of mode 0600 in the data folder) is the operator.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use testudo_bus::env::{SharedEnv, random};
+use testudo_bus::node::Office;
+use testudo_bus::tls::{EmbeddedCa, Issuer as _, LIFETIME};
+use testudo_registry::{AgentView, VerbError};
+use testudo_rules::token::{Fresh, Mint};
+use testudo_wire::standing::RevocationCause;
+use testudo_wire::{
+    AgentName, Capability, Grant, Holder, PublicKey, RegistrySequence, SpiffeId, SwarmId, TokenFactId,
+};
+
+use crate::swarm::pem;
+
+/// Times that a token may be handed on when nobody says.
+pub const HOPS: u8 = 3;
+
+/// A request of an operator.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case", tag = "do")]
+pub enum Request {
+    /// Enrol an agent whose key was made elsewhere.
+    AgentAdd {
+        /// Its name.
+        name: AgentName,
+        /// Its public key.
+        key: PublicKey,
+        /// What it may do.
+        grant: Grant,
+    },
+    /// A fresh certificate and token for an enrolled agent.
+    AgentRenew {
+        /// Its name.
+        name: AgentName,
+    },
+    /// All agents.
+    AgentList,
+    /// Put an agent out.
+    AgentRevoke {
+        /// Its name.
+        name: AgentName,
+        /// Why.
+        cause: RevocationCause,
+    },
+    /// Bring a silent agent back.
+    AgentReinstate {
+        /// Its name.
+        name: AgentName,
+    },
+    /// Mint a token for an enrolled agent, within its grant.
+    TokenMint {
+        /// The holder.
+        name: AgentName,
+        /// What it may do; empty for the whole grant.
+        rights: BTreeSet<Capability>,
+        /// What it may hand on.
+        delegatable: BTreeSet<Capability>,
+        /// Seconds to live.
+        seconds: u64,
+        /// Times that it may be handed on.
+        hops: u8,
+    },
+    /// Void a token and everything delegated from it.
+    TokenRevoke {
+        /// The id of one of its blocks.
+        id: TokenFactId,
+    },
+    /// How the node is.
+    Status,
+}
+
+/// What an operator hears.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case", tag = "done")]
+pub enum Answer {
+    /// An agent's credentials.
+    Credentials(Box<Credentials>),
+    /// Agents.
+    Agents {
+        /// By name.
+        agents: Vec<AgentLine>,
+    },
+    /// A change is in effect and durable.
+    Changed {
+        /// Its number.
+        sequence: RegistrySequence,
+    },
+    /// A token, unsealed: for its holder only.
+    Token {
+        /// Its text.
+        token: String,
+    },
+    /// The node's own word on itself.
+    Status(Box<Status>),
+    /// It was not done.
+    Refused {
+        /// Why, and what to do.
+        error: String,
+    },
+}
+
+/// What goes into an identity file besides the key.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Credentials {
+    /// Where the node listens.
+    pub node: SocketAddr,
+    /// The authority's key.
+    pub authority: PublicKey,
+    /// The CA in PEM.
+    pub ca: String,
+    /// The agent's certificate in PEM.
+    pub certificate: String,
+    /// Its token, unsealed.
+    pub token: String,
+}
+
+/// One agent for a list.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct AgentLine {
+    /// Its name.
+    pub name: AgentName,
+    /// Where it is in its life.
+    pub state: String,
+    /// Its key.
+    pub key: PublicKey,
+    /// What it may do.
+    pub grant: Grant,
+    /// Tokens minted before are void.
+    pub valid_from: RegistrySequence,
+    /// When it was last heard, in milliseconds since the Unix epoch.
+    pub last_seen_ms: Option<u64>,
+}
+
+impl AgentLine {
+    fn of(view: &AgentView) -> Self {
+        let state = match view.state {
+            testudo_wire::State::Active => "active".to_owned(),
+            testudo_wire::State::Enrolled => "enrolled".to_owned(),
+            testudo_wire::State::Offline => "offline".to_owned(),
+            testudo_wire::State::Revoked(cause) => format!("revoked ({})", cause_word(cause)),
+        };
+        Self {
+            name: view.holder.name,
+            state,
+            key: view.holder.key,
+            grant: view.grant.as_ref().clone(),
+            valid_from: view.valid_from,
+            last_seen_ms: view.last_seen.map(testudo_wire::Timestamp::as_millis),
+        }
+    }
+}
+
+const fn cause_word(cause: RevocationCause) -> &'static str {
+    match cause {
+        RevocationCause::Compromised => "compromised",
+        RevocationCause::Operator => "operator",
+        RevocationCause::Silent => "silent",
+    }
+}
+
+/// How a node is, in numbers.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Status {
+    /// Open links by agent.
+    pub linked: Vec<AgentName>,
+    /// The account: submitted, delivered, failed, dropped, queued, in flight.
+    pub account: serde_json::Value,
+    /// Messages refused, by reason.
+    pub refusals: Vec<(String, u64)>,
+    /// Bundles refused whole.
+    pub bundles_refused: u64,
+    /// Records on the audit log.
+    pub audit_records: u64,
+    /// The number of the registry's latest change.
+    pub registry: u64,
+}
+
+/// Does what operators ask.
+#[derive(Clone, Debug)]
+pub struct Operator {
+    /// Registry, capability actor, log.
+    pub office: Office,
+    /// The CA.
+    pub ca: Arc<EmbeddedCa>,
+    /// The swarm.
+    pub swarm: SwarmId,
+    /// The authority's public key.
+    pub authority: PublicKey,
+    /// Where agents dial.
+    pub node: SocketAddr,
+    /// Clock and dice.
+    pub env: SharedEnv,
+}
+
+type Done = Result<Answer, String>;
+
+fn words<E: std::error::Error>(error: VerbError<E>) -> String {
+    error.to_string()
+}
+
+impl Operator {
+    /// Does one request. The node's own status is added by whoever runs a node.
+    pub async fn answer(&self, request: Request) -> Answer {
+        self.done(request).await.unwrap_or_else(|error| Answer::Refused { error })
+    }
+
+    async fn done(&self, request: Request) -> Done {
+        let registry = &self.office.registry;
+        match request {
+            Request::AgentAdd { name, key, grant } => {
+                let holder = Holder { name, key };
+                let minted = registry.enrol(holder, grant.clone()).await.map_err(words)?;
+                self.credentials(holder, &grant, minted).await
+            }
+            Request::AgentRenew { name } => {
+                let view = self.view(name).await?;
+                if !view.state.is_good() {
+                    return Err(format!("{name} is revoked; see `testudo agent list`"));
+                }
+                self.credentials(view.holder, &view.grant, registry.directory().sequence()).await
+            }
+            Request::AgentList => {
+                let agents = registry.list().await.map_err(words)?;
+                Ok(Answer::Agents { agents: agents.iter().map(AgentLine::of).collect() })
+            }
+            Request::AgentRevoke { name, cause } => {
+                Ok(Answer::Changed { sequence: registry.revoke(name, cause).await.map_err(words)? })
+            }
+            Request::AgentReinstate { name } => {
+                Ok(Answer::Changed { sequence: registry.reinstate(name).await.map_err(words)? })
+            }
+            Request::TokenMint { name, rights, delegatable, seconds, hops } => {
+                self.mint(name, rights, delegatable, Duration::from_secs(seconds), hops).await
+            }
+            Request::TokenRevoke { id } => {
+                Ok(Answer::Changed { sequence: registry.revoke_token(id).await.map_err(words)? })
+            }
+            Request::Status => Ok(Answer::Status(Box::new(Status {
+                audit_records: self.office.audit.records(),
+                registry: registry.directory().sequence().0,
+                ..Status::default()
+            }))),
+        }
+    }
+
+    async fn view(&self, name: AgentName) -> Result<AgentView, String> {
+        let view = self.office.registry.get(name).await.map_err(words)?;
+        view.ok_or_else(|| format!("no agent {name} is enrolled; see `testudo agent list`"))
+    }
+
+    async fn credentials(&self, holder: Holder, grant: &Grant, minted: RegistrySequence) -> Done {
+        let id = SpiffeId::Agent(self.swarm, holder.name);
+        let leaf = self.ca.issue(&id, &holder.key, LIFETIME, &*self.env).map_err(|error| error.to_string())?;
+        let token = self.token(holder, &grant.right, &grant.delegatable, LIFETIME, HOPS, minted).await?;
+        Ok(Answer::Credentials(Box::new(Credentials {
+            node: self.node,
+            authority: self.authority,
+            ca: pem(self.ca.certificate()),
+            certificate: pem(&leaf),
+            token,
+        })))
+    }
+
+    async fn mint(
+        &self,
+        name: AgentName,
+        rights: BTreeSet<Capability>,
+        delegatable: BTreeSet<Capability>,
+        lifetime: Duration,
+        hops: u8,
+    ) -> Done {
+        let view = self.view(name).await?;
+        if !view.state.is_good() {
+            return Err(format!("{name} is revoked; see `testudo agent list`"));
+        }
+        let rights = if rights.is_empty() { view.grant.right.clone() } else { rights };
+        if let Some(wide) = rights.difference(&view.grant.right).next() {
+            return Err(format!("{name} was not granted {wide}; grant it first, or leave it out"));
+        }
+        if let Some(wide) = delegatable.difference(&view.grant.delegatable).next() {
+            return Err(format!("{name} may not hand on {wide}; grant it first, or leave it out"));
+        }
+        let minted = self.office.registry.directory().sequence();
+        let token = self.token(view.holder, &rights, &delegatable, lifetime, hops, minted).await?;
+        Ok(Answer::Token { token })
+    }
+
+    async fn token(
+        &self,
+        holder: Holder,
+        rights: &BTreeSet<Capability>,
+        delegatable: &BTreeSet<Capability>,
+        lifetime: Duration,
+        hops: u8,
+        minted: RegistrySequence,
+    ) -> Result<String, String> {
+        let mint = Mint {
+            swarm: self.swarm,
+            id: TokenFactId::new(random(&*self.env)),
+            holder,
+            rights: rights.clone(),
+            delegatable: delegatable.clone(),
+            expires: self.env.now().after(lifetime),
+            minted,
+            hops,
+        };
+        let fresh = Fresh::from_random(random(&*self.env));
+        let token = self.office.capability.mint(mint, fresh).await.map_err(|error| error.to_string())?;
+        Ok(token.to_text().to_string())
+    }
+}

@@ -1,0 +1,117 @@
+//! The operator's socket: one JSON request a line, one JSON answer a line, over a Unix socket that only the
+//! owner of the data folder can open.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use testudo_bus::node::Node;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::ServerError;
+use crate::files::FileError;
+use crate::operator::{Answer, Operator, Request, Status};
+
+/// Longest request or answer.
+const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// Requests at once.
+const AT_ONCE: usize = 8;
+/// An operator's connection may be idle for so long.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// Why a running node could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// No node runs on this data.
+    #[error("no node runs on {0}; start it with `testudo node --config FILE`")]
+    NoNode(PathBuf),
+    /// It did not answer as expected.
+    #[error("the node did not answer: {0}")]
+    Broken(String),
+}
+
+fn local(path: &Path, error: io::Error) -> ServerError {
+    ServerError::File(FileError::Io(path.to_owned(), error))
+}
+
+/// Serves operators until the task is aborted.
+pub(super) fn serve(
+    path: &Path,
+    operator: Operator,
+    node: Arc<Node>,
+) -> Result<JoinHandle<()>, ServerError> {
+    // The lock on the audit log is ours, so a socket that is there is a leftover.
+    match std::fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(local(path, error)),
+    }
+    let listener = UnixListener::bind(path).map_err(|error| local(path, error))?;
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(path, private).map_err(|error| local(path, error))?;
+    let places = Arc::new(Semaphore::new(AT_ONCE));
+    Ok(tokio::spawn(async move {
+        loop {
+            let Ok(place) = places.clone().acquire_owned().await else { return };
+            let Ok((stream, _)) = listener.accept().await else { continue };
+            let (operator, node) = (operator.clone(), node.clone());
+            tokio::spawn(async move {
+                let _ = converse(stream, &operator, &node).await;
+                drop(place);
+            });
+        }
+    }))
+}
+
+async fn converse(stream: UnixStream, operator: &Operator, node: &Node) -> io::Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut lines = BufReader::new(read.take(LINE_BYTES_MAX)).lines();
+    while let Ok(Ok(Some(line))) = timeout(IDLE, lines.next_line()).await {
+        let answer = match serde_json::from_str::<Request>(&line) {
+            Ok(request) => match operator.answer(request).await {
+                Answer::Status(status) => Answer::Status(Box::new(with_node(*status, node))),
+                answer => answer,
+            },
+            Err(error) => Answer::Refused { error: format!("not a request: {error}") },
+        };
+        let mut text = serde_json::to_vec(&answer).map_err(io::Error::other)?;
+        text.push(b'\n');
+        write.write_all(&text).await?;
+    }
+    Ok(())
+}
+
+fn with_node(status: Status, node: &Node) -> Status {
+    let mut linked = node.linked();
+    linked.sort();
+    let metrics = node.metrics();
+    Status {
+        linked,
+        account: serde_json::to_value(metrics.account()).unwrap_or_default(),
+        refusals: metrics.refusals().into_iter().map(|(reason, n)| (reason.as_str().to_owned(), n)).collect(),
+        bundles_refused: metrics.bundles_refused(),
+        ..status
+    }
+}
+
+/// Asks the node that runs on a data folder.
+///
+/// # Errors
+/// [`AskError::NoNode`] when none runs there.
+pub async fn ask(data: &Path, request: &Request) -> Result<Answer, AskError> {
+    let none = |_| AskError::NoNode(data.to_owned());
+    let mut stream = UnixStream::connect(data.join("admin.sock")).await.map_err(none)?;
+    let broken = |error: io::Error| AskError::Broken(error.to_string());
+    let mut text = serde_json::to_vec(request).map_err(|error| AskError::Broken(error.to_string()))?;
+    text.push(b'\n');
+    stream.write_all(&text).await.map_err(broken)?;
+    let mut lines = BufReader::new(stream.take(LINE_BYTES_MAX)).lines();
+    let line = timeout(IDLE, lines.next_line()).await.map_err(|_| AskError::Broken("time-out".into()))?;
+    let line = line.map_err(broken)?.ok_or_else(|| AskError::Broken("it closed the connection".into()))?;
+    serde_json::from_str(&line).map_err(|error| AskError::Broken(error.to_string()))
+}

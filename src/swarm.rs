@@ -1,0 +1,184 @@
+//! A swarm's folder: `testudo.toml`, four keys, the CA's certificate, the data. Made by `testudo init`.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use rustls_pki_types::CertificateDer;
+use testudo_bus::env::{Env, random};
+use testudo_bus::tls::{EmbeddedCa, IssuerError};
+use testudo_wire::{NodeName, SecretKey, SwarmId};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::config::{Config, NodeSection, Silence, SwarmSection};
+use crate::files::{self, FileError};
+
+/// Longest key or certificate file.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Why a swarm's folder cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum SwarmError {
+    /// A file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The CA.
+    #[error(transparent)]
+    Issuer(#[from] IssuerError),
+    /// A key file that is not one, or for another purpose.
+    #[error("{0} is not a {1} key file of Testudo; restore it from a backup")]
+    Key(PathBuf, &'static str),
+    /// A certificate file that is not one.
+    #[error("{0} is not a certificate; restore it from a backup")]
+    Certificate(PathBuf),
+    /// The authority key is not the swarm's.
+    #[error("{0} is not the key of this swarm's authority; use the right folder")]
+    OtherSwarm(PathBuf),
+    /// The name is unusable.
+    #[error("{0:?} is no name for a swarm; use 1 to 63 letters, digits, dots, dashes")]
+    Name(String),
+    /// The configuration cannot be written.
+    #[error("cannot write the configuration: {0}")]
+    Toml(#[from] toml::ser::Error),
+}
+
+/// What each of the four keys is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum KeyPurpose {
+    /// Tokens and trust statements.
+    Authority,
+    /// Certificates.
+    Ca,
+    /// Audit checkpoints.
+    Log,
+    /// The node's TLS, welcomes, receipts, notices.
+    Node,
+}
+
+impl KeyPurpose {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Authority => "authority",
+            Self::Ca => "ca",
+            Self::Log => "log",
+            Self::Node => "node",
+        }
+    }
+}
+
+fn key_path(keys: &Path, purpose: KeyPurpose) -> PathBuf {
+    keys.join(format!("{}.key", purpose.as_str()))
+}
+
+fn write_key(keys: &Path, purpose: KeyPurpose, key: &SecretKey) -> Result<(), FileError> {
+    let seed = Zeroizing::new(hex::encode(*key.seed()));
+    let text = Zeroizing::new(format!("testudo-key-1:{}:{}\n", purpose.as_str(), *seed));
+    files::write_new(&key_path(keys, purpose), text.as_bytes())
+}
+
+/// Reads one of the four keys.
+///
+/// # Errors
+/// [`SwarmError::File`] or [`SwarmError::Key`].
+pub fn read_key(keys: &Path, purpose: KeyPurpose) -> Result<SecretKey, SwarmError> {
+    let path = key_path(keys, purpose);
+    let text = Zeroizing::new(files::read_private(&path, FILE_BYTES_MAX)?);
+    let wrong = || SwarmError::Key(path.clone(), purpose.as_str());
+    let seed = text
+        .trim_end()
+        .strip_prefix("testudo-key-1:")
+        .and_then(|rest| rest.strip_prefix(purpose.as_str()))
+        .and_then(|rest| rest.strip_prefix(':'))
+        .ok_or_else(wrong)?;
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(seed, &mut bytes).map_err(|_| wrong())?;
+    let key = SecretKey::from_seed(&bytes);
+    bytes.zeroize();
+    Ok(key)
+}
+
+/// PEM, as every certificate tool writes it.
+#[must_use]
+pub fn pem(certificate: &CertificateDer<'_>) -> String {
+    let text = BASE64.encode(certificate);
+    let lines: Vec<_> =
+        text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+}
+
+/// The first certificate of a PEM text.
+#[must_use]
+pub fn from_pem(text: &str) -> Option<CertificateDer<'static>> {
+    use rustls_pki_types::pem::PemObject as _;
+    CertificateDer::from_pem_slice(text.as_bytes()).ok()
+}
+
+/// Reads the CA's certificate.
+///
+/// # Errors
+/// [`SwarmError`].
+pub fn read_ca(keys: &Path) -> Result<CertificateDer<'static>, SwarmError> {
+    let path = keys.join("ca.pem");
+    let text = files::read_public(&path, FILE_BYTES_MAX)?;
+    from_pem(&text).ok_or(SwarmError::Certificate(path))
+}
+
+/// Where a new node listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// Agents, over UDP.
+    pub listen: std::net::SocketAddr,
+    /// Health and metrics, over TCP.
+    pub health: std::net::SocketAddr,
+}
+
+impl Default for Addresses {
+    /// Loopback, ports 7600 and 7601.
+    fn default() -> Self {
+        Self { listen: ([127, 0, 0, 1], 7600).into(), health: ([127, 0, 0, 1], 7601).into() }
+    }
+}
+
+/// Makes a swarm in `dir`: four keys, the CA, the configuration. Nothing that is there is overwritten.
+///
+/// # Errors
+/// [`SwarmError`]. The configuration is written last: without it the folder is no swarm.
+pub fn init(dir: &Path, name: &str, at: Addresses, env: &dyn Env) -> Result<Config, SwarmError> {
+    let label = NodeName::parse(name).map_err(|_| SwarmError::Name(name.to_owned()))?;
+    let path = dir.join("testudo.toml");
+    if path.exists() {
+        return Err(FileError::Exists(path).into());
+    }
+    let keys = dir.join("keys");
+    files::private_dir(&keys)?;
+    files::private_dir(&dir.join("data"))?;
+    let new_key = |purpose| -> Result<SecretKey, SwarmError> {
+        let mut seed: [u8; 32] = random(env);
+        let key = SecretKey::from_seed(&seed);
+        seed.zeroize();
+        write_key(&keys, purpose, &key)?;
+        Ok(key)
+    };
+    let authority = new_key(KeyPurpose::Authority)?.public();
+    let id = SwarmId::of(&authority);
+    let ca = EmbeddedCa::create(&id, &new_key(KeyPurpose::Ca)?, env)?;
+    files::write_new(&keys.join("ca.pem"), pem(ca.certificate()).as_bytes())?;
+    new_key(KeyPurpose::Node)?;
+    new_key(KeyPurpose::Log)?;
+    let config = Config {
+        swarm: SwarmSection { name: label.as_str().to_owned(), id, authority },
+        node: NodeSection {
+            name: label,
+            listen: at.listen,
+            health: at.health,
+            data: "data".into(),
+            keys: "keys".into(),
+            heartbeat_ms: 30_000,
+            on_silence: Silence::Revoke,
+            window_bytes: 512 * 1024,
+        },
+    };
+    let text = format!("# A Testudo swarm. Keys are in keys/: keep them secret, and keep a copy.\n{}", toml::to_string(&config)?);
+    files::write_new(&path, text.as_bytes())?;
+    Ok(config)
+}

@@ -1,0 +1,189 @@
+//! The peer that misbehaves on purpose: a real link with its streams in hand, and nobody's manners.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use quinn::Connection;
+use testudo_bus::client::{self, ClientIdentity, DialError, OpenLink};
+use testudo_bus::env::random;
+use testudo_bus::stream::{FrameReader, prefix, write_frame};
+use testudo_bus::{tls, transport};
+use testudo_rules::token::SealedToken;
+use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Present, RefusedMessage};
+use testudo_wire::{
+    Bundle, ContentType, CorrelationId, Destination, Envelope, Header, Limits, MessageId, ReceiptWish,
+    Refusal, Sequence, TokenId, Ttl,
+};
+use tokio::time::timeout;
+
+use super::World;
+use super::swarm::{capability, name};
+
+/// Longest wait for anything that must come.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A link that does what a test says.
+pub(crate) struct Mallory {
+    pub(crate) link: OpenLink,
+    pub(crate) identity: ClientIdentity,
+    pub(crate) token: TokenId,
+    deliveries: FrameReader,
+    sequence: u64,
+    endpoint: quinn::Endpoint,
+}
+
+/// A connection after TLS and nothing else.
+pub(crate) async fn raw(world: &World, identity: &ClientIdentity) -> Connection {
+    let (_, endpoint) = world.endpoint();
+    let env = world.swarm.env.another();
+    let tls = tls::client_config(identity.trust.clone(), identity.chain.clone(), &identity.key, env).unwrap();
+    endpoint.connect_with(transport::client(tls), world.address, "testudo").unwrap().await.unwrap()
+}
+
+/// Why the node closed a connection.
+pub(crate) async fn closed(connection: &Connection) -> CloseReason {
+    let error = timeout(PATIENCE, connection.closed()).await.expect("still open");
+    match client::explain(&error, connection.remote_address()) {
+        DialError::Closed(reason) => reason,
+        other => panic!("closed for {other}"),
+    }
+}
+
+impl Mallory {
+    /// Opens a link and presents the identity's own token.
+    pub(crate) async fn dial(world: &World, identity: ClientIdentity) -> Self {
+        let (_, endpoint) = world.endpoint();
+        let env = world.swarm.env.another();
+        let link = client::dial(&endpoint, world.address, &identity, None, env).await.unwrap();
+        let stream = client::deliveries(&link.connection, world.address).await.unwrap();
+        let limits = Limits::standard();
+        let frame_max = 4 + limits.annotation_bytes_max + limits.bundle_bytes_max;
+        let deliveries = FrameReader::new(stream, frame_max);
+        let token = identity.token.seal().unwrap();
+        let mut mallory = Self { link, identity, token: token.id(), deliveries, sequence: 0, endpoint };
+        assert_eq!(mallory.present(&token).await, None);
+        mallory
+    }
+
+    pub(crate) async fn say(&mut self, frame: FromAgent) {
+        write_frame(&mut self.link.control, frame.encode().unwrap()).await.unwrap();
+    }
+
+    /// The next control frame that a test asks about.
+    pub(crate) async fn hear(&mut self) -> FromNode {
+        loop {
+            let frame = timeout(PATIENCE, self.link.answers.next()).await.expect("silence").unwrap().unwrap();
+            match FromNode::decode(&frame, &Limits::standard()).unwrap() {
+                FromNode::Settled(_) | FromNode::Revoked(_) => {}
+                frame @ (FromNode::Welcome(_)
+                | FromNode::Presented(_)
+                | FromNode::RefusedBundle(_)
+                | FromNode::RefusedMessages(_)
+                | FromNode::Accepted(_)) => return frame,
+            }
+        }
+    }
+
+    /// Presents a token; the node's refusal, if any.
+    pub(crate) async fn present(&mut self, token: &SealedToken) -> Option<Refusal> {
+        self.say(FromAgent::Present(Present { token: token.bytes().to_vec() })).await;
+        match self.hear().await {
+            FromNode::Presented(word) if word.token == token.id() => word.refusal,
+            other => panic!("no word on the token but {other:?}"),
+        }
+    }
+
+    /// A header that is right in everything.
+    pub(crate) fn header(&mut self, to: &str, what: &str) -> Header {
+        self.sequence += 1;
+        let env = &*self.env();
+        Header {
+            swarm: self.identity.swarm(),
+            sender: self.identity.name,
+            key: *self.identity.key.public().as_bytes(),
+            destination: Destination::Agent(name(to)),
+            capability: Some(capability(what)),
+            message: MessageId::new(random(env)),
+            timestamp: self.link.welcome.seen.time,
+            session: self.link.welcome.seen.session,
+            lane: 0,
+            sequence: Sequence(self.sequence),
+            correlation: CorrelationId::new(random(env)),
+            in_reply_to: None,
+            part: None,
+            receipt: ReceiptWish::Accepted,
+            trace: None,
+            token: self.token,
+            ttl: Ttl::default(),
+            content_type: ContentType::text(),
+        }
+    }
+
+    fn env(&self) -> std::sync::Arc<dyn testudo_bus::env::Env> {
+        std::sync::Arc::new(Counted(self.sequence))
+    }
+
+    /// Signs headers, each with the body "hello", with this identity's key.
+    pub(crate) fn bundle(&self, headers: &[Header]) -> Bundle {
+        let envelopes = headers.iter().map(|header| Envelope::encode(*header, b"hello")).collect();
+        Bundle::sign(envelopes, &self.identity.key, &Limits::standard()).unwrap()
+    }
+
+    /// A bundle of one message that is right in everything.
+    pub(crate) fn good(&mut self, to: &str, what: &str) -> Bundle {
+        let header = self.header(to, what);
+        self.bundle(&[header])
+    }
+
+    pub(crate) async fn send(&mut self, bundle: &[u8]) {
+        let mut chunks = [prefix(bundle.len()), Bytes::copy_from_slice(bundle)];
+        self.link.data.write_all_chunks(&mut chunks).await.unwrap();
+    }
+
+    /// Sends a bundle; the node's word on it: `None` when all of it was accepted.
+    pub(crate) async fn try_send(&mut self, bundle: &[u8]) -> Option<Refusal> {
+        self.send(bundle).await;
+        match self.hear().await {
+            FromNode::Accepted(_) => None,
+            FromNode::RefusedBundle(refused) => Some(refused.refusal),
+            FromNode::RefusedMessages(refused) => {
+                refused.first().map(|one: &RefusedMessage| one.refusal)
+            }
+            other @ (FromNode::Welcome(_)
+            | FromNode::Presented(_)
+            | FromNode::Settled(_)
+            | FromNode::Revoked(_)) => panic!("no word on the bundle but {other:?}"),
+        }
+    }
+
+    /// The next delivery frame, unread, unacknowledged.
+    pub(crate) async fn take(&mut self) -> Option<Bytes> {
+        timeout(PATIENCE, self.deliveries.next()).await.ok()?.ok()?
+    }
+
+    /// Why the node closed this link.
+    pub(crate) async fn closed(&self) -> CloseReason {
+        closed(&self.link.connection).await
+    }
+
+    /// Gone without a word: not even the transport says goodbye.
+    pub(crate) fn vanish(self, world: &World) {
+        let address = self.endpoint.local_addr().unwrap();
+        world.net.cut(address, world.address);
+    }
+}
+
+/// Ids that differ, no more.
+#[derive(Debug)]
+struct Counted(u64);
+
+impl testudo_bus::env::Env for Counted {
+    fn now(&self) -> testudo_wire::Timestamp {
+        testudo_wire::Timestamp::from_millis(0)
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        bytes.fill(0x5a);
+        bytes[..8].copy_from_slice(&self.0.to_be_bytes());
+    }
+}
