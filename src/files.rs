@@ -30,12 +30,33 @@ pub enum FileError {
 
 fn tell(path: &Path, error: io::Error) -> FileError {
     let path = path.to_owned();
-    match error.kind() {
-        io::ErrorKind::AlreadyExists => FileError::Exists(path),
-        io::ErrorKind::NotFound => FileError::Missing(path),
-        io::ErrorKind::ReadOnlyFilesystem => FileError::ReadOnly(path),
-        _ => FileError::Io(path, error),
+    let kind = error.kind();
+    if kind == io::ErrorKind::AlreadyExists {
+        FileError::Exists(path)
+    } else if kind == io::ErrorKind::NotFound {
+        FileError::Missing(path)
+    } else if kind == io::ErrorKind::ReadOnlyFilesystem {
+        FileError::ReadOnly(path)
+    } else {
+        FileError::Io(path, error)
     }
+}
+
+/// The folder that a file is in.
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// A file beside `path` with this content, on disk, mode 0600.
+fn beside(path: &Path, content: &[u8]) -> Result<tempfile::NamedTempFile, FileError> {
+    let folder = folder(path);
+    let made = tempfile::Builder::new().prefix(".testudo-").tempfile_in(folder);
+    let mut file = made.map_err(|error| tell(folder, error))?;
+    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(|error| tell(path, error))?;
+    Ok(file)
 }
 
 /// Makes a directory that only its owner may enter; one that is there is left as it is.
@@ -51,13 +72,7 @@ pub fn private_dir(path: &Path) -> Result<(), FileError> {
 /// # Errors
 /// [`FileError`]; then there is no file.
 pub fn write_new(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".testudo-")
-        .tempfile_in(folder)
-        .map_err(|error| tell(folder, error))?;
-    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(|error| tell(path, error))?;
-    file.persist_noclobber(path).map_err(|error| tell(path, error.error))?;
+    beside(path, content)?.persist_noclobber(path).map_err(|error| tell(path, error.error))?;
     Ok(())
 }
 
@@ -66,13 +81,7 @@ pub fn write_new(path: &Path, content: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// [`FileError`]; then the old file is as it was.
 pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new()
-        .prefix(".testudo-")
-        .tempfile_in(folder)
-        .map_err(|error| tell(folder, error))?;
-    file.write_all(content).and_then(|()| file.as_file().sync_all()).map_err(|error| tell(path, error))?;
-    file.persist(path).map_err(|error| tell(path, error.error))?;
+    beside(path, content)?.persist(path).map_err(|error| tell(path, error.error))?;
     Ok(())
 }
 

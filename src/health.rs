@@ -120,7 +120,8 @@ impl Checker {
     /// Runs all checks at once, each within its limit.
     pub async fn report(&self) -> Report {
         let checks = self.checks.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let runs = checks.into_iter().map(|(name, check)| async move { (name, run(check, self.limit).await) });
+        let runs =
+            checks.into_iter().map(|(name, check)| async move { (name, run(check, self.limit).await) });
         let components: BTreeMap<_, _> = join_all(runs).await.into_iter().collect();
         let state = components.values().map(|c| c.state).max().unwrap_or(State::Unhealthy);
         Report {

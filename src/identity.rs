@@ -99,7 +99,8 @@ impl Identity {
         let swarm = SwarmId::of(&issued.authority);
         let trust = tls::Trust::new(swarm, &[ca]).map_err(|error| error.to_string())?;
         let authority = token::Trust::of(issued.authority);
-        let token = Token::from_text(&issued.token, &Limits::standard()).map_err(|error| error.to_string())?;
+        let token =
+            Token::from_text(&issued.token, &Limits::standard()).map_err(|error| error.to_string())?;
         let meaning = token.verify(&authority).map_err(|error| format!("its token: {error}"))?;
         if meaning.holder().name != issued.name || meaning.holder().key != issued.key.public() {
             return Err("the token is somebody else's".into());
@@ -122,12 +123,13 @@ impl Identity {
     pub fn load(path: &Path) -> Result<Self, IdentityError> {
         let text = Zeroizing::new(files::read_private(path, FILE_BYTES_MAX)?);
         let invalid = |what: String| IdentityError::Invalid { path: path.to_owned(), what };
-        let stored: Stored = toml::from_str(&text).map_err(|error| invalid(first_line(&error.message())))?;
+        let stored: Stored = toml::from_str(&text).map_err(|error| invalid(first_line(error.message())))?;
         if stored.testudo_identity != 1 {
             return Err(invalid(format!("version {} is not known here", stored.testudo_identity)));
         }
         let mut seed = [0; 32];
-        hex::decode_to_slice(&stored.key, &mut seed).map_err(|_| invalid("the key is not 64 hex digits".into()))?;
+        hex::decode_to_slice(&stored.key, &mut seed)
+            .map_err(|_| invalid("the key is not 64 hex digits".into()))?;
         let key = SecretKey::from_seed(&seed);
         seed.zeroize();
         let [authority] = stored.authority.as_slice() else {

@@ -25,9 +25,11 @@ pub mod health;
 pub mod hosting;
 pub mod identity;
 pub mod operator;
+mod runtime;
 pub mod server;
 pub mod swarm;
 
 pub use bus::client::{Client, Deliveries, Delivery, DialError, Outgoing, Receipt, SendError};
 pub use identity::{Identity, connect};
+pub use runtime::run;
 pub use wire::{AgentName, Capability, ContentType, CorrelationId, Refusal, Ttl};

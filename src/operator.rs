@@ -25,6 +25,7 @@ use crate::swarm::pem;
 pub const HOPS: u8 = 3;
 
 /// A request of an operator.
+#[expect(clippy::large_enum_variant, reason = "requests are rare and short-lived")]
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum Request {
@@ -259,7 +260,8 @@ impl Operator {
 
     async fn credentials(&self, holder: Holder, grant: &Grant, minted: RegistrySequence) -> Done {
         let id = SpiffeId::Agent(self.swarm, holder.name);
-        let leaf = self.ca.issue(&id, &holder.key, LIFETIME, &*self.env).map_err(|error| error.to_string())?;
+        let leaf =
+            self.ca.issue(&id, &holder.key, LIFETIME, &*self.env).map_err(|error| error.to_string())?;
         let token = self.token(holder, &grant.right, &grant.delegatable, LIFETIME, HOPS, minted).await?;
         Ok(Answer::Credentials(Box::new(Credentials {
             node: self.node,

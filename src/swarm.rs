@@ -168,7 +168,7 @@ pub fn init(dir: &Path, name: &str, at: Addresses, env: &dyn Env) -> Result<Conf
     let config = Config {
         swarm: SwarmSection { name: label.as_str().to_owned(), id, authority },
         node: NodeSection {
-            name: label,
+            name: NodeName::parse("node-1").map_err(|_| SwarmError::Name("node-1".into()))?,
             listen: at.listen,
             health: at.health,
             data: "data".into(),
@@ -178,7 +178,10 @@ pub fn init(dir: &Path, name: &str, at: Addresses, env: &dyn Env) -> Result<Conf
             window_bytes: 512 * 1024,
         },
     };
-    let text = format!("# A Testudo swarm. Keys are in keys/: keep them secret, and keep a copy.\n{}", toml::to_string(&config)?);
+    let text = format!(
+        "# A Testudo swarm. Keys are in keys/: keep them secret, and keep a copy.\n{}",
+        toml::to_string(&config)?
+    );
     files::write_new(&path, text.as_bytes())?;
     Ok(config)
 }

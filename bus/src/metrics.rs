@@ -204,16 +204,32 @@ impl Metrics {
     pub fn render(&self, audit_records: u64) -> Result<String, std::fmt::Error> {
         self.audit_records.set(audit_records);
         let mut registry = Registry::with_prefix("testudo");
-        registry.register("messages_submitted", "Messages in bundles that could be decoded", self.submitted.clone());
+        registry.register(
+            "messages_submitted",
+            "Messages in bundles that could be decoded",
+            self.submitted.clone(),
+        );
         registry.register("messages", "Messages by outcome", self.outcomes.clone());
-        registry.register("messages_queued", "Messages waiting for their receiver's link", self.queued.clone());
+        registry.register(
+            "messages_queued",
+            "Messages waiting for their receiver's link",
+            self.queued.clone(),
+        );
         registry.register("messages_in_flight", "Messages not yet acknowledged", self.in_flight.clone());
         registry.register("refusals", "Messages refused, by reason", self.refusals.clone());
         registry.register("bundles", "Bundles decoded", self.bundles.clone());
-        registry.register("bundles_refused", "Bundles refused whole, by reason", self.bundles_refused.clone());
+        registry.register(
+            "bundles_refused",
+            "Bundles refused whole, by reason",
+            self.bundles_refused.clone(),
+        );
         registry.register("handshakes_refused", "Handshakes turned away", self.handshakes_refused.clone());
         registry.register("links", "Open links", self.links.clone());
-        registry.register("guard_faults", "Bundles on which the guard itself failed", self.guard_faults.clone());
+        registry.register(
+            "guard_faults",
+            "Bundles on which the guard itself failed",
+            self.guard_faults.clone(),
+        );
         registry.register("audit_records", "Records on the audit log", self.audit_records.clone());
         let mut text = String::new();
         encode(&mut text, &registry)?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, SendStream, WriteError};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// A frame that has begun must end within this (threat A06).
 const FRAME_TIME: Duration = Duration::from_secs(5);
@@ -49,6 +49,9 @@ impl FrameReader {
     /// # Errors
     /// [`FrameError`].
     pub async fn next(&mut self) -> Result<Option<Bytes>, FrameError> {
+        // Counted from the first byte that is waited on, not from each: a drip is as slow as silence. Time
+        // that the caller takes between two frames is not the peer's.
+        let mut deadline = None;
         loop {
             if let Some(frame) = self.buffered()? {
                 return Ok(Some(frame));
@@ -57,7 +60,9 @@ impl FrameReader {
             let read = if self.buffer.is_empty() {
                 self.stream.read_chunks(&mut chunks).await?
             } else {
-                timeout(FRAME_TIME, self.stream.read_chunks(&mut chunks)).await.map_err(|_| FrameError::Slow)??
+                let deadline = *deadline.get_or_insert_with(|| Instant::now() + FRAME_TIME);
+                let read = timeout_at(deadline, self.stream.read_chunks(&mut chunks));
+                read.await.map_err(|_| FrameError::Slow)??
             };
             let Some(read) = read else {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Cut) };

@@ -105,8 +105,13 @@ pub(crate) fn read_list(path: &Path) -> Result<Vec<WalkedFile>, AgentError> {
 }
 
 /// A message in JSON.
-pub(crate) fn message(to: AgentName, capability: &str, value: &impl Serialize) -> Result<Message, AgentError> {
-    let capability = capability.parse::<Capability>().map_err(|error: NameError| AgentError::failed(error))?;
+pub(crate) fn message(
+    to: AgentName,
+    capability: &str,
+    value: &impl Serialize,
+) -> Result<Message, AgentError> {
+    let capability =
+        capability.parse::<Capability>().map_err(|error: NameError| AgentError::failed(error))?;
     Message::json(to, capability, value).map_err(AgentError::failed)
 }
 
@@ -128,7 +133,8 @@ pub(crate) async fn report(
         match bus.tell(message(analyst, REPORT, &found)?).await {
             Err(SendFailure::Refused { refusal: Refusal::Poisoned, .. }) => {
                 for finding in &mut found.findings {
-                    finding.path = format!("withheld-{}", &blake3::hash(finding.path.as_bytes()).to_hex()[..16]);
+                    finding.path =
+                        format!("withheld-{}", &blake3::hash(finding.path.as_bytes()).to_hex()[..16]);
                 }
                 bus.tell(message(analyst, REPORT, &found)?).await?;
             }

@@ -107,7 +107,8 @@ impl Verify {
             Ok(verified) => {
                 let (records, sealed) = (verified.records, verified.sealed);
                 if self.json {
-                    say(&serde_json::json!({"verified": true, "records": records, "sealed": sealed}).to_string());
+                    say(&serde_json::json!({"verified": true, "records": records, "sealed": sealed})
+                        .to_string());
                 } else {
                     say(&format!("verified: {records} records, {sealed} of them under a signed checkpoint"));
                 }

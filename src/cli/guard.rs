@@ -48,7 +48,8 @@ impl Scan {
             None => std::io::stdin().take(BYTES_MAX + 1).read_to_end(&mut body)?,
         };
         let inspection = Inspector::standard().inspect(&self.content_type, &body);
-        let alerts: Vec<_> = inspection.alerts().iter().map(|alert| (alert.rule.as_str(), alert.severity)).collect();
+        let alerts: Vec<_> =
+            inspection.alerts().iter().map(|alert| (alert.rule.as_str(), alert.severity)).collect();
         if self.json {
             let alerts: Vec<_> = alerts
                 .iter()

@@ -36,8 +36,15 @@ impl Init {
             say(&serde_json::json!({"swarm": config.swarm.id, "config": path}).to_string());
         } else {
             let path = path.display();
-            say(&format!("swarm {} ({}) is ready in {}", config.swarm.name, config.swarm.id.short(), self.dir.display()));
-            say(&format!("next: testudo agent add NAME --config {path} --allow read:logs --out NAME.identity"));
+            say(&format!(
+                "swarm {} ({}) is ready in {}",
+                config.swarm.name,
+                config.swarm.id.short(),
+                self.dir.display()
+            ));
+            say(&format!(
+                "next: testudo agent add NAME --config {path} --allow read:logs --out NAME.identity"
+            ));
             say(&format!("then: testudo node --config {path}"));
         }
         Ok(())

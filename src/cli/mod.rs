@@ -170,11 +170,7 @@ fn say_error(line: &str) {
 
 /// Runs under actix on one thread, as a node does.
 fn actor_system<F: Future<Output = Done>>(work: F) -> Done {
-    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
-    // Built twice on purpose: the first tells an error that actix would turn into a panic.
-    drop(runtime()?);
-    #[expect(clippy::expect_used, reason = "it was built a moment ago")]
-    actix::System::with_tokio_rt(|| runtime().expect("a runtime")).block_on(work)
+    testudo::run(work)?
 }
 
 /// Runs on one thread, without actors.

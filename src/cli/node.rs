@@ -69,7 +69,9 @@ impl RunNode {
             say(&event.to_string());
         } else {
             let (name, swarm) = (config.node.name, &config.swarm.name);
-            say(&format!("node {name} of swarm {swarm}: agents on {listen}, health on http://{health}/readyz"));
+            say(&format!(
+                "node {name} of swarm {swarm}: agents on {listen}, health on http://{health}/readyz"
+            ));
         }
     }
 
@@ -119,9 +121,16 @@ impl Status {
             let linked: Vec<_> = status.linked.iter().map(testudo::AgentName::as_str).collect();
             say(&format!("linked:   {} ({})", linked.len(), linked.join(" ")));
             say(&format!("messages: {}", status.account));
-            let refusals: Vec<_> = status.refusals.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
-            say(&format!("refusals: {}", if refusals.is_empty() { "none".into() } else { refusals.join(", ") }));
-            say(&format!("audit:    {} records; registry sequence {}", status.audit_records, status.registry));
+            let refusals: Vec<_> =
+                status.refusals.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
+            say(&format!(
+                "refusals: {}",
+                if refusals.is_empty() { "none".into() } else { refusals.join(", ") }
+            ));
+            say(&format!(
+                "audit:    {} records; registry sequence {}",
+                status.audit_records, status.registry
+            ));
             Ok(())
         })
     }

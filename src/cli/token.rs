@@ -198,9 +198,7 @@ impl Inspect {
     fn run(self) -> Done {
         let bytes = bytes_of_text(&given(&self.token)?, &Limits::standard())?;
         let trust = match &self.config {
-            Some(path) => {
-                Some(token::Trust::of(Config::load(path, Overrides::default())?.swarm.authority))
-            }
+            Some(path) => Some(token::Trust::of(Config::load(path, Overrides::default())?.swarm.authority)),
             None => None,
         };
         let description = describe(&bytes, trust.as_ref(), &Limits::standard(), System.now())?;

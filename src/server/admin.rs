@@ -40,11 +40,7 @@ fn local(path: &Path, error: io::Error) -> ServerError {
 }
 
 /// Serves operators until the task is aborted.
-pub(super) fn serve(
-    path: &Path,
-    operator: Operator,
-    node: Arc<Node>,
-) -> Result<JoinHandle<()>, ServerError> {
+pub(super) fn serve(path: &Path, operator: Operator, node: Arc<Node>) -> Result<JoinHandle<()>, ServerError> {
     // The lock on the audit log is ours, so a socket that is there is a leftover.
     match std::fs::remove_file(path) {
         Ok(()) => {}
@@ -73,10 +69,14 @@ async fn converse(stream: UnixStream, operator: &Operator, node: &Node) -> io::R
     let mut lines = BufReader::new(read.take(LINE_BYTES_MAX)).lines();
     while let Ok(Ok(Some(line))) = timeout(IDLE, lines.next_line()).await {
         let answer = match serde_json::from_str::<Request>(&line) {
-            Ok(request) => match operator.answer(request).await {
-                Answer::Status(status) => Answer::Status(Box::new(with_node(*status, node))),
-                answer => answer,
-            },
+            Ok(request) => {
+                let answer = operator.answer(request).await;
+                if let Answer::Status(status) = answer {
+                    Answer::Status(Box::new(with_node(*status, node)))
+                } else {
+                    answer
+                }
+            }
             Err(error) => Answer::Refused { error: format!("not a request: {error}") },
         };
         let mut text = serde_json::to_vec(&answer).map_err(io::Error::other)?;

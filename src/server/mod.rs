@@ -155,9 +155,9 @@ impl Folder {
         let dir = audit_dir(config);
         let witnessed = witnessed(&dir, config, &log)?;
         let (audit, recovery) =
-            AuditLog::open(&dir, origin(config), log, env.now(), witnessed).map_err(|error| match error {
-                OpenError::InUse => ServerError::SecondNode(data.clone()),
-                other => ServerError::Audit(other),
+            AuditLog::open(&dir, origin(config), log, env.now(), witnessed).map_err(|error| {
+                let second = matches!(error, OpenError::InUse);
+                if second { ServerError::SecondNode(data.clone()) } else { ServerError::Audit(error) }
             })?;
         if recovery.recovered_bytes > 0 || recovery.crashed > 0 {
             let (bytes, messages) = (recovery.recovered_bytes, recovery.crashed);

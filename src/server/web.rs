@@ -76,7 +76,11 @@ fn registry(node: &Node) -> Finding {
             use testudo_bus::env::Env as _;
             let now = crate::env::System.now();
             let reason = format!("the registry's store fails; {} changes wait for it", health.backlog);
-            if now > since.after(STORE_FAILING) { Finding::unhealthy(reason) } else { Finding::degraded(reason) }
+            if now > since.after(STORE_FAILING) {
+                Finding::unhealthy(reason)
+            } else {
+                Finding::degraded(reason)
+            }
         }
     }
 }

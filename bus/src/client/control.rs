@@ -13,7 +13,11 @@ use super::Shared;
 use crate::stream::{FrameReader, write_frame};
 
 /// Writes control frames until the link ends, and a heartbeat at every interval.
-pub(super) async fn write(shared: Arc<Shared>, mut frames: mpsc::Receiver<FromAgent>, mut stream: SendStream) {
+pub(super) async fn write(
+    shared: Arc<Shared>,
+    mut frames: mpsc::Receiver<FromAgent>,
+    mut stream: SendStream,
+) {
     let every = Duration::from_millis(u64::from(shared.welcome.heartbeat_ms.max(1)));
     let mut beats = interval_at(Instant::now() + every, every);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -67,9 +71,9 @@ fn take(shared: &Shared, frame: FromNode) {
         FromNode::Accepted(accepted) => {
             let (swarm, session) = (shared.identity.swarm(), shared.welcome.seen.session);
             let mut waiting = shared.waiting();
-            let signed = waiting.digests(accepted.bundle).is_some_and(|sent| {
-                accepted.is_signed_by(&shared.node, &swarm, &session, sent)
-            });
+            let signed = waiting
+                .digests(accepted.bundle)
+                .is_some_and(|sent| accepted.is_signed_by(&shared.node, &swarm, &session, sent));
             if signed {
                 waiting.accepted(accepted.bundle, &accepted.positions, accepted.record);
             }

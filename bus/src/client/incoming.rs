@@ -183,9 +183,10 @@ impl Shared {
                 self.waiting().answered(&request, delivery);
                 None
             }
-            (Destination::Agent(_) | Destination::Reply(_) | Destination::Service | Destination::Topic(_), _) => {
-                Some(delivery)
-            }
+            (
+                Destination::Agent(_) | Destination::Reply(_) | Destination::Service | Destination::Topic(_),
+                _,
+            ) => Some(delivery),
         }
     }
 }

@@ -24,8 +24,8 @@ use testudo_rules::token::SealedToken;
 use testudo_wire::frame::{CloseReason, FromAgent, Present, Seen, Welcome};
 use testudo_wire::header::TraceParent;
 use testudo_wire::{
-    AgentName, Capability, ContentType, CorrelationId, Destination, Limits, MessageId, PublicKey, ReceiptWish,
-    Refusal, SessionId, TokenId, Ttl,
+    AgentName, Capability, ContentType, CorrelationId, Destination, Limits, MessageId, PublicKey,
+    ReceiptWish, Refusal, SessionId, TokenId, Ttl,
 };
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
@@ -210,7 +210,8 @@ impl Client {
         env: SharedEnv,
     ) -> Result<(Self, Deliveries), DialError> {
         let link = dial(endpoint, node, &identity, seen, env.clone()).await?;
-        let token = identity.token.seal().map_err(|_| DialError::Protocol("the identity's token is unusable"))?;
+        let token =
+            identity.token.seal().map_err(|_| DialError::Protocol("the identity's token is unusable"))?;
         let (client, deliveries) = Self::start(link, node, identity, &token, env).await?;
         let shown = timeout(DIAL_TIME, client.present(&token)).await;
         match shown.map_err(|_| DialError::Protocol("no word on the token"))? {
@@ -322,8 +323,7 @@ impl Client {
     pub async fn request(&self, message: Outgoing) -> Result<Delivery, SendError> {
         let (answer, word) = oneshot::channel();
         let (to, ttl) = (message.to, message.ttl);
-        let request =
-            self.enqueue(message, ReceiptWish::Reply, |_| Waiter::Reply(to, answer)).await?;
+        let request = self.enqueue(message, ReceiptWish::Reply, |_| Waiter::Reply(to, answer)).await?;
         match timeout(ttl.duration() + GRACE, word).await {
             Ok(word) => word.map_err(|_| SendError::Unknown)?,
             Err(_) => {

@@ -89,10 +89,7 @@ pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Queued>, 
         }
         let rest = waiting.split_off(fits(&waiting, limits.bundle_bytes_max));
         let taken = std::mem::replace(&mut waiting, rest);
-        let (bundle, messages) = match seal(&shared, taken, &mut next) {
-            Some(sealed) => sealed,
-            None => continue,
-        };
+        let Some((bundle, messages)) = seal(&shared, taken, &mut next) else { continue };
         let bytes = bundle.bytes().clone();
         shared.room(bytes.len()).await;
         pace.wait(bytes.len()).await;

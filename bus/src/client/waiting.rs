@@ -187,9 +187,8 @@ impl Waiting {
     /// The node's word on a token.
     pub(super) fn presented(&mut self, token: TokenId, refusal: Option<Refusal>) {
         for answer in self.tokens.remove(&token).unwrap_or_default() {
-            let word = refusal.map_or(Ok(()), |refusal| {
-                Err(SendError::Refused { refusal, rules: Vec::new() })
-            });
+            let word =
+                refusal.map_or(Ok(()), |refusal| Err(SendError::Refused { refusal, rules: Vec::new() }));
             let _ = answer.send(word);
         }
     }

@@ -33,9 +33,11 @@ pub(super) fn judge(
         Ok(inspected) => inspected,
         Err((refusal, messages)) => return refuse_bundle(shared, link, bundle, refusal, size, messages),
     };
-    shared.metrics.submitted(inspected.bundle().items().len());
     let mut groups = reserve(shared, &snapshot, &mut inspected);
-    match shared.audit.append(&shared.record(Event::Verdicts(verdicts(link, &inspected)))) {
+    let recorded = shared.audit.append(&shared.record(Event::Verdicts(verdicts(link, &inspected))));
+    // Not before: had one of the steps above panicked, nothing would ever be said of these messages.
+    shared.metrics.submitted(inspected.bundle().items().len());
+    match recorded {
         Ok(recorded) => {
             tell_refused(shared, link, &inspected);
             promise(shared, link, bundle, &recorded, &inspected);
@@ -73,9 +75,7 @@ fn decide(
         .map_err(refused)?
         .fresh(now);
     let verified = fresh.verify(&link.peer, &mut judging.windows).map_err(refused)?;
-    Ok(verified
-        .authorise(&link.peer, &judging.tokens, &shared.requests, snapshot, now)
-        .inspect(inspector))
+    Ok(verified.authorise(&link.peer, &judging.tokens, &shared.requests, snapshot, now).inspect(inspector))
 }
 
 /// The messages of a bundle that go to one receiver.
@@ -329,6 +329,6 @@ pub(super) fn refuse_bundle(
 ) {
     shared.metrics.submitted(messages);
     shared.metrics.bundle_refused(refusal, messages);
-    shared.note_refused_bundle(link.peer.holder.name, link.peer.session, refusal, bytes);
+    shared.note_refused_bundle(link, refusal, bytes);
     link.tell(FromNode::RefusedBundle(RefusedBundle { bundle, refusal }));
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use quinn::{Connection, Incoming, RecvStream, SendStream};
 use rustls::pki_types::{CertificateDer, UnixTime};
-use testudo_registry::{LinkRequest, Login};
-use testudo_rules::audit::{Cause, Event, LinkChange, LinkEvent, Note};
+use testudo_registry::{LinkRequest, Login, LoginError, VerbError};
+use testudo_rules::audit::{Cause, LinkChange, Note};
 use testudo_rules::pipeline::Peer;
 use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Seen, Welcome};
 use testudo_wire::{Holder, Refusal, RegistrySequence, SessionId, SpiffeId, Timestamp};
@@ -51,7 +51,6 @@ pub(super) async fn serve(listener: Arc<Listener>, incoming: Incoming, handshake
         }
         Err(refused) => {
             let shared = &listener.shared;
-            shared.metrics.handshake_refused();
             let reason = match refused {
                 Refused::Handshake(reason) | Refused::Registry(reason) => reason,
                 Refused::Hello(reason) => reason.to_owned(),
@@ -60,9 +59,7 @@ pub(super) async fn serve(listener: Arc<Listener>, incoming: Incoming, handshake
                     format!("the agent has seen registry sequence {seen}, which is ahead of ours")
                 }
             };
-            let what = LinkChange::Refused { reason: Note::new(&reason) };
-            let remote = Note::new(&remote.to_string());
-            shared.note(Event::Link(LinkEvent { agent: None, session: None, remote, what }));
+            shared.note_turned_away(remote, &reason);
         }
     }
 }
@@ -126,10 +123,7 @@ async fn hello(
         connection.accept_bi().await.map_err(|_| "no control stream")?;
     let _ = control.set_priority(1);
     let mut requests = FrameReader::new(requests, shared.limits.control_bytes_max);
-    let frame = match requests.next().await {
-        Ok(Some(frame)) => frame,
-        Ok(None) | Err(_) => return Err("no hello"),
-    };
+    let Ok(Some(frame)) = requests.next().await else { return Err("no hello") };
     match FromAgent::decode(&frame, &shared.limits) {
         Ok(FromAgent::Hello(hello)) if hello.version == 1 => Ok((control, requests, hello.seen)),
         Ok(FromAgent::Hello(_)) => Err("another protocol version"),
@@ -167,10 +161,20 @@ async fn login(
     let login = Login { holder, session, remote: connection.remote_address(), renews: None };
     let request = LinkRequest { login, control: Arc::new(Door(connection.clone())) };
     shared.registry.login(request).await.map_err(|error| {
-        // The registry has closed the connection with its reason where it has one; this is for the rest.
-        connection.close(CloseReason::Protocol.code().into(), b"refused by the registry");
+        let reason = turned_away(&error);
+        connection.close(reason.code().into(), reason.as_str().as_bytes());
         Refused::Registry(error.to_string())
     })
+}
+
+/// What the agent of a refused login hears.
+const fn turned_away(error: &VerbError<LoginError>) -> CloseReason {
+    match error {
+        VerbError::Refused(LoginError::DisplacedTooOften { .. }) => CloseReason::DisplacedTooOften,
+        VerbError::Refused(LoginError::Revoked(cause)) => CloseReason::Revoked(*cause),
+        VerbError::Refused(LoginError::Unknown | LoginError::WrongKey) => CloseReason::Protocol,
+        VerbError::Closed | VerbError::NotYetDurable { .. } | VerbError::Unavailable => CloseReason::Shutdown,
+    }
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of a link, each made by the step before")]
@@ -184,10 +188,13 @@ async fn open(
     requests: FrameReader,
     not_after: Timestamp,
 ) -> Result<Open, Refused> {
-    let quota =
-        shared.directory().load().agent(&holder.name).map(|standing| standing.grant.quota).unwrap_or_default();
-    let seen =
-        Seen::sign(&shared.key, &shared.swarm, &holder.key, session, registry, shared.env.now());
+    let quota = shared
+        .directory()
+        .load()
+        .agent(&holder.name)
+        .map(|standing| standing.grant.quota)
+        .unwrap_or_default();
+    let seen = Seen::sign(&shared.key, &shared.swarm, &holder.key, session, registry, shared.env.now());
     let heartbeat_ms = u32::try_from(shared.heartbeat.as_millis()).unwrap_or(u32::MAX);
     let welcome = FromNode::Welcome(Welcome { seen, heartbeat_ms, window: shared.window, quota });
     let lost = |what| {
@@ -212,9 +219,12 @@ async fn run(listener: &Arc<Listener>, open: Open) {
     for notice in notices::all(shared) {
         link.tell(notice);
     }
-    let delivering = link.connection.open_uni().await.ok().map(|stream| {
-        tokio::spawn(deliver(shared.clone(), link.clone(), stream))
-    });
+    let delivering = link
+        .connection
+        .open_uni()
+        .await
+        .ok()
+        .map(|stream| tokio::spawn(deliver(shared.clone(), link.clone(), stream)));
     shared.routes_mut().insert(link.peer.holder.name, link.clone());
     let left = tokio::select! {
         left = control::read(shared.clone(), link.clone(), requests) => left,
@@ -259,6 +269,7 @@ fn retire(shared: &Shared, link: &Arc<Link>, left: &Left, reason: &str) {
         Left::Goodbye | Left::Broken(_) => left.reason(),
         Left::Lost => reason,
     };
+    shared.note_rest(link);
     shared.note_link(link, LinkChange::Closed { reason: Note::new(reason) });
 }
 
@@ -308,7 +319,7 @@ async fn take_bundles(listener: &Listener, link: &Arc<Link>) -> Left {
 async fn oversized(shared: &Shared, link: &Arc<Link>, bundle: u64, bytes: usize) -> Left {
     let refused = testudo_wire::frame::RefusedBundle { bundle, refusal: Refusal::Oversized };
     shared.metrics.bundle_refused(Refusal::Oversized, 0);
-    shared.note_refused_bundle(link.peer.holder.name, link.peer.session, Refusal::Oversized, bytes);
+    shared.note_refused_bundle(link, Refusal::Oversized, bytes);
     link.tell(FromNode::RefusedBundle(refused));
     // Long enough for the refusal to go out on the control stream.
     tokio::time::sleep(Duration::from_millis(100)).await;

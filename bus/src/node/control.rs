@@ -7,7 +7,9 @@ use std::time::Duration;
 use quinn::SendStream;
 use testudo_rules::quota::Bucket;
 use testudo_rules::token::TokenError;
-use testudo_wire::frame::{Acknowledge, CloseReason, FromAgent, FromNode, Heartbeat, Present, Presented, Settled};
+use testudo_wire::frame::{
+    Acknowledge, CloseReason, FromAgent, FromNode, Heartbeat, Present, Presented, Settled,
+};
 use testudo_wire::standing::Quota;
 use testudo_wire::{Refusal, TokenId};
 use tokio::sync::mpsc;
@@ -114,7 +116,7 @@ impl Reader {
         let peer = &self.link.peer;
         let fresh = beat.counter > self.counter;
         if !fresh || !beat.is_signed_by(&peer.holder.key, &peer.swarm, &peer.session) {
-            self.shared.note_refused_bundle(peer.holder.name, peer.session, Refusal::Unauthentic, 0);
+            self.shared.note_refused_bundle(&self.link, Refusal::Unauthentic, 0);
             return Some(Left::Broken("a heartbeat that this agent did not sign for this session"));
         }
         self.counter = beat.counter;
@@ -127,8 +129,7 @@ impl Reader {
         let bytes = present.token.len();
         let refusal = self.judge(present).await.err();
         if let Some(refusal) = refusal {
-            let peer = &self.link.peer;
-            self.shared.note_refused_bundle(peer.holder.name, peer.session, refusal, bytes);
+            self.shared.note_refused_bundle(&self.link, refusal, bytes);
         }
         self.link.tell(FromNode::Presented(Presented { token, refusal }));
     }

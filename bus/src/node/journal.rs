@@ -13,7 +13,8 @@ pub(crate) struct AuditJournal(pub(crate) Arc<AuditLog>);
 
 fn event(kind: &ChangeKind) -> Event {
     let change = match kind {
-        ChangeKind::Displaced { name, older, newer } | ChangeKind::DisplacedTooOften { name, older, newer } => {
+        ChangeKind::Displaced { name, older, newer }
+        | ChangeKind::DisplacedTooOften { name, older, newer } => {
             return Event::Link(LinkEvent {
                 agent: Some(*name),
                 session: None,

@@ -20,6 +20,7 @@ use testudo_wire::standing::Quota;
 use testudo_wire::{Refusal, Timestamp, TokenId};
 use tokio::sync::mpsc;
 
+use super::floods::Floods;
 use super::outbox::Outbox;
 use super::settle::Settling;
 
@@ -83,6 +84,7 @@ pub(crate) struct Link {
     pub(crate) judging: Mutex<Judging>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) settling: Arc<Settling>,
+    pub(crate) floods: Floods,
     control: mpsc::Sender<FromNode>,
 }
 
@@ -106,6 +108,7 @@ impl Link {
             judging: Mutex::new(judging),
             outbox: Arc::default(),
             settling: Arc::default(),
+            floods: Floods::default(),
             control,
         }
     }

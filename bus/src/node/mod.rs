@@ -5,6 +5,7 @@
 
 mod accept;
 mod control;
+mod floods;
 mod journal;
 mod link;
 mod notices;
@@ -29,14 +30,16 @@ use testudo_wire::frame::CloseReason;
 use testudo_wire::{AgentName, Holder, NodeName, RegistrySequence, SecretKey, SpiffeId};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
 use crate::env::{Env, SharedEnv};
 use crate::guard::GuardDoor;
 use crate::metrics::{Account, Metrics};
-use crate::tls::{self, Issuer, IssuerError, LIFETIME, Listed, Listing, NodeCertificate, TlsError, server_config};
+use crate::tls::{
+    self, Issuer, IssuerError, LIFETIME, Listed, Listing, NodeCertificate, TlsError, server_config,
+};
 use crate::transport::{self, Socket};
 
 pub use office::{Office, OfficeParts};
@@ -53,6 +56,9 @@ use shared::Given;
 const HANDSHAKES: usize = 64;
 /// Half-open dials above which a dialler must prove its address first (measured fact M14).
 const RETRY_ABOVE: usize = 256;
+/// A receiver that leaves a delivery unacknowledged for so long loses its link: a heartbeat interval, so that
+/// an agent may be busy, but not for ever.
+const ACKNOWLEDGE: Duration = Duration::from_secs(30);
 /// How long a shut-down may drain.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -183,8 +189,12 @@ impl Node {
         }));
         let guard = GuardDoor::start(shared.clone(), parts.inspector);
         let (stale, is_stale) = watch::channel(None);
-        let listener =
-            Arc::new(Listener { shared: shared.clone(), guard: guard.clone(), trust: trust.clone(), is_stale: stale });
+        let listener = Arc::new(Listener {
+            shared: shared.clone(),
+            guard: guard.clone(),
+            trust: trust.clone(),
+            is_stale: stale,
+        });
         let tasks = vec![
             tokio::spawn(listen(endpoint.clone(), listener)),
             tokio::spawn(receipts::run(shared.clone())),
@@ -308,7 +318,8 @@ async fn listen(endpoint: Endpoint, listener: Arc<Listener>) {
     }
 }
 
-/// Once a second: requests whose time is over, or whose parties are out.
+/// Once a second: requests whose time is over, or whose parties are out; receivers that owe acknowledgements
+/// for too long, for every sender to them waits for its window.
 async fn sweep(shared: Arc<Shared>) {
     let mut ticks = interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -316,7 +327,13 @@ async fn sweep(shared: Arc<Shared>) {
         ticks.tick().await;
         let snapshot = shared.directory().load();
         let out = |name: &AgentName| !snapshot.agent(name).is_some_and(testudo_registry::Standing::is_good);
-        shared.requests.sweep(tokio::time::Instant::now(), &out);
+        let now = Instant::now();
+        shared.requests.sweep(now, &out);
+        for link in shared.routes().values() {
+            if link.outbox.owed_since().is_some_and(|since| now > since + ACKNOWLEDGE) {
+                link.close(CloseReason::Lagging);
+            }
+        }
     }
 }
 

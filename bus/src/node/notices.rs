@@ -34,11 +34,7 @@ impl Told {
     }
 }
 
-fn notices(
-    shared: &Shared,
-    agents: Vec<Void>,
-    tokens: &[TokenFactId],
-) -> Vec<FromNode> {
+fn notices(shared: &Shared, agents: Vec<Void>, tokens: &[TokenFactId]) -> Vec<FromNode> {
     let mut by_sequence: HashMap<RegistrySequence, Vec<(AgentName, PublicKey)>> = HashMap::new();
     for (name, key, since) in agents {
         by_sequence.entry(since).or_default().push((name, key));
@@ -48,9 +44,8 @@ fn notices(
         agents.chunks(ENTRIES).map(chunk).collect::<Vec<_>>()
     });
     let registry = shared.directory().sequence();
-    let of_tokens = tokens
-        .chunks(ENTRIES)
-        .map(|tokens| Notice { registry, agents: Vec::new(), tokens: tokens.to_vec() });
+    let of_tokens =
+        tokens.chunks(ENTRIES).map(|tokens| Notice { registry, agents: Vec::new(), tokens: tokens.to_vec() });
     of_agents
         .chain(of_tokens)
         .filter_map(|notice| Revoked::sign(&shared.key, &shared.swarm, notice).ok())

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use testudo_rules::audit::{Cause, OutcomeOf, Outcome};
+use testudo_rules::audit::{Cause, Outcome, OutcomeOf};
 use testudo_rules::token::Meaning;
 use testudo_wire::frame::RefusedDelivery;
 use testudo_wire::standing::Standings;
@@ -104,7 +104,7 @@ impl Drop for Permit {
 #[derive(Debug, Default)]
 struct State {
     queued: VecDeque<Parcel>,
-    in_flight: BTreeMap<u64, Parcel>,
+    in_flight: BTreeMap<u64, (Instant, Parcel)>,
     deliveries: u64,
     reserved: usize,
     closed: bool,
@@ -189,7 +189,7 @@ impl Outbox {
 
     /// Whether every parcel in flight from a number on is still good.
     pub(crate) fn is_good_from(&self, number: u64, standings: &dyn Standings) -> bool {
-        self.state().in_flight.range(number..).all(|(_, parcel)| parcel.is_good(standings))
+        self.state().in_flight.range(number..).all(|(_, (_, parcel))| parcel.is_good(standings))
     }
 
     /// The writer begins to hand this parcel over.
@@ -198,8 +198,13 @@ impl Outbox {
         if state.closed {
             return Err(Box::new(parcel));
         }
-        state.in_flight.insert(number, parcel);
+        state.in_flight.insert(number, (Instant::now(), parcel));
         Ok(())
+    }
+
+    /// Since when the receiver owes an acknowledgement.
+    pub(crate) fn owed_since(&self) -> Option<Instant> {
+        self.state().in_flight.values().next().map(|(since, _)| *since)
     }
 
     /// The receiver's word: parcels up to a number are done. `None` for a number that was never given.
@@ -223,7 +228,7 @@ impl Outbox {
             let verdicts = (0..parcel.places.len()).map(refusal).collect();
             (parcel, verdicts)
         };
-        Some(done.into_iter().map(|(number, parcel)| verdicts(number, parcel)).collect())
+        Some(done.into_iter().map(|(number, (_, parcel))| verdicts(number, parcel)).collect())
     }
 
     /// Closes the queue; nothing goes in any more.
@@ -232,7 +237,7 @@ impl Outbox {
         state.closed = true;
         Remains {
             queued: std::mem::take(&mut state.queued).into(),
-            in_flight: std::mem::take(&mut state.in_flight).into_values().collect(),
+            in_flight: std::mem::take(&mut state.in_flight).into_values().map(|(_, parcel)| parcel).collect(),
         }
     }
 }

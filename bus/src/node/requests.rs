@@ -78,8 +78,7 @@ impl Requests {
         let over = |request: &Request| {
             request.deadline < now || is_out(&request.requester) || is_out(&request.replier)
         };
-        let ids: Vec<_> =
-            table.open.iter().filter(|(_, request)| over(request)).map(|(id, _)| *id).collect();
+        let ids: Vec<_> = table.open.iter().filter(|(_, request)| over(request)).map(|(id, _)| *id).collect();
         for id in ids {
             table.close(&id);
         }

@@ -2,17 +2,21 @@
 //! the accounting of outcomes.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard, PoisonError};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use testudo_registry::{Directory, RegistryDoor};
 use testudo_rules::audit::{
     BundleRefused, Cause, Event, LinkChange, LinkEvent, Note, Outcome, OutcomeOf, Outcomes, Record,
 };
+use testudo_rules::quota::Bucket;
 use testudo_wire::frame::{FromNode, RefusedMessage};
-use testudo_wire::{AgentName, Limits, Refusal, SecretKey, SessionId, SwarmId};
+use testudo_wire::standing::Quota;
+use testudo_wire::{AgentName, Limits, Refusal, SecretKey, SwarmId};
 use tokio::time::Instant;
 
+use super::floods::Counted;
 use super::link::Link;
 use super::outbox::{Ended, Parcel, Remains};
 use super::receipts::Receipts;
@@ -21,6 +25,10 @@ use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
 use crate::env::SharedEnv;
 use crate::metrics::Metrics;
+
+/// Records that strangers can cause in a second: beyond it they are only counted, or anyone who can send a
+/// datagram could fill the disk.
+const STRANGERS: Quota = Quota { bundles_per_second: 10, bytes_per_second: 0 };
 
 /// Everything that links, guard and tasks of one node share.
 #[derive(Debug)]
@@ -38,6 +46,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) requests: Requests,
     pub(crate) receipts: Receipts,
+    strangers: Mutex<Bucket>,
     routes: RwLock<HashMap<AgentName, Arc<Link>>>,
 }
 
@@ -69,6 +78,7 @@ impl Shared {
             metrics: Metrics::default(),
             requests: Requests::default(),
             receipts: Receipts::default(),
+            strangers: Mutex::new(Bucket::new(STRANGERS, Duration::ZERO)),
             routes: RwLock::default(),
         }
     }
@@ -111,16 +121,34 @@ impl Shared {
         }));
     }
 
-    pub(crate) fn note_refused_bundle(
-        &self,
-        agent: AgentName,
-        session: SessionId,
-        refusal: Refusal,
-        bytes: usize,
-    ) {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let (agent, session) = (Some(agent), Some(session));
-        self.note(Event::BundleRefused(BundleRefused { agent, session, refusal, bytes, count: 1 }));
+    /// Something refused as a whole: recorded at once, or counted when it is one of many.
+    pub(crate) fn note_refused_bundle(&self, link: &Link, refusal: Refusal, bytes: usize) {
+        if let Some(counted) = link.floods.count(refusal, bytes, Instant::now()) {
+            self.note_counted(link, refusal, counted);
+        }
+    }
+
+    /// Counted refusals of a link that has ended.
+    pub(crate) fn note_rest(&self, link: &Link) {
+        for (refusal, counted) in link.floods.rest() {
+            self.note_counted(link, refusal, counted);
+        }
+    }
+
+    fn note_counted(&self, link: &Link, refusal: Refusal, Counted { count, bytes }: Counted) {
+        let (agent, session) = (Some(link.peer.holder.name), Some(link.peer.session));
+        self.note(Event::BundleRefused(BundleRefused { agent, session, refusal, bytes, count }));
+    }
+
+    /// A connection that became no link.
+    pub(crate) fn note_turned_away(&self, remote: SocketAddr, reason: &str) {
+        self.metrics.handshake_refused();
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        if strangers.take(0, self.monotonic()).is_ok() {
+            let what = LinkChange::Refused { reason: Note::new(reason) };
+            let remote = Note::new(&remote.to_string());
+            self.note(Event::Link(LinkEvent { agent: None, session: None, remote, what }));
+        }
     }
 
     fn note_ended(&self, ended: Ended) {

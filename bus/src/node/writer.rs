@@ -105,11 +105,8 @@ impl Writer {
             tokens,
         };
         let annotation = annotation.encode().ok()?;
-        let head = [
-            prefix(4 + annotation.len() + parcel.bundle.len()),
-            prefix(annotation.len()),
-            annotation.into(),
-        ];
+        let head =
+            [prefix(4 + annotation.len() + parcel.bundle.len()), prefix(annotation.len()), annotation.into()];
         Some(head.concat().into())
     }
 

@@ -41,8 +41,10 @@ impl Trust {
     /// # Errors
     /// [`LeafError::Unparsable`] for bytes that are no certificate, or none at all.
     pub fn new(swarm: SwarmId, cas: &[CertificateDer<'_>]) -> Result<Self, LeafError> {
-        let anchors: Result<Vec<_>, _> =
-            cas.iter().map(|ca| webpki::anchor_from_trusted_cert(ca).map(|anchor| anchor.to_owned())).collect();
+        let anchors: Result<Vec<_>, _> = cas
+            .iter()
+            .map(|ca| webpki::anchor_from_trusted_cert(ca).map(|anchor| anchor.to_owned()))
+            .collect();
         let anchors: Arc<[_]> = anchors.map_err(|_| LeafError::Unparsable)?.into();
         if anchors.is_empty() { Err(LeafError::Unparsable) } else { Ok(Self { swarm, anchors }) }
     }
@@ -187,7 +189,9 @@ fn path(
     let algorithms = [webpki::aws_lc_rs::ED25519];
     match leaf.verify_for_usage(&algorithms, &trust.anchors, intermediates, now, usage, None, None) {
         Ok(_) => Ok(()),
-        Err(webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }) => Err(LeafError::Time),
+        Err(webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }) => {
+            Err(LeafError::Time)
+        }
         Err(_) => Err(LeafError::Path),
     }
 }

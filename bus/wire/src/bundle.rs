@@ -101,6 +101,7 @@ impl Envelope {
 }
 
 /// A piece of a bundle, in depth-first order.
+#[expect(clippy::large_enum_variant, reason = "nearly all are envelopes; a box for each would cost more")]
 #[derive(Clone, Debug)]
 pub enum Item {
     /// A message.

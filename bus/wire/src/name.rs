@@ -182,13 +182,13 @@ impl ContentType {
     /// UTF-8 text, the content type of a body that says nothing.
     #[must_use]
     pub fn text() -> Self {
-        Self(Text::new("text/plain").unwrap_or(Self::default().0))
+        Text::new("text/plain").map_or_else(Self::default, Self)
     }
 
     /// `application/json`.
     #[must_use]
     pub fn json() -> Self {
-        Self(Text::new("application/json").unwrap_or(Self::default().0))
+        Text::new("application/json").map_or_else(Self::default, Self)
     }
 }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use quinn::Endpoint;
+use quinn::{Endpoint, EndpointConfig, TokioRuntime};
 use testudo::Identity;
 use testudo::bus::client::{self, ClientIdentity, DialError, OpenLink};
 use testudo::bus::env::{SharedEnv, random};
 use testudo::bus::stream::{prefix, write_frame};
-use testudo::bus::transport::{self, Socket};
+use testudo::bus::transport;
 use testudo::env::System;
 use testudo::wire::frame::{FromAgent, FromNode, Present};
 use testudo::wire::{
@@ -29,10 +29,17 @@ pub(super) struct RawLink {
     bundles: u64,
 }
 
-/// An endpoint to dial a peer from.
+/// The smallest that QUIC allows (RFC 9000, section 14.1).
+const DATAGRAM_BYTES: u16 = 1200;
+
+/// An endpoint to dial a peer from. It takes small datagrams only: a node that probes for large ones fills its
+/// first congestion window with the probe, and what quinn is told to close just then it closes without a word
+/// (<https://github.com/quinn-rs/quinn/issues/2785>). Attacks are judged by that word.
 pub(super) fn endpoint(to: std::net::SocketAddr) -> Result<Endpoint, Mishap> {
     let socket = testudo::server::udp(transport::dial_from(to))?;
-    Ok(transport::dialler(Socket::Udp(socket))?)
+    let mut config = EndpointConfig::default();
+    config.max_udp_payload_size(DATAGRAM_BYTES).map_err(std::io::Error::other)?;
+    Ok(Endpoint::new(config, None, socket, Arc::new(TokioRuntime))?)
 }
 
 impl RawLink {

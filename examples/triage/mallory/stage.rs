@@ -3,7 +3,9 @@
 use testudo::bus::env::random;
 use testudo::env::System;
 use testudo::rules::token::SealedToken;
-use testudo::wire::{Bundle, Capability, ContentType, Destination, Header, Limits, MessageId, TokenFactId, TokenId};
+use testudo::wire::{
+    Bundle, Capability, ContentType, Destination, Header, Limits, MessageId, TokenFactId, TokenId,
+};
 use testudo::{Client, Deliveries, Identity, Outgoing, SendError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -121,10 +123,12 @@ impl<'a> Stage<'a> {
         arrived.sort_unstable();
         honest.sort_unstable();
         if arrived == honest {
-            Ok(())
-        } else {
-            Err(Mishap::Tally { arrived: arrived.len(), honest: honest.len() })
+            return Ok(());
         }
+        let tally = Mishap::Tally { arrived: arrived.len(), honest: honest.len() };
+        // Told once: the next attack is judged by itself.
+        self.honest = arrived;
+        Err(tally)
     }
 
     /// A delegation of mallory's to the accomplice, with a fresh id.
@@ -150,7 +154,8 @@ impl<'a> Stage<'a> {
 
     /// The accomplice shows a token that must be good, and sends itself an honest message under it.
     pub(super) async fn helper_uses(&mut self, token: &[u8]) -> Result<TokenId, Mishap> {
-        let id = self.helper_presents(token).await?.map_err(|_| Mishap::Forgery("a good token is refused"))?;
+        let id =
+            self.helper_presents(token).await?.map_err(|_| Mishap::Forgery("a good token is refused"))?;
         let receipt = self.helper.tell(self.note(self.hello, id)).await?;
         self.arrives(receipt.message).await?;
         Ok(id)

@@ -42,7 +42,9 @@ impl Handover<'_> {
             .collect();
         let Holder { name, key } = self.to;
         let id = self.id;
-        format!("id(hex:{id});\nto_holder(\"{name}\", hex:{key});\n{grants}expires({{end}});\nhops(0);{DELEGATION}")
+        format!(
+            "id(hex:{id});\nto_holder(\"{name}\", hex:{key});\n{grants}expires({{end}});\nhops(0);{DELEGATION}"
+        )
     }
 
     /// A block that says so, signed by `key` for exactly this parent; any grant goes.

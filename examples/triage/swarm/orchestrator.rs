@@ -61,7 +61,12 @@ pub(crate) struct Finished {
 }
 
 /// Runs one triage to its report.
-pub(crate) async fn run(identity: &Identity, bus: &Bus, work: &Work, job: &Job) -> Result<Finished, AgentError> {
+pub(crate) async fn run(
+    identity: &Identity,
+    bus: &Bus,
+    work: &Work,
+    job: &Job,
+) -> Result<Finished, AgentError> {
     let root = job.root.clone();
     let walked = tokio::task::spawn_blocking(move || walk(&root, &WalkLimits::default()));
     let walked = walked.await.map_err(AgentError::failed)?.map_err(AgentError::failed)?;
@@ -82,7 +87,13 @@ fn whole_folder(walked: &Walk, job: &Job) -> Vec<crate::triage::findings::Findin
 }
 
 /// Hands one reader its token and waits until it finds no more work.
-async fn examine(identity: &Identity, bus: &Bus, job: &Job, reader: Holder, key: String) -> Result<(), AgentError> {
+async fn examine(
+    identity: &Identity,
+    bus: &Bus,
+    job: &Job,
+    reader: Holder,
+    key: String,
+) -> Result<(), AgentError> {
     let begin = Begin {
         root: job.root.clone(),
         list: job.list.clone(),

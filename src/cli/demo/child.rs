@@ -53,7 +53,8 @@ impl Child {
 
     /// Says something.
     pub(super) async fn tell(&mut self, value: &Value) -> Result<(), CliError> {
-        let stdin = self.stdin.as_mut().ok_or_else(|| CliError::Failed(format!("{} has ended", self.name)))?;
+        let stdin =
+            self.stdin.as_mut().ok_or_else(|| CliError::Failed(format!("{} has ended", self.name)))?;
         stdin.write_all(format!("{value}\n").as_bytes()).await?;
         Ok(())
     }

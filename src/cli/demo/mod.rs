@@ -122,7 +122,10 @@ impl Demo {
         let AuditResult { records, verified } = outcome.audit;
         let log = if verified { "verified" } else { "NOT VERIFIED" };
         say(&format!("honest messages: {sent} sent, {delivered} delivered, each once"));
-        say(&format!("attacks:         {} tried, {refused} refused for their own reason", outcome.attacks.len()));
+        say(&format!(
+            "attacks:         {} tried, {refused} refused for their own reason",
+            outcome.attacks.len()
+        ));
         say(&format!("audit log:       {records} records, {log}"));
         say(&format!("report:          {} ({} ms)", self.report.display(), outcome.elapsed_ms));
     }

@@ -58,7 +58,9 @@ impl Played {
             faults.push(format!("{} files were examined twice", self.examined_twice));
         }
         let passed = self.attacks.iter().filter(|attack| !attack.refused);
-        faults.extend(passed.map(|attack| format!("{}: {}, not {}", attack.name, attack.reason, attack.expected)));
+        faults.extend(
+            passed.map(|attack| format!("{}: {}, not {}", attack.name, attack.reason, attack.expected)),
+        );
         if self.attacks.is_empty() {
             faults.push("mallory tried nothing".into());
         }
@@ -95,7 +97,8 @@ impl Stage {
         let path = folder.path().join("testudo.toml");
         let config = Config::load(&path, testudo::config::Overrides::default())?;
         let path = path.to_string_lossy().into_owned();
-        let mut node = Child::start("the node", &["node", "--json", "--until-stdin-closes", "--config", &path])?;
+        let mut node =
+            Child::start("the node", &["node", "--json", "--until-stdin-closes", "--config", &path])?;
         node.hear().await?;
         Ok(Self { folder, config, node })
     }
@@ -284,7 +287,10 @@ fn balanced(account: &Value) -> bool {
     let number = |field: &str| account[field].as_u64();
     let ended = [number("delivered"), number("failed"), number("dropped")];
     let ended: Option<u64> = ended.into_iter().sum();
-    ended.is_some() && number("submitted") == ended && number("queued") == Some(0) && number("in_flight") == Some(0)
+    ended.is_some()
+        && number("submitted") == ended
+        && number("queued") == Some(0)
+        && number("in_flight") == Some(0)
 }
 
 fn audit(config: &Config) -> Result<AuditResult, CliError> {

@@ -212,26 +212,24 @@ impl Verified {
         now: Timestamp,
     ) -> Authorised {
         // Envelopes of a bundle mostly share token, capability and destination: ask once.
-        let mut last: Option<(TokenId, Option<Capability>, Destination, Result<(), Refusal>)> = None;
+        let mut last: Option<(Asked, Result<(), Refusal>)> = None;
         self.0.narrow(|envelope| {
             let header = envelope.header();
-            let asked = match &last {
-                Some((token, capability, destination, answer))
-                    if *token == header.token
-                        && *capability == header.capability
-                        && *destination == header.destination
-                        && capability.is_some() =>
-                {
-                    *answer
-                }
-                _ => authorise(envelope, peer, tokens, requests, standings, now),
+            let asked = (header.token, header.capability, header.destination);
+            let answer = match &last {
+                // Replies are about one request each: never the same question twice.
+                Some((before, answer)) if *before == asked && header.capability.is_some() => *answer,
+                Some(_) | None => authorise(envelope, peer, tokens, requests, standings, now),
             };
-            last = Some((header.token, header.capability, header.destination, asked));
-            asked.map(|()| Vec::new()).map_err(|refusal| (refusal, Vec::new()))
+            last = Some((asked, answer));
+            answer.map(|()| Vec::new()).map_err(|refusal| (refusal, Vec::new()))
         });
         Authorised(self.0)
     }
 }
+
+/// What is asked of a token.
+type Asked = (TokenId, Option<Capability>, Destination);
 
 /// One envelope against its token: held by the sender, all holders in good standing, covering what is
 /// asked. A reply needs no right but an open request.
