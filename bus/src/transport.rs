@@ -48,6 +48,12 @@ fn transport() -> TransportConfig {
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(MTU_MAX);
     config.mtu_discovery_config(Some(discovery));
+    // Ten of the largest datagrams, as RFC 9002 has it for small ones. With quinn's 12,000 bytes one probe
+    // for a larger size fills the window, and a close in that moment is never sent: the agent would take a
+    // revocation for a node that does not answer (quinn issue 2785).
+    let mut cubic = quinn::congestion::CubicConfig::default();
+    cubic.initial_window(10 * u64::from(MTU_MAX));
+    config.congestion_controller_factory(Arc::new(cubic));
     config
 }
 

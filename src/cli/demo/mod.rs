@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use super::{CliError, Done, plain, say};
@@ -69,6 +70,10 @@ struct Outcome {
     faults: Vec<String>,
 }
 
+fn interrupted() -> Done {
+    Err(CliError::Failed("interrupted; all processes of the demo have ended".into()))
+}
+
 impl Demo {
     pub(super) fn run(self) -> Done {
         let root = std::fs::canonicalize(&self.input).map_err(|error| {
@@ -77,14 +82,20 @@ impl Demo {
         if !root.is_dir() {
             return Err(CliError::Usage(format!("{} is no folder; give one with --input", root.display())));
         }
+        // Before the work, not after it.
+        let folder = self.report.parent().filter(|folder| !folder.as_os_str().is_empty());
+        if self.report.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
+            let report = self.report.display();
+            return Err(CliError::Usage(format!("{report} cannot be a file; choose another one with --report")));
+        }
         plain(async {
             let began = Instant::now();
+            let mut terminate = signal(SignalKind::terminate())?;
             let work = stage::play(&root, self.readers, self.json);
             let played = tokio::select! {
                 played = tokio::time::timeout(DEMO_TIME, work) => played,
-                _ = tokio::signal::ctrl_c() => {
-                    return Err(CliError::Failed("interrupted; all processes of the demo have ended".into()));
-                }
+                _ = tokio::signal::ctrl_c() => return interrupted(),
+                _ = terminate.recv() => return interrupted(),
             };
             let played = played.map_err(|_| CliError::Failed("the demo did not end in time".into()))??;
             self.judge(played, began)

@@ -174,6 +174,7 @@ pub(super) async fn play(root: &Path, readers: u8, silent: bool) -> Result<Playe
     let mallory = stage.enrol("mallory", grant(&[SAY], &[], &[SAY])?).await?;
     let accomplice = stage.enrol("accomplice", grant(&[], &[SAY], &[])?).await?;
     let stolen = steal(&stage, &mallory, &accomplice, &orchestrator).await?;
+    let stolen_at = Instant::now();
 
     let mut others = vec![analyst.start("analyst")?];
     for reader in &reading {
@@ -191,6 +192,8 @@ pub(super) async fn play(root: &Path, readers: u8, silent: bool) -> Result<Playe
         analyst: analyst.holder.name,
     };
     cast.orchestrator.tell(&serde_json::to_value(&job)?).await?;
+    // A token of no seconds is good through the second that it was minted in: mallory tries it later.
+    tokio::time::sleep_until(stolen_at + Duration::from_secs(1)).await;
     let mut attacker = mallory.start("mallory")?;
     attacker.tell(&serde_json::to_value(&stolen)?).await?;
     act(stage, cast, attacker, silent).await
@@ -207,7 +210,7 @@ async fn steal(
         name: mallory.holder.name,
         rights: BTreeSet::new(),
         delegatable: BTreeSet::new(),
-        seconds: 1,
+        seconds: 0,
         hops: 0,
     };
     let Answer::Token { token: expired } = stage.ask(&mint).await? else { return Err(failed("no token")) };
