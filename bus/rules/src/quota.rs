@@ -27,6 +27,16 @@ impl Bucket {
         Self { quota, bundles, bytes, last: now }
     }
 
+    /// The same bucket under a quota that may have changed meanwhile: what was spent stays spent.
+    #[must_use]
+    pub fn under(mut self, quota: Quota) -> Self {
+        let (bundles, bytes) = Self::capacity(&quota);
+        self.quota = quota;
+        self.bundles = self.bundles.min(bundles);
+        self.bytes = self.bytes.min(bytes);
+        self
+    }
+
     fn capacity(quota: &Quota) -> (u128, u128) {
         (u128::from(quota.bundles_per_second) * PARTS, u128::from(quota.bytes_per_second) * PARTS)
     }
@@ -79,6 +89,19 @@ mod tests {
         assert_eq!(bucket.take(1001, at(0)), Err(Refusal::OverQuota));
         assert_eq!(bucket.take(1000, at(0)), Ok(()));
         assert_eq!(bucket.take(1, at(0)), Err(Refusal::OverQuota));
+    }
+
+    #[test]
+    fn a_new_quota_forgives_nothing() {
+        let small = Quota { bundles_per_second: 1, bytes_per_second: 1000 };
+        let large = Quota { bundles_per_second: 100, bytes_per_second: 1000 };
+        let mut bucket = Bucket::new(small, at(0));
+        bucket.take(0, at(0)).unwrap();
+        let mut bucket = bucket.under(large);
+        assert_eq!(bucket.take(0, at(0)), Err(Refusal::OverQuota));
+        let mut full = Bucket::new(large, at(0)).under(small);
+        assert_eq!((0..5).filter(|_| full.take(0, at(0)).is_ok()).count(), 1);
+        assert_eq!(bucket.take(0, at(10)), Ok(()));
     }
 
     #[test]

@@ -205,7 +205,8 @@ async fn open(
     write_frame(&mut control, frame).await.map_err(|_| lost("the control stream broke"))?;
     let (tell, frames) = mpsc::channel(CONTROL_QUEUE);
     let peer = Peer { swarm: shared.swarm, holder, session };
-    let link = Arc::new(Link::new(peer, connection, quota, shared.monotonic(), tell));
+    let bucket = shared.bucket(&holder.name, quota);
+    let link = Arc::new(Link::new(peer, connection, bucket, tell));
     Ok(Open { link, frames, control, requests, not_after })
 }
 
@@ -269,6 +270,7 @@ fn retire(shared: &Shared, link: &Arc<Link>, left: &Left, reason: &str) {
         Left::Goodbye | Left::Broken(_) => left.reason(),
         Left::Lost => reason,
     };
+    shared.keep_bucket(link);
     shared.note_rest(link);
     shared.note_link(link, LinkChange::Closed { reason: Note::new(reason) });
 }

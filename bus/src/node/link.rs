@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::Connection;
@@ -16,7 +15,6 @@ use testudo_rules::quota::Bucket;
 use testudo_rules::replay::LinkWindows;
 use testudo_rules::token::{Meaning, SealedToken};
 use testudo_wire::frame::{CloseReason, FromNode};
-use testudo_wire::standing::Quota;
 use testudo_wire::{Refusal, Timestamp, TokenId};
 use tokio::sync::mpsc;
 
@@ -92,13 +90,12 @@ impl Link {
     pub(crate) fn new(
         peer: Peer,
         connection: Connection,
-        quota: Quota,
-        monotonic: Duration,
+        bucket: Bucket,
         control: mpsc::Sender<FromNode>,
     ) -> Self {
         let judging = Judging {
             windows: LinkWindows::default(),
-            bucket: Bucket::new(quota, monotonic),
+            bucket,
             tokens: HeldTokens::default(),
         };
         Self {

@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) requests: Requests,
     pub(crate) receipts: Receipts,
     strangers: Mutex<Bucket>,
+    /// What agents without a link have left of their quota: a new link is no new quota.
+    spent: Mutex<HashMap<AgentName, Bucket>>,
     routes: RwLock<HashMap<AgentName, Arc<Link>>>,
 }
 
@@ -79,6 +81,7 @@ impl Shared {
             requests: Requests::default(),
             receipts: Receipts::default(),
             strangers: Mutex::new(Bucket::new(STRANGERS, Duration::ZERO)),
+            spent: Mutex::default(),
             routes: RwLock::default(),
         }
     }
@@ -98,6 +101,22 @@ impl Shared {
 
     pub(crate) fn routes_mut(&self) -> RwLockWriteGuard<'_, HashMap<AgentName, Arc<Link>>> {
         self.routes.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bucket of an agent that comes back.
+    pub(crate) fn bucket(&self, name: &AgentName, quota: Quota) -> Bucket {
+        let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+        spent.map_or_else(|| Bucket::new(quota, self.monotonic()), |bucket| bucket.under(quota))
+    }
+
+    /// Keeps the bucket of an agent whose link has ended. Bounded by the registry's table.
+    pub(crate) fn keep_bucket(&self, link: &Link) {
+        if let Ok(judging) = link.judging.lock() {
+            let bucket = judging.bucket.clone();
+            drop(judging);
+            let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+            spent.insert(link.peer.holder.name, bucket);
+        }
     }
 
     /// A record of now.
