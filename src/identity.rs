@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use testudo_bus::client::{Client, ClientIdentity, Deliveries, DialError};
 use testudo_bus::tls;
 use testudo_bus::transport::{self, Socket};
 use testudo_rules::token::{self, Token};
+use testudo_wire::frame::Seen;
 use testudo_wire::{AgentName, Limits, PublicKey, SecretKey, SwarmId};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -67,6 +68,9 @@ pub struct Identity {
     authority: PublicKey,
     ca: String,
     certificate: String,
+    /// The highest registry sequence that a node welcomed this process under: the next hello shows it, so
+    /// that a node on an old copy of its disk finds out (threat A75).
+    seen: Arc<Mutex<Option<Seen>>>,
 }
 
 /// What the operator puts into an identity.
@@ -113,6 +117,7 @@ impl Identity {
             authority: issued.authority,
             ca: issued.ca,
             certificate: issued.certificate,
+            seen: Arc::default(),
         })
     }
 
@@ -197,5 +202,13 @@ pub async fn connect(identity: &Identity) -> Result<(Client, Deliveries), DialEr
     let socket = crate::server::udp(from).map_err(|error| DialError::Link(error.to_string()))?;
     let endpoint =
         transport::dialler(Socket::Udp(socket)).map_err(|error| DialError::Link(error.to_string()))?;
-    Client::connect(&endpoint, identity.node, identity.client.clone(), None, System::shared()).await
+    let seen = || identity.seen.lock().unwrap_or_else(PoisonError::into_inner);
+    let before = *seen();
+    let (client, deliveries) =
+        Client::connect(&endpoint, identity.node, identity.client.clone(), before, System::shared()).await?;
+    let now = client.seen();
+    if before.is_none_or(|before| now.registry >= before.registry) {
+        *seen() = Some(now);
+    }
+    Ok((client, deliveries))
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use rcgen::{ExtendedKeyUsagePurpose as Usage, IsCa, SanType};
+use rcgen::{ExtendedKeyUsagePurpose as Usage, IsCa, Issuer, SanType};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
@@ -17,7 +17,7 @@ use support::certs::{self, Chain, ca, common_name, profile, sign, strange_ca};
 use support::swarm::{TestEnv, key_of, name};
 use support::{Swarm, World, pass, sim};
 use testudo_bus::client::{ClientIdentity, DialError};
-use testudo_bus::tls::{self, Issuer, LIFETIME, Listed, Listing, NodeCertificate};
+use testudo_bus::tls::{self, Issuer as _, LIFETIME, Listed, Listing, NodeCertificate};
 use testudo_bus::transport;
 use testudo_wire::frame::ALPN;
 use testudo_wire::standing::RevocationCause;
@@ -198,25 +198,34 @@ fn crafted(craft: &Craft<'_>) -> Vec<(&'static str, Chain)> {
     let (stranger, strange) = strange_ca(swarm);
     let good = profile(swarm, uri, Usage::ClientAuth);
     let stolen = sign(&good, &craft.key, &strange);
+    // An agent's own certificate and key, used as if they were a CA's.
+    let leaf = sign(&good, &craft.key, &ca(swarm));
+    let leaf_issuer = Issuer::from_ca_cert_der(&leaf, certs::pair(&craft.key)).unwrap();
     let day = time::Duration::days(1);
     let node = uri.replace("/agent/", "/node/");
     vec![
         ("two URI names", craft.with(|p| p.subject_alt_names.push(san(uri)))),
         ("a DNS name besides", craft.with(|p| p.subject_alt_names.push(dns("crafty")))),
         ("a DNS name instead", craft.with(|p| p.subject_alt_names = vec![dns("crafty")])),
-        ("a common name only", craft.with(|p| {
-            p.subject_alt_names.clear();
-            p.distinguished_name = common_name(uri);
-        })),
+        (
+            "a common name only",
+            craft.with(|p| {
+                p.subject_alt_names.clear();
+                p.distinguished_name = common_name(uri);
+            }),
+        ),
         ("no usage", craft.with(|p| p.extended_key_usages.clear())),
         ("a server's usage", craft.with(|p| p.extended_key_usages = vec![Usage::ServerAuth])),
         ("both usages", craft.with(|p| p.extended_key_usages.push(Usage::ServerAuth))),
         ("any usage", craft.with(|p| p.extended_key_usages = vec![Usage::Any])),
         ("a node's name", craft.of(&node)),
-        ("a node's name and usage", craft.with(|p| {
-            p.subject_alt_names = vec![san(&node)];
-            p.extended_key_usages = vec![Usage::ServerAuth];
-        })),
+        (
+            "a node's name and usage",
+            craft.with(|p| {
+                p.subject_alt_names = vec![san(&node)];
+                p.extended_key_usages = vec![Usage::ServerAuth];
+            }),
+        ),
         ("another swarm", craft.of(&uri.replace(&id.to_string(), &other.id.to_string()))),
         ("upper case", craft.of(&uri.replace("crafty", "Crafty"))),
         ("an upper-case scheme", craft.of(&uri.replace("spiffe", "SPIFFE"))),
@@ -226,17 +235,24 @@ fn crafted(craft: &Craft<'_>) -> Vec<(&'static str, Chain)> {
         ("a query", craft.of(&format!("{uri}?x"))),
         ("an escape", craft.of(&uri.replace("crafty", "craft%79"))),
         ("another scheme", craft.of(&uri.replace("spiffe:", "https:"))),
-        ("expired", craft.with(|p| {
-            p.not_before -= day * 2;
-            p.not_after -= day * 2;
-        })),
+        (
+            "expired",
+            craft.with(|p| {
+                p.not_before -= day * 2;
+                p.not_after -= day * 2;
+            }),
+        ),
         ("of tomorrow", craft.with(|p| p.not_before += day / 2)),
-        ("a CA as leaf", craft.with(|p| {
-            p.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        })),
+        (
+            "a CA as leaf",
+            craft.with(|p| {
+                p.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            }),
+        ),
         ("a stranger's CA of the same name", vec![stolen.clone()]),
         ("a stranger's CA, brought along", vec![stolen, stranger]),
-        ("an intermediate below a CA of depth zero", certs::deep(swarm, &good, &craft.key, 1)),
+        ("a leaf as issuer", vec![sign(&good, &craft.key, &leaf_issuer), leaf]),
+        ("three intermediates", certs::deep(swarm, &good, &craft.key, 3)),
         ("twenty intermediates", certs::deep(swarm, &good, &craft.key, 20)),
         ("signed by itself", vec![good.self_signed(&certs::pair(&craft.key)).unwrap().der().clone()]),
     ]
@@ -297,8 +313,12 @@ fn an_unlisted_agent_with_a_good_certificate_is_told_so() {
     sim(async {
         let world = World::new(5);
         let grant = support::swarm::grant(&["read:logs"], &[]);
-        let stranger =
-            world.swarm.identity(key_of("stranger"), name("stranger"), &grant, testudo_wire::RegistrySequence(1));
+        let stranger = world.swarm.identity(
+            key_of("stranger"),
+            name("stranger"),
+            &grant,
+            testudo_wire::RegistrySequence(1),
+        );
         assert!(matches!(world.dial(stranger).await, Err(DialError::Unlisted)));
         world.end().await;
     });

@@ -187,8 +187,7 @@ fn t_a13_more_than_three_displacements_a_minute_close_both() {
         assert_eq!(last.client.closed().await.to_string(), both.to_string(), "and so does the older");
         until("no link is left", || world.node.metrics().links() == 0).await;
         assert_eq!(world.node.linked(), []);
-        pass(Duration::from_secs(61)).await;
-        assert!(world.dial(identity).await.is_ok(), "a minute later it may come back");
+        assert!(world.dial(identity).await.is_ok(), "with no link to displace it may come back");
         world.end().await;
     });
 }
@@ -318,10 +317,14 @@ fn t_a63_a_reader_that_takes_nothing_is_bounded_and_its_senders_hear_so() {
             }
         }
         pass(Duration::from_secs(1)).await;
-        let overloaded: u64 = senders.iter().flat_map(|s| s.client.refused()).map(|(refusal, n)| {
-            assert_eq!(refusal, Refusal::Overloaded);
-            n
-        }).sum();
+        let overloaded: u64 = senders
+            .iter()
+            .flat_map(|s| s.client.refused())
+            .map(|(refusal, n)| {
+                assert_eq!(refusal, Refusal::Overloaded);
+                n
+            })
+            .sum();
         let account = world.node.metrics().account();
         let held = (account.queued + account.in_flight) * 60_000;
         assert!(overloaded > 0 && held <= 1024 * 1024, "{overloaded} refused, {held} bytes held");

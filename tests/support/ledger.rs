@@ -89,9 +89,11 @@ impl Ledger {
     pub(crate) fn refused_bundles(&self) -> Vec<Refusal> {
         let of = |record: &Record| match &record.event {
             Event::BundleRefused(refused) => Some(refused.refusal),
-            Event::Link(_) | Event::Node(_) | Event::Outcomes(_) | Event::Registry(_) | Event::Verdicts(_) => {
-                None
-            }
+            Event::Link(_)
+            | Event::Node(_)
+            | Event::Outcomes(_)
+            | Event::Registry(_)
+            | Event::Verdicts(_) => None,
         };
         self.records.iter().filter_map(of).collect()
     }

@@ -1,15 +1,16 @@
 //! The peer that misbehaves on purpose: a real link with its streams in hand, and nobody's manners.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::Connection;
+use quinn::{Connection, SendStream, TransportConfig, VarInt};
 use testudo_bus::client::{self, ClientIdentity, DialError, OpenLink};
 use testudo_bus::env::random;
 use testudo_bus::stream::{FrameReader, prefix, write_frame};
 use testudo_bus::{tls, transport};
 use testudo_rules::token::SealedToken;
-use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Present, RefusedMessage};
+use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Hello, Present, RefusedMessage};
 use testudo_wire::{
     Bundle, ContentType, CorrelationId, Destination, Envelope, Header, Limits, MessageId, ReceiptWish,
     Refusal, Sequence, TokenId, Ttl,
@@ -40,12 +41,58 @@ pub(crate) async fn raw(world: &World, identity: &ClientIdentity) -> Connection 
     endpoint.connect_with(transport::client(tls), world.address, "testudo").unwrap().await.unwrap()
 }
 
+/// A link that grants the node so little room that its writer is soon stuck.
+pub(crate) struct Narrow {
+    pub(crate) connection: Connection,
+    pub(crate) answers: FrameReader,
+    _control: SendStream,
+    deliveries: FrameReader,
+}
+
+impl Narrow {
+    /// A connection whose streams take so many bytes before they are read; `None` grants no stream at all.
+    pub(crate) async fn connect(
+        world: &World,
+        identity: &ClientIdentity,
+        window: Option<u32>,
+    ) -> (Connection, SendStream, FrameReader) {
+        let (_, endpoint) = world.endpoint();
+        let env = world.swarm.env.another();
+        let (trust, chain) = (identity.trust.clone(), identity.chain.clone());
+        let tls = tls::client_config(trust, chain, &identity.key, env).unwrap();
+        let (mut client, mut config) = (transport::client(tls), TransportConfig::default());
+        match window {
+            Some(bytes) => config.stream_receive_window(VarInt::from_u32(bytes)),
+            None => config.max_concurrent_uni_streams(VarInt::from_u32(0)),
+        };
+        client.transport_config(Arc::new(config));
+        let connection = endpoint.connect_with(client, world.address, "testudo").unwrap().await.unwrap();
+        let (mut control, answers) = connection.open_bi().await.unwrap();
+        let hello = FromAgent::Hello(Hello { version: 1, seen: None });
+        write_frame(&mut control, hello.encode().unwrap()).await.unwrap();
+        let mut answers = FrameReader::new(answers, Limits::standard().control_bytes_max);
+        answers.next().await.unwrap().expect("a welcome");
+        (connection, control, answers)
+    }
+
+    pub(crate) async fn dial(world: &World, identity: &ClientIdentity, window: u32) -> Self {
+        let (connection, control, answers) = Self::connect(world, identity, Some(window)).await;
+        let stream = client::deliveries(&connection, world.address).await.unwrap();
+        Self { connection, answers, _control: control, deliveries: FrameReader::new(stream, 1 << 20) }
+    }
+
+    /// The next delivery frame; nothing when none comes within a second.
+    pub(crate) async fn take(&mut self) -> Option<Bytes> {
+        timeout(Duration::from_secs(1), self.deliveries.next()).await.ok()?.ok()?
+    }
+}
+
 /// Why the node closed a connection.
 pub(crate) async fn closed(connection: &Connection) -> CloseReason {
     let error = timeout(PATIENCE, connection.closed()).await.expect("still open");
     match client::explain(&error, connection.remote_address()) {
         DialError::Closed(reason) => reason,
-        other => panic!("closed for {other}"),
+        other => panic!("closed for {other} ({error:?})"),
     }
 }
 
@@ -119,8 +166,8 @@ impl Mallory {
         }
     }
 
-    fn env(&self) -> std::sync::Arc<dyn testudo_bus::env::Env> {
-        std::sync::Arc::new(Counted(self.sequence))
+    fn env(&self) -> testudo_bus::env::SharedEnv {
+        Arc::new(Counted(self.sequence))
     }
 
     /// Signs headers, each with the body "hello", with this identity's key.
@@ -146,9 +193,7 @@ impl Mallory {
         match self.hear().await {
             FromNode::Accepted(_) => None,
             FromNode::RefusedBundle(refused) => Some(refused.refusal),
-            FromNode::RefusedMessages(refused) => {
-                refused.first().map(|one: &RefusedMessage| one.refusal)
-            }
+            FromNode::RefusedMessages(refused) => refused.first().map(|one: &RefusedMessage| one.refusal),
             other @ (FromNode::Welcome(_)
             | FromNode::Presented(_)
             | FromNode::Settled(_)

@@ -177,7 +177,8 @@ impl AsyncUdpSocket for Port {
                 }
             } else if let Some(Datagram { from, bytes, .. }) = inbox.queue.pop_front() {
                 bufs[0][..bytes.len()].copy_from_slice(&bytes);
-                meta[0] = RecvMeta { addr: from, len: bytes.len(), stride: bytes.len(), ..RecvMeta::default() };
+                meta[0] =
+                    RecvMeta { addr: from, len: bytes.len(), stride: bytes.len(), ..RecvMeta::default() };
                 return Poll::Ready(Ok(1));
             }
         }

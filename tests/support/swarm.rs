@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use testudo_bus::audit::{AuditLog, Recovery};
 use testudo_bus::client::ClientIdentity;
@@ -26,13 +26,13 @@ pub(crate) struct TestEnv {
     start: tokio::time::Instant,
     dice: AtomicU64,
     skew_ms: AtomicI64,
-    panics: AtomicBool,
+    panics_in: AtomicU64,
 }
 
 impl TestEnv {
     fn starting(start: tokio::time::Instant, dice: u64) -> Arc<Self> {
-        let (skew_ms, panics) = (AtomicI64::new(0), AtomicBool::new(false));
-        Arc::new(Self { start, dice: AtomicU64::new(dice), skew_ms, panics })
+        let (skew_ms, panics_in) = (AtomicI64::new(0), AtomicU64::new(0));
+        Arc::new(Self { start, dice: AtomicU64::new(dice), skew_ms, panics_in })
     }
 
     pub(crate) fn new() -> Arc<Self> {
@@ -50,20 +50,22 @@ impl TestEnv {
         self.skew_ms.store(ms, Ordering::Relaxed);
     }
 
-    /// Whoever looks at the clock next panics, once.
-    pub(crate) fn panic_next(&self) {
-        self.panics.store(true, Ordering::Relaxed);
+    /// Whoever is the n-th to look at the clock from now on panics.
+    pub(crate) fn panic_at(&self, nth: u64) {
+        self.panics_in.store(nth, Ordering::Relaxed);
     }
 
     /// Whether the panic has been had.
     pub(crate) fn has_panicked(&self) -> bool {
-        !self.panics.load(Ordering::Relaxed)
+        self.panics_in.load(Ordering::Relaxed) == 0
     }
 }
 
 impl Env for TestEnv {
     fn now(&self) -> Timestamp {
-        assert!(!self.panics.swap(false, Ordering::Relaxed), "the clock that panics, as asked for");
+        let left = self.panics_in.load(Ordering::Relaxed);
+        self.panics_in.store(left.saturating_sub(1), Ordering::Relaxed);
+        assert!(left != 1, "the clock that panics, as asked for");
         let ms = 1_800_000_000_000 + i64::try_from(self.start.elapsed().as_millis()).unwrap();
         Timestamp::from_millis(u64::try_from(ms + self.skew_ms.load(Ordering::Relaxed)).unwrap())
     }
@@ -141,8 +143,7 @@ impl Swarm {
     pub(crate) fn node(&self, dir: &Path, socket: Socket) -> Result<(Node, Recovery), StartError> {
         let log = dir.join("audit");
         let (now, key) = (self.env.now(), self.log_key.clone());
-        let (audit, recovery) =
-            AuditLog::open(&log, self.origin(), key, now, RegistrySequence(0)).unwrap();
+        let (audit, recovery) = AuditLog::open(&log, self.origin(), key, now, RegistrySequence(0)).unwrap();
         tokio::spawn(audit.clone().run_sync());
         let node = Node::start(NodeParts {
             name: "n1".parse().unwrap(),

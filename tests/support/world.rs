@@ -75,8 +75,7 @@ impl World {
         env: Arc<TestEnv>,
     ) -> Result<Agent, DialError> {
         let (address, endpoint) = self.endpoint();
-        let (client, inbox) =
-            Client::connect(&endpoint, self.address, Arc::new(identity), seen, env).await?;
+        let (client, inbox) = Client::connect(&endpoint, self.address, Arc::new(identity), seen, env).await?;
         Ok(Agent { client, inbox, address })
     }
 
