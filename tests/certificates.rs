@@ -1,5 +1,7 @@
 //! Certificates: whom a node lets in, whom an agent talks to, and that neither ever takes a short cut.
 
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test's helpers may fail the test")]
+
 #[expect(dead_code, reason = "each test binary takes its part of the support")]
 mod support;
 

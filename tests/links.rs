@@ -1,5 +1,7 @@
 //! Links: messages and answers, heartbeats, lost links, second logins, clocks. On one paused clock.
 
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test's helpers may fail the test")]
+
 #[expect(dead_code, reason = "each test binary takes its part of the support")]
 mod support;
 

@@ -90,10 +90,9 @@ impl Narrow {
 /// Why the node closed a connection.
 pub(crate) async fn closed(connection: &Connection) -> CloseReason {
     let error = timeout(PATIENCE, connection.closed()).await.expect("still open");
-    match client::explain(&error, connection.remote_address()) {
-        DialError::Closed(reason) => reason,
-        other => panic!("closed for {other} ({error:?})"),
-    }
+    let explained = client::explain(&error, connection.remote_address());
+    let DialError::Closed(reason) = explained else { panic!("closed for {explained} ({error:?})") };
+    reason
 }
 
 impl Mallory {
@@ -134,10 +133,10 @@ impl Mallory {
     /// Presents a token; the node's refusal, if any.
     pub(crate) async fn present(&mut self, token: &SealedToken) -> Option<Refusal> {
         self.say(FromAgent::Present(Present { token: token.bytes().to_vec() })).await;
-        match self.hear().await {
-            FromNode::Presented(word) if word.token == token.id() => word.refusal,
-            other => panic!("no word on the token but {other:?}"),
-        }
+        let heard = self.hear().await;
+        let FromNode::Presented(word) = heard else { panic!("no word on the token but {heard:?}") };
+        assert_eq!(word.token, token.id());
+        word.refusal
     }
 
     /// A header that is right in everything.

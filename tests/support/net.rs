@@ -168,8 +168,7 @@ impl AsyncUdpSocket for Port {
         meta: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
         let mut inbox = locked(&self.inbox);
-        loop {
-            let Some(at) = inbox.queue.front().map(|datagram| datagram.at) else { break };
+        while let Some(at) = inbox.queue.front().map(|datagram| datagram.at) {
             if at > Instant::now() {
                 inbox.timer.as_mut().reset(at);
                 if inbox.timer.as_mut().poll(cx).is_pending() {

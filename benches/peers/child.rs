@@ -1,0 +1,82 @@
+//! A child process that speaks JSON lines and ends with its standard input. Knows nothing of what it does.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child as Process, ChildStdin, ChildStdout, Command};
+use tokio::time::timeout;
+
+use crate::{Done, role};
+
+/// The longest that a child may be busy before it says something.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A child that is asked to end has so long.
+const END: Duration = Duration::from_secs(15);
+
+/// What happens to a child whose owner gives up on it; either way its standard input closes.
+#[derive(Clone, Copy)]
+pub(crate) enum Abandoned {
+    /// It is killed.
+    Killed,
+    /// It ends by itself, because it has a process of its own to end first.
+    LeftToEnd,
+}
+
+/// One process of the bench.
+pub(crate) struct Child {
+    name: &'static str,
+    process: Process,
+    stdin: ChildStdin,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+/// This program as one of the bench's parts.
+pub(crate) fn part(arguments: &[&str]) -> Done<Command> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(role::FLAG).args(arguments);
+    Ok(command)
+}
+
+impl Child {
+    /// Starts it.
+    pub(crate) fn start(name: &'static str, mut command: Command, abandoned: Abandoned) -> Done<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.kill_on_drop(match abandoned {
+            Abandoned::Killed => true,
+            Abandoned::LeftToEnd => false,
+        });
+        let mut process = command.spawn().map_err(|error| format!("cannot start {name}: {error}"))?;
+        let stdin = process.stdin.take().ok_or("no standard input")?;
+        let lines = BufReader::new(process.stdout.take().ok_or("no standard output")?).lines();
+        Ok(Self { name, process, stdin, lines })
+    }
+
+    /// The next line, which must be JSON.
+    pub(crate) async fn hear(&mut self) -> Done<Value> {
+        let line = timeout(PATIENCE, self.lines.next_line())
+            .await
+            .map_err(|_| format!("{} said nothing for {} s", self.name, PATIENCE.as_secs()))??
+            .ok_or_else(|| format!("{} ended too early", self.name))?;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// Says something.
+    pub(crate) async fn tell(&mut self, value: &Value) -> Done {
+        self.stdin.write_all(format!("{value}\n").as_bytes()).await?;
+        Ok(())
+    }
+
+    /// Closes its standard input and waits for its end.
+    pub(crate) async fn end(self) -> Done {
+        let Self { name, mut process, stdin, mut lines } = self;
+        drop(stdin);
+        let ending = async {
+            while lines.next_line().await?.is_some() {}
+            process.wait().await
+        };
+        let status = timeout(END, ending).await.map_err(|_| format!("{name} did not end when asked"))??;
+        if status.success() { Ok(()) } else { Err(format!("{name} ended with {status}").into()) }
+    }
+}
