@@ -12,7 +12,7 @@ use support::swarm::name;
 use support::world::{Agent, message};
 use support::{World, pass, sim, until};
 use testudo_bus::client::{DialError, SendError};
-use testudo_rules::audit::{LinkChange, RegistryChange};
+use testudo_rules::audit::{LinkChange, LinkEvent, RegistryChange};
 use testudo_wire::frame::CloseReason;
 use testudo_wire::standing::{RevocationCause, State};
 use testudo_wire::{ContentType, Refusal};
@@ -190,7 +190,9 @@ fn t_a13_more_than_three_displacements_a_minute_close_both() {
         until("no link is left", || world.node.metrics().links() == 0).await;
         assert_eq!(world.node.linked(), []);
         assert!(world.dial(identity).await.is_ok(), "with no link to displace it may come back");
-        world.end().await;
+        let (_, ledger) = world.end().await;
+        let alert = |link: &&LinkEvent| matches!(link.what, LinkChange::DisplacedTooOften { .. });
+        assert_eq!(ledger.links().filter(alert).count(), 1, "an alert of its own on the log");
     });
 }
 

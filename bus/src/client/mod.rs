@@ -408,13 +408,16 @@ impl Client {
         waiter: impl FnOnce(MessageId) -> Waiter,
     ) -> Result<MessageId, SendError> {
         let body = self.checked(message.body)?;
-        let env = &*self.shared.env;
-        let id = MessageId::new(random(env));
+        // One draw for both: each is a call to the system.
+        let mut drawn = [[0; 16]; 2];
+        self.shared.env.fill(drawn.as_flattened_mut());
+        let [id, correlation] = drawn;
+        let id = MessageId::new(id);
         let draft = Draft {
             destination: Destination::Agent(message.to),
             capability: Some(message.capability),
             message: id,
-            correlation: message.correlation.unwrap_or_else(|| CorrelationId::new(random(env))),
+            correlation: message.correlation.unwrap_or_else(|| CorrelationId::new(correlation)),
             in_reply_to: None,
             part: None,
             receipt,

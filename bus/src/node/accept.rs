@@ -56,6 +56,10 @@ pub(super) async fn serve(listener: Arc<Listener>, incoming: Incoming, handshake
                 Refused::Hello(reason) => reason.to_owned(),
                 Refused::Stale(seen) => {
                     listener.is_stale.send_replace(Some(seen));
+                    // What this registry forgot may be a revocation: nobody is served any more.
+                    for link in shared.routes().values() {
+                        link.close(CloseReason::StaleRegistry);
+                    }
                     format!("the agent has seen registry sequence {seen}, which is ahead of ours")
                 }
             };
@@ -220,13 +224,8 @@ async fn run(listener: &Arc<Listener>, open: Open) {
     for notice in notices::all(shared) {
         link.tell(notice);
     }
-    let delivering = link
-        .connection
-        .open_uni()
-        .await
-        .ok()
-        .map(|stream| tokio::spawn(deliver(shared.clone(), link.clone(), stream)));
-    shared.routes_mut().insert(link.peer.holder.name, link.clone());
+    install(shared, &link);
+    let delivering = tokio::spawn(deliver(shared.clone(), link.clone()));
     let left = tokio::select! {
         left = control::read(shared.clone(), link.clone(), requests) => left,
         left = take_bundles(listener, &link) => left,
@@ -242,16 +241,31 @@ async fn run(listener: &Arc<Listener>, open: Open) {
     left.close(&link);
     let reason = link.connection.closed().await;
     retire(shared, &link, &left, &reason.to_string());
-    if let Some(delivering) = delivering {
-        let _ = delivering.await;
-    }
+    let _ = delivering.await;
     shared.bury(&link.outbox.close(), Cause::LinkLost);
     let _ = writing.await;
 }
 
-async fn deliver(shared: Arc<Shared>, link: Arc<Link>, mut stream: SendStream) {
-    if stream.write_all(&[0]).await.is_ok() {
-        writer::run(shared, link, stream).await;
+/// Puts the link on the table of routes, unless it is closed already: a newer link of the same agent may have
+/// taken its place there.
+fn install(shared: &Shared, link: &Arc<Link>) {
+    let mut routes = shared.routes_mut();
+    if link.connection.close_reason().is_none() {
+        routes.insert(link.peer.holder.name, link.clone());
+    }
+}
+
+/// Opens the delivery stream and writes to it. A peer that grants no stream has no use for a link.
+async fn deliver(shared: Arc<Shared>, link: Arc<Link>) {
+    let opening = async {
+        let mut stream = link.connection.open_uni().await.ok()?;
+        stream.write_all(&[0]).await.ok()?;
+        Some(stream)
+    };
+    match timeout(HELLO_TIME, opening).await {
+        Ok(Some(stream)) => writer::run(shared, link, stream).await,
+        Ok(None) => {}
+        Err(_) => link.close(CloseReason::Protocol),
     }
 }
 

@@ -1,26 +1,30 @@
 //! The registry's changes on the audit log.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use testudo_registry::{Change, ChangeKind, Journal, JournalError};
 use testudo_rules::audit::{Event, LinkChange, LinkEvent, Note, Record, RegistryChange, RegistryEvent};
-use testudo_wire::Timestamp;
+use testudo_wire::{AgentName, Timestamp};
 
 use crate::audit::AuditLog;
 
 /// Writes a change at once and resolves when it is durable.
 pub(crate) struct AuditJournal(pub(crate) Arc<AuditLog>);
 
+fn displaced(name: AgentName, older: SocketAddr, what: LinkChange) -> Event {
+    let (agent, remote) = (Some(name), Note::new(&older.to_string()));
+    Event::Link(LinkEvent { agent, session: None, remote, what })
+}
+
 fn event(kind: &ChangeKind) -> Event {
     let change = match kind {
-        ChangeKind::Displaced { name, older, newer }
-        | ChangeKind::DisplacedTooOften { name, older, newer } => {
-            return Event::Link(LinkEvent {
-                agent: Some(*name),
-                session: None,
-                remote: Note::new(&older.to_string()),
-                what: LinkChange::Displaced { by: Note::new(&newer.to_string()) },
-            });
+        ChangeKind::Displaced { name, older, newer } => {
+            return displaced(*name, *older, LinkChange::Displaced { by: Note::new(&newer.to_string()) });
+        }
+        ChangeKind::DisplacedTooOften { name, older, newer } => {
+            let by = Note::new(&newer.to_string());
+            return displaced(*name, *older, LinkChange::DisplacedTooOften { by });
         }
         ChangeKind::Enrolled { replaces: None, .. } => RegistryChange::Enrolled,
         ChangeKind::Enrolled { replaces: Some(_), .. } => RegistryChange::Rekeyed,

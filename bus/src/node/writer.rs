@@ -66,17 +66,17 @@ impl Writer {
         let mut ended = false;
         for (number, parcel) in parcels {
             let (messages, bundle) = (parcel.places.len(), parcel.bundle.clone());
-            match self.head(number, &parcel).map(|head| (head, self.link.outbox.in_flight(number, parcel))) {
-                Some((head, Ok(()))) => {
-                    self.shared.metrics.handed_over(messages);
-                    chunks.extend([head, bundle]);
-                }
-                Some((_, Err(parcel))) => {
-                    self.shared.drop_parcel(&parcel, Cause::LinkLost);
-                    ended = true;
-                }
-                None => ended = true,
+            let Some(head) = self.head(number, &parcel) else {
+                self.shared.drop_parcel(&parcel, Cause::Overflow);
+                continue;
+            };
+            if let Err(parcel) = self.link.outbox.in_flight(number, parcel) {
+                self.shared.drop_parcel(&parcel, Cause::LinkLost);
+                ended = true;
+                continue;
             }
+            self.shared.metrics.handed_over(messages);
+            chunks.extend([head, bundle]);
         }
         if ended { None } else { self.write(first, &mut chunks).await }
     }

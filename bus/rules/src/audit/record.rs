@@ -271,6 +271,12 @@ pub enum LinkChange {
         /// The other's address.
         by: Note,
     },
+    /// Ended, and the other with it: links of one identity displace each other without end, so somebody has
+    /// a copy of it.
+    DisplacedTooOften {
+        /// The other's address.
+        by: Note,
+    },
     /// Welcomed.
     Opened,
     /// Turned away.

@@ -197,6 +197,7 @@ fn link_change(change: &LinkChange) -> (&'static str, Option<(&'static str, &str
     match change {
         LinkChange::Closed { reason } => ("closed", Some(("reason", reason.as_str()))),
         LinkChange::Displaced { by } => ("displaced", Some(("by", by.as_str()))),
+        LinkChange::DisplacedTooOften { by } => ("displaced-too-often", Some(("by", by.as_str()))),
         LinkChange::Opened => ("opened", None),
         LinkChange::Refused { reason } => ("refused", Some(("reason", reason.as_str()))),
     }

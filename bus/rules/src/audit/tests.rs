@@ -158,7 +158,8 @@ fn events() -> Vec<Event> {
         let by = Note::new("127.0.0.1:9");
         for what in [
             LinkChange::Closed { reason: reason.clone() },
-            LinkChange::Displaced { by },
+            LinkChange::Displaced { by: by.clone() },
+            LinkChange::DisplacedTooOften { by },
             LinkChange::Opened,
             LinkChange::Refused { reason },
         ] {

@@ -1,3 +1,5 @@
+//! Bundles: what verifies in every pruned form, and what no change of a byte survives.
+
 use super::*;
 use crate::header::tests::sample;
 use proptest::prelude::*;

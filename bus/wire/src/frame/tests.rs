@@ -1,3 +1,5 @@
+//! Frames: one encoding each, and statements that hold for their signer and content only.
+
 use super::*;
 
 fn node() -> SecretKey {
