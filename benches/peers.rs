@@ -175,7 +175,12 @@ async fn run(arguments: &[String]) -> Done {
     }
     // Whatever else cargo passes on, `--bench` for one, means nothing here.
     let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let report = compare(if given("--quick") { QUICK } else { FULL }).await?;
+    let size = if given("--quick") { QUICK } else { FULL };
+    let report = tokio::select! {
+        report = compare(size) => report?,
+        // Processes and folder go with what is dropped here.
+        _ = tokio::signal::ctrl_c() => return Err("interrupted".into()),
+    };
     if given("--json") {
         output::say(&report.json().to_string())
     } else {

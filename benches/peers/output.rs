@@ -47,7 +47,7 @@ impl Report {
                 "testudo": median(row.testudo),
                 "nats_mtls": median(row.nats),
                 "unit": row.unit,
-                "ratio_nats_mtls": ratio(row.testudo, row.nats),
+                "ratio_nats_mtls": ratio(row.testudo, row.nats).map(|ratio| (ratio * 1e3).round() / 1e3),
                 "testudo_range": range(row.testudo),
                 "nats_mtls_range": range(row.nats),
             })

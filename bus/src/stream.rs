@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use quinn::{ReadError, RecvStream, SendStream, WriteError};
 use tokio::time::{Instant, timeout_at};
 
 /// A frame that has begun must end within this (threat A06).
 const FRAME_TIME: Duration = Duration::from_secs(5);
+/// Shorter frames are copied: a small message that waits for its receiver must not keep the whole buffer that
+/// it came in.
+const SHARED_MIN: usize = 64 * 1024;
 /// Chunks taken from the stream at once.
 const CHUNKS: usize = 32;
 
@@ -85,6 +88,11 @@ impl FrameReader {
         }
         if self.buffer.len() < 4 + len {
             return Ok(None);
+        }
+        if len < SHARED_MIN {
+            let frame = Bytes::copy_from_slice(&self.buffer[4..4 + len]);
+            self.buffer.advance(4 + len);
+            return Ok(Some(frame));
         }
         let mut frame = self.buffer.split_to(4 + len);
         Ok(Some(frame.split_off(4).freeze()))

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::Shared;
-use crate::stream::{FrameReader, write_frame};
+use crate::stream::{FrameError, FrameReader, write_frame};
 
 /// Writes control frames until the link ends, and a heartbeat at every interval.
 pub(super) async fn write(
@@ -46,7 +46,13 @@ pub(super) async fn write(
 
 /// Reads control frames until the link ends.
 pub(super) async fn read(shared: Arc<Shared>, mut frames: FrameReader) {
-    while let Ok(Some(frame)) = frames.next().await {
+    loop {
+        let frame = match frames.next().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) | Err(FrameError::Stream(_)) => return,
+            // Not a frame: whatever comes after it would be lost in silence.
+            Err(_) => return shared.fail("the node sent a control frame too long or too slow"),
+        };
         match FromNode::decode(&frame, &shared.limits) {
             Ok(frame) => take(&shared, frame),
             Err(_) => return shared.fail("the node sent a control frame that cannot be read"),
@@ -83,8 +89,9 @@ fn take(shared: &Shared, frame: FromNode) {
             shared.settled.notify_waiters();
         }
         FromNode::Revoked(revoked) => {
-            if revoked.is_signed_by(&shared.node, &shared.identity.swarm()) {
-                shared.known_mut().add(&revoked.notice);
+            let signed = revoked.is_signed_by(&shared.node, &shared.identity.swarm());
+            if signed && !shared.known_mut().add(&revoked.notice) {
+                shared.fail("the node revokes more than a swarm can have");
             }
         }
     }

@@ -111,17 +111,23 @@ pub(super) async fn run(
             let Some((number, results)) = receive(&shared, &frame, &mut windows) else {
                 return shared.fail("the node sent a delivery that cannot be read");
             };
-            for (position, result) in (0_u16..).zip(results) {
-                match result {
-                    Ok(delivery) => {
-                        if let Some(delivery) = shared.take_answer(delivery)
-                            && handler.send(delivery).await.is_err()
-                        {
-                            return;
+            let refuse = |position, refusal| RefusedDelivery { delivery: number, position, refusal };
+            match results {
+                Ok(results) => {
+                    for (position, result) in (0_u16..).zip(results) {
+                        match result {
+                            Ok(delivery) => {
+                                if let Some(delivery) = shared.take_answer(delivery)
+                                    && handler.send(delivery).await.is_err()
+                                {
+                                    return;
+                                }
+                            }
+                            Err(refusal) => refused.push(refuse(position, refusal)),
                         }
                     }
-                    Err(refusal) => refused.push(RefusedDelivery { delivery: number, position, refusal }),
                 }
+                Err(refusal) => refused.push(refuse(u16::MAX, refusal)),
             }
             upto = Some(number);
             next = reader.buffered().unwrap_or(None);
@@ -136,7 +142,7 @@ pub(super) async fn run(
     }
 }
 
-type Received = (u64, Vec<Result<Delivery, Refusal>>);
+type Received = (u64, Result<Vec<Result<Delivery, Refusal>>, Refusal>);
 
 /// One delivery frame: `annotation length (u32) || annotation || bundle`. `None` for what no node sends.
 fn receive(shared: &Shared, frame: &Bytes, windows: &mut ReceiverWindows) -> Option<Received> {
@@ -160,7 +166,8 @@ fn receive(shared: &Shared, frame: &Bytes, windows: &mut ReceiverWindows) -> Opt
     };
     let results = match receiver.verify(bundle, windows, shared.env.now()) {
         Ok(results) => results,
-        Err(refusal) => vec![Err(refusal)],
+        // Whatever it carried, all of it: the node has the count.
+        Err(refusal) => return Some((annotation.delivery, Err(refusal))),
     };
     let alerts = |position: u16| {
         let of = annotation.alerts.iter().find(|(at, _)| *at == position);
@@ -172,7 +179,7 @@ fn receive(shared: &Shared, frame: &Bytes, windows: &mut ReceiverWindows) -> Opt
         let meaning = tokens.get(&token).ok_or(Refusal::Unauthorised)?;
         Ok(Delivery { vetted, alerts: alerts(position), meaning })
     });
-    Some((annotation.delivery, results.collect()))
+    Some((annotation.delivery, Ok(results.collect())))
 }
 
 impl Shared {

@@ -14,6 +14,9 @@ use testudo_wire::{Holder, Limits, PublicKey, RegistrySequence, TokenFactId, Tok
 /// Tokens that a receiver keeps read. A node introduces a token again before 256 others have passed.
 const TOKENS_MAX: usize = 1024;
 
+/// Revocations that are kept.
+const REVOCATIONS_MAX: usize = 200_000;
+
 /// Revocations by a node's signed notices.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
@@ -22,13 +25,16 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Adds a notice whose signature was verified.
-    pub(super) fn add(&mut self, notice: &Notice) {
-        for (_, key) in &notice.agents {
-            let since = self.agents.entry(*key).or_insert(notice.registry);
-            *since = (*since).max(notice.registry);
+    /// Adds a notice whose signature was verified. `false` when there are more than any swarm has: what cannot
+    /// be kept must not be taken for good.
+    #[must_use]
+    pub(super) fn add(&mut self, notice: &Notice) -> bool {
+        for (_, key, since) in &notice.agents {
+            let known = self.agents.entry(*key).or_insert(*since);
+            *known = (*known).max(*since);
         }
         self.tokens.extend(&notice.tokens);
+        self.agents.len() + self.tokens.len() <= REVOCATIONS_MAX
     }
 }
 

@@ -40,8 +40,8 @@ impl Handler<Judge> for Guard {
     type Result = ();
     fn handle(&mut self, message: Judge, _: &mut Context<Self>) {
         let Judge { link, bundle, bytes, _permit } = message;
-        let ticket = Ticket::new(&link.settling, bundle);
         let size = bytes.len();
+        let ticket = Ticket::new(&link.settling, bundle, size);
         let judged = catch_unwind(AssertUnwindSafe(|| {
             judge(&self.shared, &self.inspector, &link, bundle, bytes, &ticket);
         }));

@@ -7,7 +7,7 @@ use testudo_registry::Snapshot;
 use testudo_rules::audit::{EnvelopeRecord, Event, TraceId, Verdict as Written, Verdicts};
 use testudo_rules::inspect::{Alert, Inspector};
 use testudo_rules::pipeline::{Decoded, Inspected, Verdict};
-use testudo_wire::frame::{FromNode, RefusedBundle, RefusedMessage};
+use testudo_wire::frame::{CloseReason, FromNode, RefusedBundle, RefusedMessage};
 use testudo_wire::{AgentName, Bundle, Destination, Digest, Envelope, Header, Item, ReceiptWish, Refusal};
 use tokio::time::Instant;
 
@@ -31,9 +31,16 @@ pub(super) fn judge(
     };
     let mut inspected = match decide(shared, inspector, link, &mut judging, &snapshot, bytes) {
         Ok(inspected) => inspected,
-        Err((refusal, messages)) => return refuse_bundle(shared, link, bundle, refusal, size, messages),
+        Err((refusal, messages)) => {
+            charge(shared, link, &mut judging, refusal, size);
+            return refuse_bundle(shared, link, bundle, refusal, size, messages);
+        }
     };
     let mut groups = reserve(shared, &snapshot, &mut inspected);
+    if groups.is_empty() && is_flood(shared, link, &inspected, size) {
+        shared.metrics.submitted(inspected.bundle().items().len());
+        return tell_refused(shared, link, &inspected);
+    }
     let recorded = shared.audit.append(&shared.record(Event::Verdicts(verdicts(link, &inspected))));
     // Not before: had one of the steps above panicked, nothing would ever be said of these messages.
     shared.metrics.submitted(inspected.bundle().items().len());
@@ -76,6 +83,14 @@ fn decide(
         .fresh(now);
     let verified = fresh.verify(&link.peer, &mut judging.windows).map_err(refused)?;
     Ok(verified.authorise(&link.peer, &judging.tokens, &shared.requests, snapshot, now).inspect(inspector))
+}
+
+/// What was refused before the quota pays for it all the same: nobody may send rubbish faster than messages.
+fn charge(shared: &Shared, link: &Link, judging: &mut Judging, refusal: Refusal, bytes: usize) {
+    let unpaid = matches!(refusal, Refusal::Malformed | Refusal::WrongPeer | Refusal::WrongSession);
+    if unpaid && judging.bucket.take(bytes, shared.monotonic()).is_err() {
+        link.close(CloseReason::Protocol);
+    }
 }
 
 /// The messages of a bundle that go to one receiver.
@@ -122,7 +137,7 @@ fn place(
         Some(group) => group,
         None => {
             let receiver = shared.routes().get(&to).cloned().ok_or(Refusal::Unroutable)?;
-            let permit = receiver.outbox.permit();
+            let permit = receiver.outbox.permit(header.sender);
             groups.push(Group { to, receiver, permit, positions: Vec::new() });
             groups.len() - 1
         }
@@ -149,8 +164,16 @@ fn receiver(snapshot: &Snapshot, header: &Header) -> Result<AgentName, Refusal> 
     }
 }
 
+/// Rules that travel with one message: annotations and refusals must fit their frames whatever a sender
+/// provokes. The gravest come first.
+const RULES_TOLD: usize = 4;
+
 fn rules(alerts: &[Alert]) -> impl Iterator<Item = &str> {
     alerts.iter().map(|alert| alert.rule.as_str())
+}
+
+fn told(alerts: &[Alert]) -> Vec<String> {
+    rules(alerts).take(RULES_TOLD).map(str::to_owned).collect()
 }
 
 /// What the audit log keeps of a judged bundle.
@@ -181,6 +204,16 @@ fn verdicts(link: &Link, inspected: &Inspected) -> Verdicts {
     }
 }
 
+/// Whether a bundle of which nothing is left is one of many such: the first of a kind is recorded whole, those
+/// of the next second are counted into one record.
+fn is_flood(shared: &Shared, link: &Link, inspected: &Inspected, bytes: usize) -> bool {
+    let refused = inspected.verdicts().iter().find_map(|verdict| match verdict {
+        Verdict::Allowed { .. } => None,
+        Verdict::Refused { refusal, .. } => Some(*refusal),
+    });
+    refused.is_some_and(|refusal| shared.is_flood(link, refusal, bytes))
+}
+
 /// Every refusal is counted and its sender hears of it.
 fn tell_refused(shared: &Shared, link: &Link, inspected: &Inspected) {
     let judged = inspected.bundle().envelopes().zip(inspected.verdicts());
@@ -190,7 +223,7 @@ fn tell_refused(shared: &Shared, link: &Link, inspected: &Inspected) {
             Verdict::Refused { refusal, alerts } => Some(RefusedMessage {
                 message: envelope.header().message,
                 refusal: *refusal,
-                rules: rules(alerts).map(str::to_owned).collect(),
+                rules: told(alerts),
             }),
         })
         .collect();
@@ -280,7 +313,7 @@ fn tokens(judging: &Judging, headers: &[(usize, &Header)]) -> Vec<crate::node::C
 fn alerts(inspected: &Inspected, positions: &[usize]) -> Vec<(u16, Vec<String>)> {
     let of = |(at, position): (u16, &usize)| match &inspected.verdicts()[*position] {
         Verdict::Allowed { alerts } if !alerts.is_empty() => {
-            Some((at, rules(alerts).map(str::to_owned).collect()))
+            Some((at, told(alerts)))
         }
         Verdict::Allowed { .. } | Verdict::Refused { .. } => None,
     };

@@ -14,7 +14,7 @@ use testudo_rules::pipeline::Peer;
 use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Seen, Welcome};
 use testudo_wire::{Holder, Refusal, RegistrySequence, SessionId, SpiffeId, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::control::{self, LAST_WORDS, Left};
 use super::link::{Door, Link};
@@ -42,13 +42,14 @@ enum Refused {
 }
 
 /// Serves one incoming connection to its end.
-pub(super) async fn serve(listener: Arc<Listener>, incoming: Incoming, handshake: OwnedSemaphorePermit) {
+pub(super) async fn serve(listener: Arc<Listener>, incoming: Incoming, place: OwnedSemaphorePermit) {
     let remote = incoming.remote_address();
-    match welcome(&listener, incoming).await {
-        Ok(open) => {
-            drop(handshake);
-            run(&listener, open).await;
-        }
+    let Some(handshake) = listener.doors.enter(remote.ip()).await else { return incoming.ignore() };
+    drop(place);
+    let welcomed = welcome(&listener, incoming).await;
+    drop(handshake);
+    match welcomed {
+        Ok(open) => run(&listener, open).await,
         Err(refused) => {
             let shared = &listener.shared;
             let reason = match refused {
@@ -79,22 +80,35 @@ struct Open {
 
 async fn welcome(listener: &Listener, incoming: Incoming) -> Result<Open, Refused> {
     let shared = &listener.shared;
+    let greeted = greet(listener, incoming).await?;
+    let session = SessionId::new(random(&*shared.env));
+    let registry = login(shared, &greeted.connection, greeted.holder, session).await?;
+    open(shared, greeted, session, registry).await
+}
+
+/// A peer that is who it says and has said hello.
+struct Greeted {
+    connection: Connection,
+    holder: Holder,
+    not_after: Timestamp,
+    control: SendStream,
+    requests: FrameReader,
+}
+
+/// Handshake and hello, both within one time.
+async fn greet(listener: &Listener, incoming: Incoming) -> Result<Greeted, Refused> {
+    let deadline = Instant::now() + HELLO_TIME;
     let connecting = incoming.accept().map_err(|error| Refused::Handshake(error.to_string()))?;
-    let connection = timeout(HELLO_TIME, connecting)
+    let connection = timeout_at(deadline, connecting)
         .await
         .map_err(|_| Refused::Handshake("too slow".into()))?
         .map_err(|error| Refused::Handshake(error.to_string()))?;
     let (holder, not_after) = identity(listener, &connection)?;
-    let hello = timeout(HELLO_TIME, hello(shared, &connection)).await;
-    let (control, requests, seen) = match hello {
-        Ok(Ok(hello)) => hello,
-        Ok(Err(what)) => return Err(broken(&connection, what)),
-        Err(_) => return Err(broken(&connection, "no hello in time")),
-    };
-    check_seen(shared, &connection, &holder, seen)?;
-    let session = SessionId::new(random(&*shared.env));
-    let registry = login(shared, &connection, holder, session).await?;
-    open(shared, connection, holder, session, registry, control, requests, not_after).await
+    let hello = timeout_at(deadline, hello(&listener.shared, &connection)).await;
+    let hello = hello.unwrap_or(Err("no hello in time"));
+    let (control, requests, seen) = hello.map_err(|what| broken(&connection, what))?;
+    check_seen(&listener.shared, &connection, &holder, seen)?;
+    Ok(Greeted { connection, holder, not_after, control, requests })
 }
 
 fn broken(connection: &Connection, what: &'static str) -> Refused {
@@ -181,23 +195,15 @@ const fn turned_away(error: &VerbError<LoginError>) -> CloseReason {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of a link, each made by the step before")]
 async fn open(
     shared: &Arc<Shared>,
-    connection: Connection,
-    holder: Holder,
+    greeted: Greeted,
     session: SessionId,
     registry: RegistrySequence,
-    mut control: SendStream,
-    requests: FrameReader,
-    not_after: Timestamp,
 ) -> Result<Open, Refused> {
-    let quota = shared
-        .directory()
-        .load()
-        .agent(&holder.name)
-        .map(|standing| standing.grant.quota)
-        .unwrap_or_default();
+    let Greeted { connection, holder, not_after, mut control, requests } = greeted;
+    let standing = shared.directory().load().agent(&holder.name).map(|standing| standing.grant.quota);
+    let quota = standing.unwrap_or_default();
     let seen = Seen::sign(&shared.key, &shared.swarm, &holder.key, session, registry, shared.env.now());
     let heartbeat_ms = u32::try_from(shared.heartbeat.as_millis()).unwrap_or(u32::MAX);
     let welcome = FromNode::Welcome(Welcome { seen, heartbeat_ms, window: shared.window, quota });
@@ -206,7 +212,11 @@ async fn open(
         broken(&connection, what)
     };
     let frame = welcome.encode().map_err(|_| lost("no welcome"))?;
-    write_frame(&mut control, frame).await.map_err(|_| lost("the control stream broke"))?;
+    match timeout(HELLO_TIME, write_frame(&mut control, frame)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_)) => return Err(lost("the control stream broke")),
+        Err(_) => return Err(lost("it does not read its welcome")),
+    }
     let (tell, frames) = mpsc::channel(CONTROL_QUEUE);
     let peer = Peer { swarm: shared.swarm, holder, session };
     let bucket = shared.bucket(&holder.name, quota);
@@ -316,6 +326,7 @@ async fn take_bundles(listener: &Listener, link: &Arc<Link>) -> Left {
     loop {
         match frames.next().await {
             Ok(Some(bytes)) => {
+                link.settling.room(bytes.len(), shared.window as usize).await;
                 if !listener.guard.judge(link, bundle, bytes).await {
                     return Left::Broken("the guard is gone");
                 }

@@ -24,6 +24,11 @@ const PRESENTATIONS: Quota = Quota { bundles_per_second: 10, bytes_per_second: 6
 /// Heartbeats that one link may send a second; each costs one.
 const HEARTBEATS: Quota = Quota { bundles_per_second: 10, bytes_per_second: 64 * 1024 };
 
+/// Control frames of any kind that one link may send a second: a receiver acknowledges at most every delivery.
+const FRAMES: Quota = Quota { bundles_per_second: 20_000, bytes_per_second: 8 * 1024 * 1024 };
+/// Frames after which a reader lets others run.
+const TURN: u32 = 32;
+
 /// Writes control frames, and how far bundles are settled, until the link ends.
 pub(super) async fn write(link: Arc<Link>, mut frames: mpsc::Receiver<FromNode>, mut stream: SendStream) {
     let mut told = 0;
@@ -78,12 +83,19 @@ pub(super) async fn read(shared: Arc<Shared>, link: Arc<Link>, mut frames: Frame
         shared,
         link,
     };
-    loop {
+    let mut all = Bucket::new(FRAMES, now);
+    for turn in 1_u32.. {
+        if turn % TURN == 0 {
+            tokio::task::yield_now().await;
+        }
         let frame = match frames.next().await {
             Ok(Some(frame)) => frame,
             Ok(None) | Err(crate::stream::FrameError::Stream(_)) => return Left::Lost,
             Err(_) => return Left::Broken("a control frame too long or too slow"),
         };
+        if all.take(frame.len(), reader.shared.monotonic()).is_err() {
+            return Left::Broken("a flood of control frames");
+        }
         let Ok(frame) = FromAgent::decode(&frame, &reader.shared.limits) else {
             return Left::Broken("a control frame that cannot be read");
         };
@@ -91,6 +103,7 @@ pub(super) async fn read(shared: Arc<Shared>, link: Arc<Link>, mut frames: Frame
             return left;
         }
     }
+    Left::Lost
 }
 
 impl Reader {

@@ -5,6 +5,7 @@
 
 mod accept;
 mod control;
+mod doors;
 mod floods;
 mod journal;
 mod link;
@@ -28,7 +29,7 @@ use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
 use testudo_wire::frame::CloseReason;
 use testudo_wire::{AgentName, Holder, NodeName, RegistrySequence, SecretKey, SpiffeId};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -50,12 +51,9 @@ pub(crate) use receipts::Pending;
 pub(crate) use settle::Ticket;
 pub(crate) use shared::Shared;
 
+use doors::Doors;
 use shared::Given;
 
-/// Handshakes under way at once (measured fact M13).
-const HANDSHAKES: usize = 64;
-/// Half-open dials above which a dialler must prove its address first (measured fact M14).
-const RETRY_ABOVE: usize = 256;
 /// A receiver that leaves a delivery unacknowledged for so long loses its link: a heartbeat interval, so that
 /// an agent may be busy, but not for ever.
 const ACKNOWLEDGE: Duration = Duration::from_secs(30);
@@ -117,6 +115,7 @@ pub(crate) struct Listener {
     pub(crate) shared: Arc<Shared>,
     pub(crate) guard: GuardDoor,
     pub(crate) trust: tls::Trust,
+    pub(crate) doors: Doors,
     pub(crate) is_stale: watch::Sender<Option<RegistrySequence>>,
 }
 
@@ -193,6 +192,7 @@ impl Node {
             shared: shared.clone(),
             guard: guard.clone(),
             trust: trust.clone(),
+            doors: Doors::default(),
             is_stale: stale,
         });
         let tasks = vec![
@@ -300,21 +300,19 @@ impl Node {
     }
 }
 
-/// The accept loop: bounded handshakes, and an address check when too many dial at once.
+/// The accept loop: bounded handshakes, and an address check when many are under way.
 async fn listen(endpoint: Endpoint, listener: Arc<Listener>) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES));
     while let Some(incoming) = endpoint.accept().await {
         if listener.is_stale.borrow().is_some() {
             incoming.refuse();
-            continue;
-        }
-        let busy = endpoint.open_connections().saturating_sub(listener.shared.routes().len()) > RETRY_ABOVE;
-        if busy && !incoming.remote_address_validated() {
+        } else if listener.doors.is_busy() && !incoming.remote_address_validated() {
+            // The only error is that it was validated, which was asked just now.
             let _ = incoming.retry();
-            continue;
+        } else if let Some(place) = listener.doors.queue() {
+            tokio::spawn(accept::serve(listener.clone(), incoming, place));
+        } else {
+            incoming.refuse();
         }
-        let Ok(handshake) = handshakes.clone().acquire_owned().await else { return };
-        tokio::spawn(accept::serve(listener.clone(), incoming, handshake));
     }
 }
 

@@ -34,18 +34,13 @@ impl Told {
     }
 }
 
-fn notices(shared: &Shared, agents: Vec<Void>, tokens: &[TokenFactId]) -> Vec<FromNode> {
-    let mut by_sequence: HashMap<RegistrySequence, Vec<(AgentName, PublicKey)>> = HashMap::new();
-    for (name, key, since) in agents {
-        by_sequence.entry(since).or_default().push((name, key));
-    }
-    let of_agents = by_sequence.into_iter().flat_map(|(registry, agents)| {
-        let chunk = move |agents: &[_]| Notice { registry, agents: agents.to_vec(), tokens: Vec::new() };
-        agents.chunks(ENTRIES).map(chunk).collect::<Vec<_>>()
-    });
+fn notices(shared: &Shared, agents: &[Void], tokens: &[TokenFactId]) -> Vec<FromNode> {
     let registry = shared.directory().sequence();
-    let of_tokens =
-        tokens.chunks(ENTRIES).map(|tokens| Notice { registry, agents: Vec::new(), tokens: tokens.to_vec() });
+    let of_agents =
+        agents.chunks(ENTRIES).map(|agents| Notice { registry, agents: agents.to_vec(), tokens: Vec::new() });
+    let of_tokens = tokens
+        .chunks(ENTRIES)
+        .map(|tokens| Notice { registry, agents: Vec::new(), tokens: tokens.to_vec() });
     of_agents
         .chain(of_tokens)
         .filter_map(|notice| Revoked::sign(&shared.key, &shared.swarm, notice).ok())
@@ -56,9 +51,9 @@ fn notices(shared: &Shared, agents: Vec<Void>, tokens: &[TokenFactId]) -> Vec<Fr
 /// Everything that a new link must know.
 pub(crate) fn all(shared: &Shared) -> Vec<FromNode> {
     let snapshot = shared.directory().load();
-    let agents = snapshot.agents().filter(|(_, standing)| !standing.is_good()).map(void).collect();
+    let agents: Vec<_> = snapshot.agents().filter(|(_, standing)| !standing.is_good()).map(void).collect();
     let tokens: Vec<_> = snapshot.revoked_tokens().copied().collect();
-    notices(shared, agents, &tokens)
+    notices(shared, &agents, &tokens)
 }
 
 /// Runs for as long as the node does.
@@ -76,7 +71,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
                 .collect();
             let tokens: Vec<_> =
                 snapshot.revoked_tokens().filter(|id| told.tokens.insert(**id)).copied().collect();
-            notices(&shared, agents, &tokens)
+            notices(&shared, &agents, &tokens)
         };
         for link in shared.routes().values() {
             for notice in &news {

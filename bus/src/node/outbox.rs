@@ -4,7 +4,7 @@
 //! Credit comes back when the receiver acknowledges, so the bound covers what is queued and what is on its
 //! way. Knows no QUIC.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use testudo_rules::audit::{Cause, Outcome, OutcomeOf};
 use testudo_rules::token::Meaning;
 use testudo_wire::frame::RefusedDelivery;
 use testudo_wire::standing::Standings;
-use testudo_wire::{MessageId, Refusal, RegistrySequence, TokenId};
+use testudo_wire::{AgentName, MessageId, Refusal, RegistrySequence, TokenId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -22,6 +22,12 @@ use crate::audit::Appended;
 
 /// Bytes that may be queued or unacknowledged for one receiver (threat A63).
 const BYTES_MAX: usize = 1024 * 1024;
+/// The part of them that one sender may hold: a flooder leaves room for others (threat A64).
+const SHARE_MAX: usize = BYTES_MAX / 2;
+/// What a message costs beside its bytes: its place, its alerts, its part of a parcel.
+const MESSAGE_COST: usize = 256;
+/// Stands for every message of a delivery that the receiver refused whole.
+const ALL: u16 = u16::MAX;
 
 /// One message of a parcel: where it stands in the recorded bundle, and its id.
 #[derive(Clone, Copy, Debug)]
@@ -75,19 +81,23 @@ pub(crate) struct Ended {
 #[derive(Debug)]
 pub(crate) struct Permit {
     outbox: Arc<Outbox>,
+    sender: AgentName,
     bytes: usize,
 }
 
 impl Permit {
-    /// Takes room for so many bytes more.
+    /// Takes room for one message of so many bytes more.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let bytes = bytes + MESSAGE_COST;
         let mut state = self.outbox.state();
         if state.closed {
             return Err(Refusal::Unroutable);
         }
-        if state.reserved + bytes > BYTES_MAX {
+        let share = state.shares.get(&self.sender).copied().unwrap_or_default() + bytes;
+        if state.reserved + bytes > BYTES_MAX || share > SHARE_MAX {
             return Err(Refusal::Overloaded);
         }
+        state.shares.insert(self.sender, share);
         state.reserved += bytes;
         self.bytes += bytes;
         Ok(())
@@ -98,6 +108,12 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.outbox.state();
         state.reserved = state.reserved.saturating_sub(self.bytes);
+        let left = state.shares.get(&self.sender).map_or(0, |share| share.saturating_sub(self.bytes));
+        if left == 0 {
+            state.shares.remove(&self.sender);
+        } else {
+            state.shares.insert(self.sender, left);
+        }
     }
 }
 
@@ -106,7 +122,9 @@ struct State {
     queued: VecDeque<Parcel>,
     in_flight: BTreeMap<u64, (Instant, Parcel)>,
     deliveries: u64,
+    written: u64,
     reserved: usize,
+    shares: HashMap<AgentName, usize>,
     closed: bool,
 }
 
@@ -130,8 +148,8 @@ impl Outbox {
     }
 
     /// An empty permit, to be grown.
-    pub(crate) fn permit(self: &Arc<Self>) -> Permit {
-        Permit { outbox: self.clone(), bytes: 0 }
+    pub(crate) fn permit(self: &Arc<Self>, sender: AgentName) -> Permit {
+        Permit { outbox: self.clone(), sender, bytes: 0 }
     }
 
     /// Takes a parcel in. Demands the proof that its verdicts are recorded; gives the parcel back when the
@@ -202,19 +220,26 @@ impl Outbox {
         Ok(())
     }
 
+    /// Every delivery up to this number is with the transport; before that nobody can have received it.
+    pub(crate) fn written(&self, number: u64) {
+        let mut state = self.state();
+        state.written = state.written.max(number);
+    }
+
     /// Since when the receiver owes an acknowledgement.
     pub(crate) fn owed_since(&self) -> Option<Instant> {
         self.state().in_flight.values().next().map(|(since, _)| *since)
     }
 
-    /// The receiver's word: parcels up to a number are done. `None` for a number that was never given.
+    /// The receiver's word: parcels up to a number are done. `None` for a number that was never written: whoever
+    /// acknowledges what it cannot have would keep a revocation from seeing it.
     pub(crate) fn acknowledge(
         &self,
         upto: u64,
         refused: &[RefusedDelivery],
     ) -> Option<Vec<(Parcel, Vec<Option<Refusal>>)>> {
         let mut state = self.state();
-        if upto > state.deliveries {
+        if upto > state.written {
             return None;
         }
         let later = state.in_flight.split_off(&(upto + 1));
@@ -222,7 +247,7 @@ impl Outbox {
         drop(state);
         let verdicts = |number: u64, parcel: Parcel| {
             let refusal = |at: usize| {
-                let of = |r: &&RefusedDelivery| r.delivery == number && usize::from(r.position) == at;
+                let of = |r: &&RefusedDelivery| r.delivery == number && (usize::from(r.position) == at || r.position == ALL);
                 refused.iter().find(of).map(|r| r.refusal)
             };
             let verdicts = (0..parcel.places.len()).map(refusal).collect();

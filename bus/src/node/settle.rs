@@ -12,6 +12,7 @@ use tokio::sync::Notify;
 struct Progress {
     next: u64,
     beyond: BTreeSet<u64>,
+    unsettled: usize,
 }
 
 /// The bundles of one link.
@@ -19,6 +20,7 @@ struct Progress {
 pub(crate) struct Settling {
     progress: Mutex<Progress>,
     moved: Notify,
+    room: Notify,
 }
 
 impl Settling {
@@ -32,8 +34,22 @@ impl Settling {
         self.moved.notified().await;
     }
 
-    fn settle(&self, bundle: u64) {
+    /// Waits until so many bytes fit the window beside what is not settled. A peer that ignores its window
+    /// waits here, in its own task, and holds no more of the node than the window.
+    pub(crate) async fn room(&self, bytes: usize, window: usize) {
+        loop {
+            let unsettled = self.progress.lock().unwrap_or_else(PoisonError::into_inner).unsettled;
+            if unsettled == 0 || unsettled + bytes <= window {
+                return;
+            }
+            self.room.notified().await;
+        }
+    }
+
+    fn settle(&self, bundle: u64, bytes: usize) {
         let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.unsettled = progress.unsettled.saturating_sub(bytes);
+        self.room.notify_one();
         progress.beyond.insert(bundle);
         let before = progress.next;
         while progress.beyond.first() == Some(&progress.next) {
@@ -51,17 +67,19 @@ impl Settling {
 pub(crate) struct Ticket {
     settling: Arc<Settling>,
     bundle: u64,
+    bytes: usize,
 }
 
 impl Ticket {
-    pub(crate) fn new(settling: &Arc<Settling>, bundle: u64) -> Arc<Self> {
-        Arc::new(Self { settling: settling.clone(), bundle })
+    pub(crate) fn new(settling: &Arc<Settling>, bundle: u64, bytes: usize) -> Arc<Self> {
+        settling.progress.lock().unwrap_or_else(PoisonError::into_inner).unsettled += bytes;
+        Arc::new(Self { settling: settling.clone(), bundle, bytes })
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.settling.settle(self.bundle);
+        self.settling.settle(self.bundle, self.bytes);
     }
 }
 
@@ -72,7 +90,7 @@ mod tests {
     #[test]
     fn bundles_settle_in_order_however_they_end() {
         let settling = Arc::new(Settling::default());
-        let tickets: Vec<_> = (0..4).map(|n| Ticket::new(&settling, n)).collect();
+        let tickets: Vec<_> = (0..4).map(|n| Ticket::new(&settling, n, 10)).collect();
         let mut tickets = tickets.into_iter();
         let (a, b, c) = (tickets.next(), tickets.next(), tickets.next());
         drop(c);
@@ -84,5 +102,17 @@ mod tests {
         assert_eq!(settling.upto(), 1, "another delivery of it is still open");
         drop(copy);
         assert_eq!(settling.upto(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sender_that_ignores_its_window_waits_for_room() {
+        let settling = Arc::new(Settling::default());
+        settling.room(1000, 100).await;
+        let first = Ticket::new(&settling, 0, 60);
+        settling.room(40, 100).await;
+        let waiting = tokio::time::timeout(std::time::Duration::from_secs(1), settling.room(41, 100)).await;
+        assert!(waiting.is_err(), "there is no room for 41 beside 60 of 100");
+        drop(first);
+        settling.room(41, 100).await;
     }
 }

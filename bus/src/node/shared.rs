@@ -147,6 +147,18 @@ impl Shared {
         }
     }
 
+    /// Whether a refused bundle is one of many of its kind. Their counted record is written here.
+    pub(crate) fn is_flood(&self, link: &Link, refusal: Refusal, bytes: usize) -> bool {
+        match link.floods.count(refusal, bytes, Instant::now()) {
+            Some(Counted { count: 1, .. }) => false,
+            Some(counted) => {
+                self.note_counted(link, refusal, counted);
+                true
+            }
+            None => true,
+        }
+    }
+
     /// Counted refusals of a link that has ended.
     pub(crate) fn note_rest(&self, link: &Link) {
         for (refusal, counted) in link.floods.rest() {

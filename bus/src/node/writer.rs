@@ -113,6 +113,7 @@ impl Writer {
     /// Writes the parcels from number `first` on, watching the directory. A revocation that touches one of
     /// them while the receiver is too slow to take them ends the link: bytes cannot be taken back.
     async fn write(&mut self, first: u64, chunks: &mut [Bytes]) -> Option<()> {
+        let chunks_all = chunks.len();
         let mut rest = chunks;
         while !rest.is_empty() {
             let written = tokio::select! {
@@ -130,7 +131,12 @@ impl Writer {
                 written = timeout(STALL, self.stream.write_chunks(rest)) => written,
             };
             match written {
-                Ok(Ok(written)) => rest = &mut rest[written.chunks..],
+                Ok(Ok(written)) => {
+                    rest = &mut rest[written.chunks..];
+                    // Every parcel is two chunks: its head and its bundle.
+                    let whole = u64::try_from((chunks_all - rest.len()) / 2).unwrap_or_default();
+                    self.link.outbox.written(first.saturating_add(whole).saturating_sub(1));
+                }
                 Ok(Err(_)) => return None,
                 Err(_) => {
                     self.link.close(CloseReason::Lagging);

@@ -255,10 +255,10 @@ pub struct Revoked {
 /// The content of a revocation notice.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Notice {
-    /// The registry sequence of the revocation.
+    /// The registry sequence under which it is said.
     pub registry: RegistrySequence,
-    /// Agents whose messages and tokens minted before `registry` are void.
-    pub agents: Vec<(AgentName, PublicKey)>,
+    /// Agents whose tokens are void when minted before the number beside them.
+    pub agents: Vec<(AgentName, PublicKey, RegistrySequence)>,
     /// Token blocks that are void.
     pub tokens: Vec<TokenFactId>,
 }

@@ -19,7 +19,7 @@ fn seen() -> Seen {
 }
 
 fn notice() -> Notice {
-    let agents = vec![(AgentName::parse("a").unwrap(), agent().public())];
+    let agents = vec![(AgentName::parse("a").unwrap(), agent().public(), RegistrySequence(8))];
     Notice { registry: RegistrySequence(9), agents, tokens: vec![TokenFactId::new([5; 16])] }
 }
 

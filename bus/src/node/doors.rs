@@ -1,0 +1,105 @@
+//! Who may be in the middle of a handshake: so many at once, so many of one address, and nobody who waited for
+//! longer than a dial lasts. A stranger with half-open dials holds up itself, not everyone.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// Handshakes under way at once (measured fact M13).
+const AT_ONCE: usize = 64;
+/// Of these from one address.
+const OF_ONE_SOURCE: usize = 32;
+/// Dials that wait for their turn.
+const WAITING: usize = 1024;
+/// Free places below which a dialler must prove its address first (measured fact M14: only when needed).
+const BUSY_BELOW: usize = AT_ONCE / 2;
+/// A dial that waited longer has been given up at the other end.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Addresses after which those without a handshake are forgotten.
+const SOURCES: usize = 4096;
+
+/// The doors of one node.
+#[derive(Debug)]
+pub(crate) struct Doors {
+    places: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
+    sources: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
+}
+
+/// A place for one handshake; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Handshake {
+    _source: OwnedSemaphorePermit,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Default for Doors {
+    fn default() -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: Arc::new(Semaphore::new(WAITING)),
+            sources: Mutex::default(),
+        }
+    }
+}
+
+impl Doors {
+    /// Whether diallers should prove their address before they cost anything.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.places.available_permits() < BUSY_BELOW
+    }
+
+    /// A place in the queue; `None` when it is full.
+    pub(crate) fn queue(&self) -> Option<OwnedSemaphorePermit> {
+        self.waiting.clone().try_acquire_owned().ok()
+    }
+
+    /// Waits for a place for a handshake with this address; `None` when it took too long.
+    pub(crate) async fn enter(&self, source: IpAddr) -> Option<Handshake> {
+        let source = self.source(source);
+        let entering = async {
+            let source = source.acquire_owned().await.ok()?;
+            let place = self.places.clone().acquire_owned().await.ok()?;
+            Some(Handshake { _source: source, _place: place })
+        };
+        timeout(PATIENCE, entering).await.ok().flatten()
+    }
+
+    fn source(&self, address: IpAddr) -> Arc<Semaphore> {
+        let mut sources = self.sources.lock().unwrap_or_else(PoisonError::into_inner);
+        if sources.len() >= SOURCES {
+            sources.retain(|_, places| Arc::strong_count(places) > 1);
+        }
+        sources.entry(address).or_insert_with(|| Arc::new(Semaphore::new(OF_ONE_SOURCE))).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_stranger_cannot_take_every_place() {
+        let doors = Doors::default();
+        let (stranger, honest) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let mut held = Vec::new();
+        while let Some(handshake) = doors.enter(stranger).await {
+            held.push(handshake);
+        }
+        assert_eq!(held.len(), OF_ONE_SOURCE);
+        assert!(!doors.is_busy() && doors.enter(honest).await.is_some());
+        held.pop();
+        assert!(doors.enter(stranger).await.is_some(), "a place that is given back is free");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_queue_is_bounded() {
+        let doors = Doors::default();
+        let waiting: Vec<_> = std::iter::from_fn(|| doors.queue()).collect();
+        assert_eq!(waiting.len(), WAITING);
+    }
+}
