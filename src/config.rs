@@ -10,12 +10,31 @@ use serde::{Deserialize, Serialize};
 use testudo_registry::OnSilence;
 use testudo_wire::{NodeName, PublicKey, SwarmId};
 
+use crate::files::{self, FileError};
+
+/// Longest configuration file.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
 /// What is wrong with a configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// There is no such file.
     #[error("{0} does not exist; make a swarm with `testudo init DIR`, then pass --config DIR/testudo.toml")]
     Missing(PathBuf),
+    /// It is a folder.
+    #[error("{0} is a folder; pass the file in it, such as --config {0}/testudo.toml")]
+    Folder(PathBuf),
+    /// It cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// An environment variable is wrong.
+    #[error("the environment variable {variable}: {what}; correct or unset it")]
+    Environment {
+        /// Its name.
+        variable: String,
+        /// What is wrong.
+        what: String,
+    },
     /// A key, a type or the syntax is wrong.
     #[error("{path}: {what}; compare with the file that `testudo init` writes")]
     Invalid {
@@ -123,11 +142,18 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn load(path: &Path, flags: Overrides) -> Result<Self, ConfigError> {
-        if !path.is_file() {
-            return Err(ConfigError::Missing(path.to_owned()));
+        if path.is_dir() {
+            return Err(ConfigError::Folder(path.to_owned()));
         }
+        let text = files::read_public(path, FILE_BYTES_MAX).map_err(|error| {
+            if let FileError::Missing(path) = error {
+                ConfigError::Missing(path)
+            } else {
+                ConfigError::File(error)
+            }
+        })?;
         let env = Env::prefixed("TESTUDO_").filter(|key| key.as_str().contains("__")).split("__");
-        let mut figment = Figment::from(Toml::file_exact(path)).merge(env);
+        let mut figment = Figment::from(Toml::string(&text)).merge(env);
         if let Some(listen) = flags.listen {
             figment = figment.merge(Serialized::default("node.listen", listen));
         }
@@ -157,8 +183,22 @@ impl Config {
     }
 }
 
+/// Says in one line which key of which source is wrong. Figment lists every fault: the first is enough.
 fn invalid(path: &Path, error: &figment::Error) -> ConfigError {
-    // Figment's message spans lines when several keys are wrong: the first says enough.
-    let what = error.clone().into_iter().next().map_or_else(|| error.to_string(), |first| first.to_string());
-    ConfigError::Invalid { path: path.to_owned(), what: what.replace('\n', " ") }
+    let first = error.clone().into_iter().next().unwrap_or_else(|| error.clone());
+    let what = one_line(&first.kind.to_string());
+    if first.metadata.as_ref().is_some_and(|source| source.name.contains("environment")) {
+        let variable = format!("TESTUDO_{}", first.path.join("__").to_uppercase());
+        return ConfigError::Environment { variable, what };
+    }
+    let key = first.path.join(".");
+    let what = if key.is_empty() { what } else { format!("{key}: {what}") };
+    ConfigError::Invalid { path: path.to_owned(), what }
+}
+
+/// A TOML fault comes as a drawing of several lines: its first line says where, its last what.
+fn one_line(text: &str) -> String {
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default().to_owned();
+    lines.next_back().map_or_else(|| first.clone(), |last| format!("{first}: {last}"))
 }

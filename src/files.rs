@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// What went wrong with which file, and what to do.
@@ -23,22 +23,55 @@ pub enum FileError {
     /// Too large to be what it should be.
     #[error("{0} is larger than {1} bytes; is it the right file?")]
     TooLarge(PathBuf, u64),
+    /// A folder where a file is expected.
+    #[error("{0} is a folder; give the path of a file")]
+    Folder(PathBuf),
+    /// It, or what should be its folder, is a file.
+    #[error("{0} is not in a folder, or is no folder itself; choose another path")]
+    NotFolder(PathBuf),
+    /// The system does not let us.
+    #[error("{0} is not open to this user; check its owner and permissions")]
+    Forbidden(PathBuf),
+    /// The disk is full.
+    #[error("{0} finds no space on the disk; make room and try again")]
+    Full(PathBuf),
+    /// Bytes that are no text.
+    #[error("{0} is not a text file; is it the right file?")]
+    NotText(PathBuf),
     /// Anything else.
     #[error("{0}: {1}")]
     Io(PathBuf, io::Error),
 }
 
 fn tell(path: &Path, error: io::Error) -> FileError {
-    let path = path.to_owned();
-    let kind = error.kind();
-    if kind == io::ErrorKind::AlreadyExists {
-        FileError::Exists(path)
-    } else if kind == io::ErrorKind::NotFound {
-        FileError::Missing(path)
-    } else if kind == io::ErrorKind::ReadOnlyFilesystem {
-        FileError::ReadOnly(path)
-    } else {
-        FileError::Io(path, error)
+    FileError::of(path, error)
+}
+
+impl FileError {
+    /// Says of a path what the system said.
+    #[must_use]
+    pub fn of(path: &Path, error: io::Error) -> Self {
+        let path = path.to_owned();
+        let kind = error.kind();
+        if kind == io::ErrorKind::AlreadyExists {
+            Self::Exists(path)
+        } else if kind == io::ErrorKind::NotFound {
+            Self::Missing(path)
+        } else if kind == io::ErrorKind::ReadOnlyFilesystem {
+            Self::ReadOnly(path)
+        } else if kind == io::ErrorKind::IsADirectory {
+            Self::Folder(path)
+        } else if kind == io::ErrorKind::NotADirectory {
+            Self::NotFolder(path)
+        } else if kind == io::ErrorKind::PermissionDenied {
+            Self::Forbidden(path)
+        } else if kind == io::ErrorKind::StorageFull {
+            Self::Full(path)
+        } else if kind == io::ErrorKind::InvalidData {
+            Self::NotText(path)
+        } else {
+            Self::Io(path, error)
+        }
     }
 }
 
@@ -64,7 +97,61 @@ fn beside(path: &Path, content: &[u8]) -> Result<tempfile::NamedTempFile, FileEr
 /// # Errors
 /// [`FileError`].
 pub fn private_dir(path: &Path) -> Result<(), FileError> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| tell(path, error))
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.map_err(|error| {
+        let error = tell(path, error);
+        if let FileError::Exists(path) = error { FileError::NotFolder(path) } else { error }
+    })
+}
+
+/// A new file's place, taken before the work whose result goes into it: nobody else can take it, and that it can
+/// be written is known before anything is changed. Empty until filled; removed again when it is not.
+#[derive(Debug)]
+pub struct Reserved {
+    path: PathBuf,
+    filled: bool,
+}
+
+impl Reserved {
+    /// Takes the place, mode 0600.
+    ///
+    /// # Errors
+    /// [`FileError`]; then there is no new file.
+    pub fn new(path: &Path) -> Result<Self, FileError> {
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        options.open(path).map_err(|error| {
+            let error = tell(path, error);
+            let no_folder = matches!(error, FileError::Missing(_));
+            if no_folder { FileError::Missing(folder(path).to_owned()) } else { error }
+        })?;
+        Ok(Self { path: path.to_owned(), filled: false })
+    }
+
+    /// The path.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes the content, whole or not at all.
+    ///
+    /// # Errors
+    /// [`FileError`]; then there is no file.
+    pub fn fill(mut self, content: &[u8]) -> Result<(), FileError> {
+        replace(&self.path, content)?;
+        self.filled = true;
+        Ok(())
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        if !self.filled {
+            // Best effort: an empty file that stays is refused by whoever reads it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 /// Writes a new file of mode 0600: first beside it, then renamed without replacing anything.

@@ -3,18 +3,21 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use rustls_pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
-use testudo_bus::client::{Client, ClientIdentity, Deliveries, DialError};
-use testudo_bus::tls;
+use testudo_bus::client::{Client, ClientIdentity, Deliveries, DialError, Memory};
+use testudo_bus::env::Env as _;
+use testudo_bus::tls::{self, LeafError};
 use testudo_bus::transport::{self, Socket};
 use testudo_rules::token::{self, Token};
 use testudo_wire::frame::Seen;
-use testudo_wire::{AgentName, Limits, PublicKey, SecretKey, SwarmId};
+use testudo_wire::{AgentName, Limits, PublicKey, SecretKey, SpiffeId, SwarmId};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::env::System;
-use crate::files::{self, FileError};
+use crate::files::{self, FileError, Reserved};
 use crate::swarm::from_pem;
 
 /// Longest identity file.
@@ -74,7 +77,6 @@ pub struct Identity {
 }
 
 /// What the operator puts into an identity.
-#[derive(Debug)]
 pub struct Issued {
     /// Where the node listens.
     pub node: SocketAddr,
@@ -90,6 +92,12 @@ pub struct Issued {
     pub certificate: String,
     /// Its unsealed token.
     pub token: String,
+}
+
+impl std::fmt::Debug for Issued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issued").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Identity {
@@ -109,8 +117,9 @@ impl Identity {
         if meaning.holder().name != issued.name || meaning.holder().key != issued.key.public() {
             return Err("the token is somebody else's".into());
         }
+        certified(&trust, &leaf, issued.name, &issued.key.public())?;
         let client =
-            ClientIdentity { name: issued.name, key: issued.key, chain: vec![leaf], trust, authority, token };
+            ClientIdentity { name: issued.name, key: issued.key, chain: vec![leaf], trust, authority, token, memory: Memory::default() };
         Ok(Self {
             node: issued.node,
             client: Arc::new(client),
@@ -163,6 +172,15 @@ impl Identity {
         Ok(files::write_new(path, self.text(path)?.as_bytes())?)
     }
 
+    /// Writes a new identity file, mode 0600, into the place taken for it.
+    ///
+    /// # Errors
+    /// [`IdentityError`]; then there is no file.
+    pub fn save_in(&self, place: Reserved) -> Result<(), IdentityError> {
+        let text = self.text(place.path())?;
+        Ok(place.fill(text.as_bytes())?)
+    }
+
     /// Writes over an identity file, atomically.
     ///
     /// # Errors
@@ -186,6 +204,23 @@ impl Identity {
         toml::to_string(&stored)
             .map(Zeroizing::new)
             .map_err(|error| IdentityError::Invalid { path: path.to_owned(), what: error.to_string() })
+    }
+}
+
+/// Checks that the certificate is for this agent and key, by the swarm's CA. One that has merely expired passes:
+/// `testudo agent renew` must be able to read the file that it renews.
+fn certified(
+    trust: &tls::Trust,
+    leaf: &CertificateDer<'_>,
+    name: AgentName,
+    key: &PublicKey,
+) -> Result<(), String> {
+    let now = Duration::from_millis(System.now().as_millis());
+    match tls::check(tls::Role::Agent, trust, leaf, &[], UnixTime::since_unix_epoch(now)) {
+        Ok(leaf) if leaf.id == SpiffeId::Agent(trust.swarm(), name) && leaf.key == *key => Ok(()),
+        Ok(_) => Err("the certificate is somebody else's".into()),
+        Err(LeafError::Time) => Ok(()),
+        Err(error) => Err(format!("its certificate: {error}")),
     }
 }
 

@@ -79,8 +79,8 @@ pub enum Request {
     Status,
 }
 
-/// What an operator hears.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+/// What an operator hears. May hold an unsealed token: never printed.
+#[derive(Clone, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", tag = "done")]
 pub enum Answer {
     /// An agent's credentials.
@@ -109,8 +109,21 @@ pub enum Answer {
     },
 }
 
-/// What goes into an identity file besides the key.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Agents { .. } => "Agents",
+            Self::Changed { .. } => "Changed",
+            Self::Credentials(_) => "Credentials",
+            Self::Refused { .. } => "Refused",
+            Self::Status(_) => "Status",
+            Self::Token { .. } => "Token",
+        })
+    }
+}
+
+/// What goes into an identity file besides the key. Holds an unsealed token: never printed.
+#[derive(Clone, Deserialize, Serialize)]
 pub struct Credentials {
     /// Where the node listens.
     pub node: SocketAddr,
@@ -122,6 +135,12 @@ pub struct Credentials {
     pub certificate: String,
     /// Its token, unsealed.
     pub token: String,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").field("node", &self.node).finish_non_exhaustive()
+    }
 }
 
 /// One agent for a list.
@@ -219,15 +238,21 @@ impl Operator {
         match request {
             Request::AgentAdd { name, key, grant } => {
                 let holder = Holder { name, key };
-                let minted = registry.enrol(holder, grant.clone()).await.map_err(words)?;
-                self.credentials(holder, &grant, minted).await
+                // First everything that may fail without a trace: an agent is enrolled with credentials, or
+                // not at all. Before it is enrolled they are good for nothing.
+                let minted = registry.directory().sequence();
+                let credentials = self.credentials(holder, &grant, minted).await?;
+                registry.enrol(holder, grant).await.map_err(words)?;
+                Ok(credentials)
             }
             Request::AgentRenew { name } => {
+                // The number before the grant: a grant that shrinks in between voids the token.
+                let minted = registry.directory().sequence();
                 let view = self.view(name).await?;
                 if !view.state.is_good() {
                     return Err(format!("{name} is revoked; see `testudo agent list`"));
                 }
-                self.credentials(view.holder, &view.grant, registry.directory().sequence()).await
+                self.credentials(view.holder, &view.grant, minted).await
             }
             Request::AgentList => {
                 let agents = registry.list().await.map_err(words)?;
@@ -280,6 +305,7 @@ impl Operator {
         lifetime: Duration,
         hops: u8,
     ) -> Done {
+        let minted = self.office.registry.directory().sequence();
         let view = self.view(name).await?;
         if !view.state.is_good() {
             return Err(format!("{name} is revoked; see `testudo agent list`"));
@@ -291,7 +317,6 @@ impl Operator {
         if let Some(wide) = delegatable.difference(&view.grant.delegatable).next() {
             return Err(format!("{name} may not hand on {wide}; grant it first, or leave it out"));
         }
-        let minted = self.office.registry.directory().sequence();
         let token = self.token(view.holder, &rights, &delegatable, lifetime, hops, minted).await?;
         Ok(Answer::Token { token })
     }

@@ -26,11 +26,17 @@ pub enum SwarmError {
     #[error(transparent)]
     Issuer(#[from] IssuerError),
     /// A key file that is not one, or for another purpose.
-    #[error("{0} is not a {1} key file of Testudo; restore it from a backup")]
+    #[error("{0} does not hold this swarm's {1} key; restore it from a backup")]
     Key(PathBuf, &'static str),
     /// A certificate file that is not one.
     #[error("{0} is not a certificate; restore it from a backup")]
     Certificate(PathBuf),
+    /// The CA's certificate is for another key.
+    #[error("{0}/ca.pem and {0}/ca.key do not belong together; restore both from a backup")]
+    CaPair(PathBuf),
+    /// A key or certificate is gone.
+    #[error("{0} does not exist; restore it from a backup, or correct node.keys in the configuration")]
+    Gone(PathBuf),
     /// The authority key is not the swarm's.
     #[error("{0} is not the key of this swarm's authority; use the right folder")]
     OtherSwarm(PathBuf),
@@ -76,13 +82,18 @@ fn write_key(keys: &Path, purpose: KeyPurpose, key: &SecretKey) -> Result<(), Fi
     files::write_new(&key_path(keys, purpose), text.as_bytes())
 }
 
+/// Advice for a file that was there once.
+fn gone(error: FileError) -> SwarmError {
+    if let FileError::Missing(path) = error { SwarmError::Gone(path) } else { SwarmError::File(error) }
+}
+
 /// Reads one of the four keys.
 ///
 /// # Errors
 /// [`SwarmError::File`] or [`SwarmError::Key`].
 pub fn read_key(keys: &Path, purpose: KeyPurpose) -> Result<SecretKey, SwarmError> {
     let path = key_path(keys, purpose);
-    let text = Zeroizing::new(files::read_private(&path, FILE_BYTES_MAX)?);
+    let text = Zeroizing::new(files::read_private(&path, FILE_BYTES_MAX).map_err(gone)?);
     let wrong = || SwarmError::Key(path.clone(), purpose.as_str());
     let seed = text
         .trim_end()
@@ -119,7 +130,7 @@ pub fn from_pem(text: &str) -> Option<CertificateDer<'static>> {
 /// [`SwarmError`].
 pub fn read_ca(keys: &Path) -> Result<CertificateDer<'static>, SwarmError> {
     let path = keys.join("ca.pem");
-    let text = files::read_public(&path, FILE_BYTES_MAX)?;
+    let text = files::read_public(&path, FILE_BYTES_MAX).map_err(gone)?;
     from_pem(&text).ok_or(SwarmError::Certificate(path))
 }
 
@@ -145,11 +156,14 @@ impl Default for Addresses {
 /// [`SwarmError`]. The configuration is written last: without it the folder is no swarm.
 pub fn init(dir: &Path, name: &str, at: Addresses, env: &dyn Env) -> Result<Config, SwarmError> {
     let label = NodeName::parse(name).map_err(|_| SwarmError::Name(name.to_owned()))?;
-    let path = dir.join("testudo.toml");
-    if path.exists() {
-        return Err(FileError::Exists(path).into());
+    let (path, keys) = (dir.join("testudo.toml"), dir.join("keys"));
+    // All are looked at before any is made: a folder that is in use stays as it is.
+    let purposes = [KeyPurpose::Authority, KeyPurpose::Ca, KeyPurpose::Log, KeyPurpose::Node];
+    let made = purposes.map(|purpose| key_path(&keys, purpose)).into_iter();
+    let others = [path.clone(), keys.join("ca.pem"), dir.join("data/registry.db"), dir.join("data/audit")];
+    if let Some(there) = others.into_iter().chain(made).find(|path| path.symlink_metadata().is_ok()) {
+        return Err(FileError::Exists(there).into());
     }
-    let keys = dir.join("keys");
     files::private_dir(&keys)?;
     files::private_dir(&dir.join("data"))?;
     let new_key = |purpose| -> Result<SecretKey, SwarmError> {

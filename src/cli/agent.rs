@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use testudo::config::{Config, Overrides};
+use testudo::files::Reserved;
 use testudo::identity::{Identity, Issued};
 use testudo::operator::{AgentLine, Answer, Credentials, Request};
 use testudo::server::{self, AskError};
@@ -42,7 +43,7 @@ pub(super) struct Add {
     #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
     delegatable: Vec<Capability>,
     /// Bundles a second that it may send
-    #[arg(long, value_name = "N", default_value_t = Quota::default().bundles_per_second)]
+    #[arg(long, value_name = "N", default_value_t = Quota::default().bundles_per_second, value_parser = clap::value_parser!(u32).range(1..))]
     bundles_per_second: u32,
     /// The identity file to write, mode 0600
     #[arg(long, value_name = "FILE")]
@@ -148,9 +149,6 @@ impl Agent {
 
 impl Add {
     fn run(self) -> Done {
-        if self.out.exists() {
-            return Err(testudo::files::FileError::Exists(self.out).into());
-        }
         let quota = Quota { bundles_per_second: self.bundles_per_second, ..Quota::default() };
         let (right, serve, delegatable) = (set(self.allow), set(self.serve), set(self.delegatable));
         if let Some(wide) = delegatable.difference(&right).next() {
@@ -159,11 +157,20 @@ impl Add {
         if right.is_empty() && serve.is_empty() {
             return Err(CliError::Usage("nothing to do for it; give --allow, --serve or both".into()));
         }
+        // Taken first: an agent whose identity cannot be written must not be enrolled.
+        let place = Reserved::new(&self.out)?;
         let key = SecretKey::from_seed(&testudo::bus::env::random(&testudo::env::System));
         let grant = Grant { right, serve, delegatable, quota };
         let request = Request::AgentAdd { name: self.name, key: key.public(), grant };
         let Answer::Credentials(credentials) = operate(&self.at, request)? else { return Err(unexpected()) };
-        identity(self.name, key, *credentials)?.save(&self.out)?;
+        let saved = identity(self.name, key, *credentials)
+            .and_then(|identity| identity.save_in(place).map_err(CliError::from));
+        if let Err(error) = saved {
+            // Nobody holds its key any more: it must not stay enrolled.
+            let cause = RevocationCause::Operator;
+            operate(&self.at, Request::AgentRevoke { name: self.name, cause })?;
+            return Err(error);
+        }
         if self.json {
             say(&serde_json::json!({"agent": self.name, "identity": self.out}).to_string());
         } else {

@@ -1,5 +1,7 @@
 //! `testudo audit`: what the swarm did, and proof that nobody rewrote it.
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 use testudo::bus::audit::{LogReader, verify_dir};
 use testudo::config::{Config, Overrides};
@@ -7,7 +9,7 @@ use testudo::server::{audit_dir, origin};
 use testudo::swarm::{self, KeyPurpose};
 use testudo::wire::AgentName;
 
-use super::{At, CliError, Done, plain, say};
+use super::{At, CliError, Done, Reader, plain, say, try_say};
 
 /// The audit log.
 #[derive(Debug, Subcommand)]
@@ -48,6 +50,17 @@ pub(super) struct Verify {
 /// How often a followed log is looked at.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 
+/// A log that is not there proves nothing.
+fn must_be(dir: &Path) -> Done {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let dir = dir.display();
+    Err(CliError::Usage(format!(
+        "there is no audit log in {dir}; start the node once, or pass the right --config"
+    )))
+}
+
 impl Audit {
     pub(super) fn run(self) -> Done {
         match self {
@@ -60,7 +73,11 @@ impl Audit {
 impl Tail {
     fn run(self) -> Done {
         let config = Config::load(&self.at.config, Overrides::default())?;
-        let mut reader = LogReader::new(&audit_dir(&config), 0);
+        let dir = audit_dir(&config);
+        if !self.follow {
+            must_be(&dir)?;
+        }
+        let mut reader = LogReader::new(&dir, 0);
         let mut last = std::collections::VecDeque::new();
         while let Some(line) = self.next_line(&mut reader)? {
             last.push_back(line);
@@ -75,7 +92,9 @@ impl Tail {
         plain(async {
             loop {
                 while let Some(line) = self.next_line(&mut reader)? {
-                    say(&line);
+                    if try_say(&line) == Reader::Gone {
+                        return Ok(());
+                    }
                 }
                 tokio::time::sleep(LOOK).await;
             }
@@ -103,7 +122,9 @@ impl Verify {
     fn run(self) -> Done {
         let config = Config::load(&self.at.config, Overrides::default())?;
         let key = swarm::read_key(&config.node.keys, KeyPurpose::Log)?.public();
-        match verify_dir(&audit_dir(&config), &key, &origin(&config)) {
+        let dir = audit_dir(&config);
+        must_be(&dir)?;
+        match verify_dir(&dir, &key, &origin(&config)) {
             Ok(verified) => {
                 let (records, sealed) = (verified.records, verified.sealed);
                 if self.json {

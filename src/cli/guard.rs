@@ -4,6 +4,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use testudo::files::FileError;
 use testudo::rules::inspect::Inspector;
 
 use super::{CliError, Done, say};
@@ -44,9 +45,14 @@ impl Scan {
         match &self.file {
             Some(path) => std::fs::File::open(path)
                 .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut body))
-                .map_err(|error| CliError::Usage(format!("{}: {error}", path.display())))?,
+                .map_err(|error| FileError::of(path, error))?,
             None => std::io::stdin().take(BYTES_MAX + 1).read_to_end(&mut body)?,
         };
+        if body.len() as u64 > BYTES_MAX {
+            return Err(CliError::Failed(format!(
+                "blocked: larger than the {BYTES_MAX} bytes that a body may have"
+            )));
+        }
         let inspection = Inspector::standard().inspect(&self.content_type, &body);
         let alerts: Vec<_> =
             inspection.alerts().iter().map(|alert| (alert.rule.as_str(), alert.severity)).collect();

@@ -13,6 +13,7 @@ mod token;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
 use testudo::config::ConfigError;
@@ -113,15 +114,18 @@ type Done = Result<(), CliError>;
 
 /// Reads the arguments and does what they say.
 pub(crate) fn main() -> ExitCode {
-    logging();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
+        Err(error) if !error.use_stderr() => {
             let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => {
+            say_error(&usage_line(&error));
+            return ExitCode::from(2);
         }
     };
-    match cli.verb.run() {
+    match logging().and_then(|()| cli.verb.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let line = error.to_string().replace('\n', " ");
@@ -151,16 +155,43 @@ impl Verb {
 }
 
 /// Warnings to standard error; more with `TESTUDO_LOG=info` and the like.
-fn logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("TESTUDO_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+fn logging() -> Done {
+    let text = std::env::var("TESTUDO_LOG").unwrap_or_else(|_| "warn".to_owned());
+    let filter = tracing_subscriber::EnvFilter::try_new(&text).map_err(|error| {
+        CliError::Usage(format!("the environment variable TESTUDO_LOG: {error}; write a level such as info"))
+    })?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}
+
+/// What clap says over several lines, in one.
+fn usage_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("testudo --help");
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return format!("something is missing; use it as `{usage}`, and see --help");
+    }
+    let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
+    let said: Vec<_> = said.filter(|line| !line.is_empty() && !line.starts_with("For more")).collect();
+    let said = said.join(" ");
+    format!("{}; see --help", said.strip_prefix("error: ").unwrap_or(&said))
+}
+
+/// Whether somebody still reads what a command says.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Reader {
+    Here,
+    Gone,
 }
 
 /// A line for people or machines. A reader that has gone away ends the output, not the command.
 fn say(line: &str) {
+    let _ = try_say(line);
+}
+
+fn try_say(line: &str) -> Reader {
     use std::io::Write as _;
-    let _ = writeln!(std::io::stdout(), "{line}");
+    writeln!(std::io::stdout(), "{line}").map_or(Reader::Gone, |()| Reader::Here)
 }
 
 fn say_error(line: &str) {

@@ -6,8 +6,8 @@ use clap::Args;
 use testudo::config::{Config, Overrides};
 use testudo::operator::{Answer, Request};
 use testudo::server::{self, Server};
-use tokio::io::AsyncReadExt as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use super::{At, CliError, Done, actor_system, agent, plain, say};
 
@@ -40,9 +40,11 @@ impl RunNode {
     pub(super) fn run(self) -> Done {
         let config = Config::load(&self.at.config, Overrides { listen: self.listen, health: self.health })?;
         actor_system(async {
+            // From the first line on, a signal ends the node in good order.
+            let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
             let server = Server::start(&config)?;
             self.tell_start(&config, &server);
-            let end = self.wait(&server).await?;
+            let end = self.wait(&server, &mut signals).await?;
             let account = server.shut_down().await;
             let account = serde_json::to_value(account)?;
             if self.json {
@@ -75,26 +77,33 @@ impl RunNode {
         }
     }
 
-    async fn wait(&self, server: &Server) -> Result<End, CliError> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+    async fn wait(
+        &self,
+        server: &Server,
+        (terminate, interrupt): &mut (Signal, Signal),
+    ) -> Result<End, CliError> {
         let mut stale = server.stale();
-        let stdin = async {
-            if self.until_stdin_closes {
-                let mut sink = [0; 64];
-                while tokio::io::stdin().read(&mut sink).await.is_ok_and(|n| n > 0) {}
-            } else {
-                std::future::pending::<()>().await;
-            }
-        };
-        Ok(tokio::select! {
+        // A thread of its own: the runtime would wait for its own reader of standard input, and never end.
+        let (open, closed) = oneshot::channel::<()>();
+        let mut kept = None;
+        if self.until_stdin_closes {
+            std::thread::Builder::new().name("stdin".into()).spawn(move || {
+                let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+                drop(open);
+            })?;
+        } else {
+            kept = Some(open);
+        }
+        let end = tokio::select! {
             _ = terminate.recv() => End::Asked,
             _ = interrupt.recv() => End::Asked,
-            () = stdin => End::Asked,
+            _ = closed => End::Asked,
             seen = stale.wait_for(Option::is_some) => {
                 End::Stale(seen.ok().and_then(|seen| *seen).unwrap_or_default().0)
             }
-        })
+        };
+        drop(kept);
+        Ok(end)
     }
 }
 

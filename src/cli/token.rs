@@ -10,12 +10,16 @@ use testudo::config::{Config, Overrides};
 use testudo::env::System;
 use testudo::identity::Identity;
 use testudo::operator::{Answer, HOPS, Request};
-use testudo::rules::token::{self, Attenuation, Delegation, Fresh, bytes_of_text, describe};
+use testudo::rules::token::{self, Attenuation, Delegation, Fresh, Vouched, bytes_of_text, describe};
 use testudo::wire::{AgentName, Capability, Holder, Limits, PublicKey, TokenFactId};
 
 use super::{At, CliError, Done, agent, say};
 
+/// Seconds in ten years: what would live longer than the CA is a mistyped number.
+const SECONDS_MAX: u64 = 10 * 365 * 24 * 60 * 60;
+
 /// Capability tokens.
+#[expect(clippy::large_enum_variant, reason = "parsed once for each run of the command")]
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
     /// Mint a token for an enrolled agent, within its grant
@@ -41,7 +45,7 @@ pub(super) struct Mint {
     #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
     delegatable: Vec<Capability>,
     /// Seconds to live
-    #[arg(long, default_value_t = 3600)]
+    #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     seconds: u64,
     /// Times that it may be handed on
     #[arg(long, default_value_t = HOPS)]
@@ -61,7 +65,7 @@ pub(super) struct Attenuate {
     #[arg(long, value_name = "AGENT", num_args = 1..)]
     to: Vec<AgentName>,
     /// End so many seconds from now
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     seconds: Option<u64>,
 }
 
@@ -86,7 +90,7 @@ pub(super) struct Delegate {
     #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
     grant_on: Vec<Capability>,
     /// Seconds to live
-    #[arg(long, default_value_t = 3600)]
+    #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
     seconds: u64,
     /// Times that it may be handed on further
     #[arg(long, default_value_t = 0)]
@@ -166,6 +170,9 @@ impl Mint {
 
 impl Attenuate {
     fn run(self) -> Done {
+        if self.only.is_empty() && self.to.is_empty() && self.seconds.is_none() {
+            return Err(CliError::Usage("nothing to narrow; give --only, --to or --seconds".into()));
+        }
         let token = token::Token::from_text(&given(&self.token)?, &Limits::standard())?;
         let attenuation =
             Attenuation { only: some(self.only), to: some(self.to), until: self.seconds.map(in_seconds) };
@@ -207,7 +214,10 @@ impl Inspect {
         } else {
             description.lines().iter().for_each(|line| say(line));
         }
-        Ok(())
+        match description.vouched {
+            Vouched::No(reason) => Err(CliError::Usage(format!("the token is void: {reason}"))),
+            Vouched::Yes | Vouched::NotChecked => Ok(()),
+        }
     }
 }
 

@@ -36,11 +36,21 @@ pub enum AskError {
 }
 
 fn local(path: &Path, error: io::Error) -> ServerError {
-    ServerError::File(FileError::Io(path.to_owned(), error))
+    ServerError::File(FileError::of(path, error))
 }
 
-/// Serves operators until the task is aborted.
-pub(super) fn serve(path: &Path, operator: Operator, node: Arc<Node>) -> Result<JoinHandle<()>, ServerError> {
+/// The socket's file, which goes when the node does.
+#[derive(Debug)]
+pub(super) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+/// Opens the socket.
+pub(super) fn listen(path: &Path) -> Result<(UnixListener, SocketFile), ServerError> {
     // The lock on the audit log is ours, so a socket that is there is a leftover.
     match std::fs::remove_file(path) {
         Ok(()) => {}
@@ -48,10 +58,16 @@ pub(super) fn serve(path: &Path, operator: Operator, node: Arc<Node>) -> Result<
         Err(error) => return Err(local(path, error)),
     }
     let listener = UnixListener::bind(path).map_err(|error| local(path, error))?;
+    let socket = SocketFile(path.to_owned());
     let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(path, private).map_err(|error| local(path, error))?;
+    Ok((listener, socket))
+}
+
+/// Serves operators until the task is aborted.
+pub(super) fn serve(listener: UnixListener, operator: Operator, node: Arc<Node>) -> JoinHandle<()> {
     let places = Arc::new(Semaphore::new(AT_ONCE));
-    Ok(tokio::spawn(async move {
+    tokio::spawn(async move {
         loop {
             let Ok(place) = places.clone().acquire_owned().await else { return };
             let Ok((stream, _)) = listener.accept().await else { continue };
@@ -61,7 +77,7 @@ pub(super) fn serve(path: &Path, operator: Operator, node: Arc<Node>) -> Result<
                 drop(place);
             });
         }
-    }))
+    })
 }
 
 async fn converse(stream: UnixStream, operator: &Operator, node: &Node) -> io::Result<()> {

@@ -11,17 +11,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls_pki_types::UnixTime;
 use testudo_bus::audit::{self, AuditLog, LogReader, OpenError};
-use testudo_bus::env::SharedEnv;
+use testudo_bus::env::{Env, SharedEnv};
 use testudo_bus::metrics::Account;
 use testudo_bus::node::{Node, NodeParts, Office, OfficeParts, StartError};
-use testudo_bus::tls::{self, EmbeddedCa, IssuerError};
+use testudo_bus::tls::{self, EmbeddedCa, Issuer as _, IssuerError, LeafError};
 use testudo_bus::transport::Socket;
 use testudo_registry::{BookRules, SqliteStore, Store, StoreError};
 use testudo_rules::audit::Origin;
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
-use testudo_wire::{RegistrySequence, SecretKey};
+use testudo_wire::{RegistrySequence, SecretKey, SpiffeId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -31,6 +32,7 @@ use crate::files::{self, FileError};
 use crate::operator::Operator;
 use crate::swarm::{self, KeyPurpose, SwarmError};
 
+use admin::SocketFile;
 pub use admin::{AskError, ask};
 
 /// Socket buffers that hold a burst of handshakes (measured fact M13).
@@ -49,7 +51,7 @@ pub enum ServerError {
     #[error(transparent)]
     Issuer(#[from] IssuerError),
     /// The audit log's last checkpoint.
-    #[error("the audit log cannot be read ({0}); run `testudo audit verify`")]
+    #[error("{0}; run `testudo audit verify`")]
     Log(String),
     /// The node.
     #[error(transparent)]
@@ -58,10 +60,10 @@ pub enum ServerError {
     #[error("{0} is taken by another process; stop it, or choose another address with {1}")]
     PortTaken(SocketAddr, &'static str),
     /// Another node runs on this data.
-    #[error("another node runs on {0}; stop it first")]
+    #[error("another node or command works on {0}; stop it, or try again when it has ended")]
     SecondNode(PathBuf),
     /// The socket.
-    #[error("cannot listen on {0}: {1}")]
+    #[error("cannot listen on {0}: {1}; choose an address of this machine")]
     Socket(SocketAddr, io::Error),
     /// The registry's store.
     #[error(transparent)]
@@ -70,7 +72,7 @@ pub enum ServerError {
     #[error(transparent)]
     Swarm(#[from] SwarmError),
     /// The CA's certificate.
-    #[error("the CA's certificate cannot be used: {0}")]
+    #[error("the CA's certificate cannot be used: {0}; restore keys/ca.pem from a backup")]
     Trust(#[from] tls::LeafError),
 }
 
@@ -138,6 +140,24 @@ fn witnessed(dir: &Path, config: &Config, key: &SecretKey) -> Result<RegistrySeq
     Ok(highest)
 }
 
+/// Checks that the CA's key is its certificate's: otherwise nobody could join, and only the joiners would notice.
+fn pair(
+    config: &Config,
+    ca: &EmbeddedCa,
+    trust: &tls::Trust,
+    node: &SecretKey,
+    env: &dyn Env,
+) -> Result<(), ServerError> {
+    let id = SpiffeId::Node(config.swarm.id, config.node.name);
+    let leaf = ca.issue(&id, &node.public(), tls::LIFETIME, env)?;
+    let now = UnixTime::since_unix_epoch(Duration::from_millis(env.now().as_millis()));
+    match tls::check(tls::Role::Node, trust, &leaf, &[], now) {
+        Ok(_) => Ok(()),
+        Err(LeafError::Path) => Err(SwarmError::CaPair(config.node.keys.clone()).into()),
+        Err(other) => Err(other.into()),
+    }
+}
+
 impl Folder {
     fn open(config: &Config) -> Result<Self, ServerError> {
         let env = System::shared();
@@ -151,8 +171,10 @@ impl Folder {
         let trust = tls::Trust::new(config.swarm.id, std::slice::from_ref(&certificate))?;
         let ca = EmbeddedCa::load(certificate, &swarm::read_key(keys, KeyPurpose::Ca)?)?;
         let node = swarm::read_key(keys, KeyPurpose::Node)?;
+        pair(config, &ca, &trust, &node, &*env)?;
         files::private_dir(data)?;
         let dir = audit_dir(config);
+        files::private_dir(&dir)?;
         let witnessed = witnessed(&dir, config, &log)?;
         let (audit, recovery) =
             AuditLog::open(&dir, origin(config), log, env.now(), witnessed).map_err(|error| {
@@ -217,7 +239,7 @@ pub struct Server {
     health: SocketAddr,
     tasks: Vec<JoinHandle<()>>,
     syncing: JoinHandle<()>,
-    socket: PathBuf,
+    socket: SocketFile,
 }
 
 impl Server {
@@ -233,6 +255,9 @@ impl Server {
         let folder = Folder::open(config)?;
         let syncing = tokio::spawn(folder.audit.clone().run_sync());
         let bound = |error| ServerError::Socket(config.node.listen, error);
+        // Everything that may fail comes before the actors start; the folder's lock is ours by now.
+        let (operators, socket) = admin::listen(&config.node.data.join("admin.sock"))?;
+        let pages = web::listen(pages).map_err(|e| listen_error(config.node.health, "--health", e))?;
         let listen = links.local_addr().map_err(bound)?;
         let health = pages.local_addr().map_err(bound)?;
         let (rules, ca, env) = (folder.rules(), folder.ca.clone(), folder.env.clone());
@@ -260,11 +285,7 @@ impl Server {
             node: listen,
             env,
         };
-        let socket = config.node.data.join("admin.sock");
-        let tasks = vec![
-            admin::serve(&socket, operator, node.clone())?,
-            web::serve(pages, node.clone()).map_err(|e| listen_error(config.node.health, "--health", e))?,
-        ];
+        let tasks = vec![admin::serve(operators, operator, node.clone()), web::serve(pages, node.clone())];
         Ok(Self { node, listen, health, tasks, syncing, socket })
     }
 
@@ -293,7 +314,7 @@ impl Server {
         for task in self.tasks {
             let _ = task.await;
         }
-        let _ = std::fs::remove_file(&self.socket);
+        drop(self.socket);
         let account = self.node.shut_down().await;
         self.syncing.abort();
         account

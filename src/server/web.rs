@@ -100,10 +100,14 @@ async fn metrics(State(pages): State<Pages>) -> Response {
     )
 }
 
-/// Serves the pages until the task is aborted.
-pub(super) fn serve(listener: TcpListener, node: Arc<Node>) -> io::Result<JoinHandle<()>> {
+/// The listener as the runtime takes it.
+pub(super) fn listen(listener: TcpListener) -> io::Result<tokio::net::TcpListener> {
     listener.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(listener)?;
+    tokio::net::TcpListener::from_std(listener)
+}
+
+/// Serves the pages until the task is aborted.
+pub(super) fn serve(listener: tokio::net::TcpListener, node: Arc<Node>) -> JoinHandle<()> {
     let pages = Pages { checker: checks(&node), node };
     let router = Router::new()
         // Alive means that this answers: it depends on nothing else (case r_H11).
@@ -112,9 +116,9 @@ pub(super) fn serve(listener: TcpListener, node: Arc<Node>) -> io::Result<JoinHa
         .route("/healthz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(pages);
-    Ok(tokio::spawn(async move {
+    tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             tracing::error!(%error, "the health pages ended");
         }
-    }))
+    })
 }

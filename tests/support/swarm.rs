@@ -190,6 +190,7 @@ impl Swarm {
             trust: self.trust.clone(),
             authority: token::Trust::of(self.authority.public()),
             token,
+            memory: Memory::default(),
         }
     }
 

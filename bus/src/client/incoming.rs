@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quinn::RecvStream;
 use testudo_rules::receive::{Receiver, Vetted};
-use testudo_rules::replay::ReceiverWindows;
 use testudo_rules::token::Meaning;
 use testudo_wire::frame::{Acknowledge, Annotation, FromAgent, RefusedDelivery};
 use testudo_wire::{
@@ -97,7 +96,6 @@ impl Delivery {
 pub(super) async fn run(
     shared: Arc<Shared>,
     stream: RecvStream,
-    mut windows: ReceiverWindows,
     handler: mpsc::Sender<Delivery>,
 ) {
     let limits = shared.limits;
@@ -108,7 +106,7 @@ pub(super) async fn run(
         let mut next = Some(frame);
         let mut upto = None;
         while let Some(frame) = next {
-            let Some((number, results)) = receive(&shared, &frame, &mut windows) else {
+            let Some((number, results)) = receive(&shared, &frame) else {
                 return shared.fail("the node sent a delivery that cannot be read");
             };
             let refuse = |position, refusal| RefusedDelivery { delivery: number, position, refusal };
@@ -145,7 +143,7 @@ pub(super) async fn run(
 type Received = (u64, Result<Vec<Result<Delivery, Refusal>>, Refusal>);
 
 /// One delivery frame: `annotation length (u32) || annotation || bundle`. `None` for what no node sends.
-fn receive(shared: &Shared, frame: &Bytes, windows: &mut ReceiverWindows) -> Option<Received> {
+fn receive(shared: &Shared, frame: &Bytes) -> Option<Received> {
     let len = u32::from_be_bytes(*frame.first_chunk::<4>()?) as usize;
     let annotation = Annotation::decode(frame.get(4..4_usize.checked_add(len)?)?, &shared.limits).ok()?;
     let bundle = frame.slice(4 + len..);
@@ -164,7 +162,9 @@ fn receive(shared: &Shared, frame: &Bytes, windows: &mut ReceiverWindows) -> Opt
         awaits: &|request, from| waiting.awaits(request, from),
         limits: shared.limits,
     };
-    let results = match receiver.verify(bundle, windows, shared.env.now()) {
+    let now = shared.env.now();
+    let verified = shared.identity.memory.with(now, |windows| receiver.verify(bundle, windows, now));
+    let results = match verified {
         Ok(results) => results,
         // Whatever it carried, all of it: the node has the count.
         Err(refusal) => return Some((annotation.delivery, Err(refusal))),

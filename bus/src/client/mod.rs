@@ -19,7 +19,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use quinn::{Connection, Endpoint};
-use testudo_rules::replay::ReceiverWindows;
 use testudo_rules::token::SealedToken;
 use testudo_wire::frame::{CloseReason, FromAgent, Present, Seen, Welcome};
 use testudo_wire::header::TraceParent;
@@ -31,7 +30,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 
 pub use dial::{DIAL_TIME, DialError, OpenLink, deliveries, dial, explain};
-pub use identity::ClientIdentity;
+pub use identity::{ClientIdentity, Memory};
 pub use incoming::Delivery;
 pub use waiting::Receipt;
 
@@ -234,7 +233,8 @@ impl Client {
         let (frames, frames_out) = mpsc::channel(CONTROL_QUEUE);
         let (queue, queued) = mpsc::channel(QUEUE);
         let (handler, handled) = mpsc::channel(HANDLER_QUEUE);
-        let windows = ReceiverWindows::new(env.now());
+        // The windows begin before anything can arrive.
+        identity.memory.with(env.now(), |_| ());
         let shared = Arc::new(Shared {
             key: identity.key.public(),
             identity,
@@ -257,7 +257,7 @@ impl Client {
         tokio::spawn(control::write(shared.clone(), frames_out, control));
         tokio::spawn(control::read(shared.clone(), answers));
         tokio::spawn(outgoing::run(shared.clone(), queued, data));
-        tokio::spawn(incoming::run(shared.clone(), stream, windows, handler));
+        tokio::spawn(incoming::run(shared.clone(), stream, handler));
         let ending = shared.clone();
         tokio::spawn(async move {
             ending.connection.closed().await;

@@ -104,10 +104,8 @@ impl Stage {
     }
 
     async fn ask(&self, request: &Request) -> Result<Answer, CliError> {
-        match ask(&self.config.node.data, request).await? {
-            Answer::Refused { error } => Err(CliError::Failed(error)),
-            answer => Ok(answer),
-        }
+        let answer = ask(&self.config.node.data, request).await?;
+        if let Answer::Refused { error } = answer { Err(CliError::Failed(error)) } else { Ok(answer) }
     }
 
     /// Enrols an agent and writes its identity file.

@@ -1,0 +1,19 @@
+//! The command as people and scripts meet it: real processes, folders and sockets. Every wrong configuration, key,
+//! identity, argument and token ends in one line that says what is wrong, with its exit code and nothing changed.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+#[path = "cli/agents.rs"]
+mod agents;
+#[path = "cli/audit.rs"]
+mod audit;
+#[path = "cli/folder.rs"]
+mod folder;
+#[path = "cli/kit.rs"]
+mod kit;
+#[path = "cli/node.rs"]
+mod node;
+#[path = "cli/tokens.rs"]
+mod tokens;
+#[path = "cli/usage.rs"]
+mod usage;

@@ -1,0 +1,121 @@
+//! `audit`: what is on the log, and every way of rewriting it named.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use serde_json::Value;
+
+use super::kit::{Node, Place, ended};
+use super::node::patch;
+
+const C: &str = "--config s/testudo.toml";
+const LOG: &str = "s/data/audit/00000000000000000000.log";
+
+/// A swarm whose log names two agents.
+fn logged() -> Place {
+    let place = Place::swarm();
+    let node = Node::start(&place);
+    place.does(&format!("agent add a {C} --allow read:x --out a.id"));
+    place.does(&format!("agent add b {C} --allow read:x --out b.id"));
+    place.does(&format!("agent revoke a {C}"));
+    node.end();
+    place
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn tail_prints_records_as_json_lines() {
+    let place = logged();
+    let all = lines(&place.does(&format!("audit tail --json -n 0 {C}")));
+    assert!(all.len() >= 4);
+    for (index, record) in all.iter().enumerate() {
+        assert_eq!(record["index"], index);
+        assert!(record["event"].is_string() && record["at_ms"].is_u64());
+    }
+    let last = lines(&place.does(&format!("audit tail --json -n 2 {C}")));
+    assert_eq!(last, all[all.len() - 2..]);
+    let of_a = lines(&place.does(&format!("audit tail --json --agent a {C}")));
+    let changes: Vec<_> = of_a.iter().map(|record| record["fields"]["change"].as_str().unwrap()).collect();
+    assert_eq!(changes, ["enrolled", "revoked"]);
+    assert_eq!(place.does(&format!("audit tail -n 0 {C}")).lines().count(), all.len());
+    assert_eq!(place.does(&format!("audit tail --agent nobody {C}")), "");
+    place.fails(2, &format!("audit tail --agent No/body {C}"), "not an agent name");
+}
+
+#[test]
+fn following_ends_when_its_reader_went_away() {
+    let place = logged();
+    let line = format!("audit tail --follow --json {C}");
+    let mut command = place.command(&line.split(' ').collect::<Vec<_>>());
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    out.read_line(&mut first).unwrap();
+    assert_eq!(lines(&first)[0]["index"], 0);
+    drop(out);
+    place.does(&format!("agent revoke b {C}"));
+    assert_eq!(ended(&mut child).code(), Some(0));
+}
+
+#[test]
+fn a_whole_log_verifies() {
+    let place = logged();
+    let said = place.json(&format!("audit verify --json {C}"));
+    assert_eq!(said["verified"], true);
+    assert_eq!(said["records"], said["sealed"], "an orderly end seals all");
+    assert!(place.does(&format!("audit verify {C}")).starts_with("verified: "));
+}
+
+#[test]
+fn a_flipped_byte_is_named_by_its_record() {
+    let place = logged();
+    let bytes = std::fs::read(place.path(LOG)).unwrap();
+    for at in [10, bytes.len() / 3, bytes.len() / 2, bytes.len() - 1] {
+        patch(&place, LOG, i64::try_from(at).unwrap(), |byte| byte ^ 1);
+        place.fails(1, &format!("audit verify {C}"), "record ");
+        let ran = place.run(&format!("audit verify --json {C}"));
+        let said: Value = serde_json::from_str(&ran.out).unwrap();
+        let error = said["error"].as_str().unwrap();
+        assert!(
+            ran.code == Some(1) && said["verified"] == false && error.contains("record "),
+            "{at}: {ran:?}"
+        );
+        place.write(LOG, &bytes);
+    }
+    patch(&place, LOG, 40, |byte| byte ^ 1);
+    place.fails(1, &format!("audit verify {C}"), "record 0");
+    place.fails(1, &format!("audit tail -n 0 {C}"), "record 0");
+}
+
+#[test]
+fn a_log_cut_behind_its_checkpoint_is_named() {
+    let place = logged();
+    let bytes = std::fs::read(place.path(LOG)).unwrap();
+    for keep in [0, 1, bytes.len() / 2, bytes.len() - 1] {
+        place.write(LOG, &bytes[..keep]);
+        let ran = place.run(&format!("audit verify {C}"));
+        assert_eq!(ran.code, Some(1), "{keep}: {ran:?}");
+        assert_eq!(ran.err.lines().count(), 1);
+    }
+    place.write(LOG, &bytes);
+    place.does(&format!("audit verify {C}"));
+}
+
+#[test]
+fn a_log_that_is_not_there_is_no_proof() {
+    let place = Place::swarm();
+    place.fails(2, &format!("audit verify {C}"), "there is no audit log in s/data/audit");
+    place.fails(2, &format!("audit tail {C}"), "there is no audit log in s/data/audit");
+    assert!(!place.exists("s/data/audit"), "looking makes nothing");
+}
+
+#[test]
+fn another_key_does_not_verify_the_log() {
+    let place = logged();
+    place.does("init other");
+    place.write("s/keys/log.key", place.read("other/keys/log.key"));
+    place.fails(1, &format!("audit verify {C}"), "checkpoint");
+}

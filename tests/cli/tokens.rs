@@ -1,0 +1,178 @@
+//! `token`: mint, narrow, hand on, read, void.
+
+use testudo::{Capability, ContentType, DialError, Identity, Outgoing};
+
+use super::kit::{Node, Place};
+
+const C: &str = "--config s/testudo.toml";
+
+/// A swarm with `a`, who may read and write logs and hand on the reading, and `b`.
+fn granted() -> Place {
+    let place = Place::swarm();
+    place.does(&format!("agent add a {C} --allow read:logs write:logs --delegatable read:logs --out a.id"));
+    place.does(&format!("agent add b {C} --serve read:logs write:logs --out b.id"));
+    place
+}
+
+fn key(place: &Place, index: usize) -> String {
+    place.json(&format!("agent list --json {C}"))[index]["key"].as_str().unwrap().to_owned()
+}
+
+/// Another letter for one of a token's.
+fn forged(token: &str, at: usize) -> String {
+    let letter = if &token[at..=at] == "A" { "B" } else { "A" };
+    format!("{}{letter}{}", &token[..at], &token[at + 1..])
+}
+
+#[test]
+fn minting_stays_within_the_grant() {
+    let place = granted();
+    for running in [false, true] {
+        let node = running.then(|| Node::start(&place));
+        let token =
+            place.does(&format!("token mint a {C} --allow read:logs --delegatable read:logs --seconds 60"));
+        let said = place.json(&format!("token inspect {token} --json {C}"));
+        assert_eq!((said["vouched"].as_str(), said["form"].as_str()), (Some("yes"), Some("unsealed")));
+        assert_eq!(
+            (said["rights"].to_string(), said["expired"].as_bool()),
+            ("[\"read:logs\"]".into(), Some(false))
+        );
+        for (args, says) in [
+            ("a --allow read:logs delete:logs", "a was not granted delete:logs"),
+            ("a --delegatable write:logs", "a may not hand on write:logs"),
+            ("nobody", "no agent nobody is enrolled"),
+        ] {
+            place.fails(1, &format!("token mint {args} {C}"), says);
+        }
+        if let Some(node) = node {
+            node.end();
+        }
+    }
+    place.does(&format!("agent revoke a {C}"));
+    place.fails(1, &format!("token mint a {C}"), "a is revoked");
+}
+
+#[test]
+fn inspecting_says_what_a_token_claims_and_who_vouches() {
+    let place = granted();
+    place.does("init other");
+    let token = place.does(&format!("token mint a {C}"));
+    assert!(place.does(&format!("token inspect {token}")).contains("NOT VERIFIED"));
+    assert!(place.does(&format!("token inspect {token} {C}")).contains("a trusted authority vouches"));
+    assert_eq!(place.json(&format!("token inspect {token} --json"))["vouched"], "not_checked");
+    let read = place.fed(&format!("token inspect - {C}"), &format!("  {token}\n"));
+    assert!(read.code == Some(0) && read.out.contains("a trusted authority vouches"), "{read:?}");
+    let other = format!("token inspect {token} --config other/testudo.toml");
+    place.fails(2, &other, "the token is for another swarm");
+    assert!(place.run(&other).out.contains("write:logs"), "and still what it claims");
+    place.fails(2, &format!("token inspect {token} --config none.toml"), "none.toml does not exist");
+}
+
+#[test]
+fn what_is_no_token_is_said_in_one_line() {
+    let place = granted();
+    let token = place.does(&format!("token mint a {C}"));
+    for text in ["garbage", "testudo-token:", "testudo-token:AAAA", &token[..100], &token[..token.len() - 1]]
+    {
+        place.fails(2, &format!("token inspect {text}"), "copy it whole");
+        place.fails(2, &format!("token attenuate {text} --only read:logs"), "copy it whole");
+        place.fails(
+            2,
+            &format!(
+                "token delegate --identity a.id --token {text} --to b --key {} --grant read:logs",
+                key(&place, 1)
+            ),
+            "copy it whole",
+        );
+    }
+    place.fed("token inspect -", "").fails(2, "copy it whole", "empty");
+    place.fed("token inspect -", &"A".repeat(70_000)).fails(2, "", "long");
+    for at in (20..token.len() - 60).step_by(97).chain([token.len() - 80]) {
+        let forged = forged(&token, at);
+        let ran = place.run(&format!("token inspect {forged} {C}"));
+        ran.fails(2, "", &format!("letter {at}"));
+        assert!(!ran.out.contains("vouches for this token"), "{at}: {ran:?}");
+    }
+}
+
+#[test]
+fn narrowing_never_widens() {
+    let place = granted();
+    let token = place.does(&format!("token mint a {C} --seconds 600"));
+    let narrow = place.does(&format!("token attenuate {token} --only read:logs --to b --seconds 60"));
+    let said = place.json(&format!("token inspect {narrow} --json {C}"));
+    assert_eq!(said["rights"], serde_json::json!(["read:logs"]));
+    assert_eq!(said["destinations"], serde_json::json!(["b"]));
+    let read = place.fed("token attenuate - --only read:logs", &token);
+    assert_eq!(read.code, Some(0), "{read:?}");
+    place.fails(2, &format!("token attenuate {token}"), "give --only, --to or --seconds");
+    place.fails(1, &format!("token attenuate {token} --only delete:logs"), "delete:logs goes beyond");
+    place.fails(1, &format!("token attenuate {narrow} --only write:logs"), "write:logs goes beyond");
+    place.fails(1, &format!("token attenuate {narrow} --to c"), "destination c goes beyond");
+    place.fails(1, &format!("token attenuate {narrow} --seconds 600"), "ends earlier");
+}
+
+#[test]
+fn handing_on_never_widens() {
+    let place = granted();
+    let key = key(&place, 1);
+    let delegate = |rest: &str| format!("token delegate --identity a.id --to b --key {key} {rest}");
+    let token = place.does(&delegate("--grant read:logs"));
+    let said = place.json(&format!("token inspect {token} --json {C}"));
+    assert_eq!((said["vouched"].as_str(), said["holder"]["name"].as_str()), (Some("yes"), Some("b")));
+    for (rest, says) in [
+        ("--grant write:logs", "write:logs is not delegatable"),
+        ("--grant delete:logs", "delete:logs goes beyond"),
+        ("--grant read:logs --grant-on write:logs", "write:logs goes beyond"),
+        ("--grant read:logs --seconds 300000000", "ends earlier"),
+        ("--grant read:logs --hops 9", "choose no more"),
+    ] {
+        place.fails(1, &delegate(rest), says);
+    }
+    let ours = place.does(&format!("token mint a {C} --delegatable read:logs"));
+    let other = format!("token delegate --identity b.id --to b --key {key} --grant read:logs --token {ours}");
+    place.fails(1, &other, "with the identity that holds the token");
+    place.fails(2, &delegate("--grant read:logs --identity none.id"), "");
+    let read = place.fed(&delegate("--grant read:logs --token -"), &ours);
+    assert_eq!(read.code, Some(0), "{read:?}");
+}
+
+/// Sends one message from `a` to `b`.
+fn told(place: &Place) -> Result<(), Box<dyn std::error::Error>> {
+    let load = |name: &str| Identity::load(&place.path(name)).unwrap();
+    let (a, b) = (load("a.id"), load("b.id"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (receiver, mut inbox) = testudo::connect(&b).await?;
+        let receiving = tokio::spawn(async move { while inbox.next().await.is_some() {} });
+        let (sender, _inbox) = testudo::connect(&a).await?;
+        let what = Capability::parse("read:logs").unwrap();
+        let mut message = Outgoing::new(b.client.name, what, "the last lines, please".to_owned());
+        message.content_type = ContentType::text();
+        let told = sender.tell(message).await;
+        sender.goodbye().await;
+        receiver.goodbye().await;
+        receiving.abort();
+        told?;
+        Ok(())
+    })
+}
+
+#[test]
+fn a_revoked_token_is_unusable_and_a_fresh_one_works() {
+    let place = Place::swarm();
+    let node = Node::start(&place);
+    place.does(&format!("agent add a {C} --allow read:logs --out a.id"));
+    place.does(&format!("agent add b {C} --serve read:logs --out b.id"));
+    told(&place).unwrap();
+    let line = place.read("a.id").lines().find(|l| l.starts_with("token")).unwrap().to_owned();
+    let token = line.trim_start_matches("token = ").trim_matches('"').to_owned();
+    let said = place.json(&format!("token inspect {token} --json {C}"));
+    let id = said["steps"][0]["id"].as_str().unwrap();
+    assert!(place.does(&format!("token revoke {id} {C}")).starts_with("void from now on"));
+    let refused = told(&place).unwrap_err();
+    assert!(matches!(refused.downcast_ref(), Some(DialError::Revoked)), "{refused}");
+    place.does(&format!("agent renew --identity a.id {C}"));
+    told(&place).unwrap();
+    node.end();
+}
