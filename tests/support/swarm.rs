@@ -190,7 +190,7 @@ impl Swarm {
             trust: self.trust.clone(),
             authority: token::Trust::of(self.authority.public()),
             token,
-            memory: Memory::default(),
+            memory: testudo_bus::client::Memory::default(),
         }
     }
 
