@@ -148,3 +148,37 @@ fn every_file_says_what_it_is_for_and_is_finished() {
     }
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
+
+/// Versions below which a known hole is open (docs/security.md names them too).
+const FLOORS: [(&str, [u64; 3]); 13] = [
+    ("aws-lc-sys", [0, 39, 0]),
+    ("biscuit-auth", [6, 0, 0]),
+    ("bytes", [1, 11, 1]),
+    ("crossbeam-channel", [0, 5, 15]),
+    ("curve25519-dalek", [4, 1, 3]),
+    ("ed25519-dalek", [2, 0, 0]),
+    ("quinn-proto", [0, 11, 15]),
+    ("rmp-serde", [1, 1, 1]),
+    ("rustls", [0, 23, 18]),
+    ("rustls-webpki", [0, 103, 13]),
+    ("time", [0, 3, 47]),
+    ("tokio", [1, 44, 2]),
+    ("tracing-subscriber", [0, 3, 20]),
+];
+
+#[test]
+fn t_a80_no_dependency_is_below_its_floor() {
+    let lock = std::fs::read_to_string(Path::new(ROOT).join("Cargo.lock")).unwrap();
+    let lock: toml::Table = lock.parse().unwrap();
+    let mut checked = BTreeSet::new();
+    for package in lock["package"].as_array().unwrap() {
+        let (name, version) = (package["name"].as_str().unwrap(), package["version"].as_str().unwrap());
+        let Some((name, floor)) = FLOORS.iter().find(|(floored, _)| *floored == name) else { continue };
+        let numbers: Vec<u64> =
+            version.split(['.', '-', '+']).take(3).map(|number| number.parse().unwrap()).collect();
+        assert!(numbers.as_slice() >= floor.as_slice(), "{name} {version} is below its floor {floor:?}");
+        checked.insert(*name);
+    }
+    // What is not locked at all cannot be too old.
+    assert!(checked.len() >= FLOORS.len() - 1, "{checked:?}");
+}

@@ -23,4 +23,4 @@ pub use book::{
     Login, LoginError, OnSilence, Record, ReinstateError, RestoreError, RevokeError, TokenError,
 };
 pub use snapshot::{Directory, Publisher, Snapshot, Standing, Update};
-pub use store::{Batch, Contents, SqliteStore, Store, StoreError};
+pub use store::{Batch, Contents, SqliteStore, Store, StoreError, StoreKey};

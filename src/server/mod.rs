@@ -18,13 +18,14 @@ use testudo_bus::metrics::Account;
 use testudo_bus::node::{Node, NodeParts, Office, OfficeParts, StartError};
 use testudo_bus::tls::{self, EmbeddedCa, Issuer as _, IssuerError, LeafError};
 use testudo_bus::transport::Socket;
-use testudo_registry::{BookRules, SqliteStore, Store, StoreError};
+use testudo_registry::{BookRules, SqliteStore, Store, StoreError, StoreKey};
 use testudo_rules::audit::Origin;
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
 use testudo_wire::{RegistrySequence, SecretKey, SpiffeId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::env::System;
@@ -53,6 +54,11 @@ pub enum ServerError {
     /// The audit log's last checkpoint.
     #[error("{0}; run `testudo audit verify`")]
     Log(String),
+    /// The audit log was taken away: what a registry change went through always holds a checkpoint.
+    #[error(
+        "the audit log is missing while the registry is at sequence {0}; restore data/audit from a backup"
+    )]
+    LogMissing(RegistrySequence),
     /// The node.
     #[error(transparent)]
     Node(#[from] StartError),
@@ -127,9 +133,17 @@ pub fn audit_dir(config: &Config) -> PathBuf {
 }
 
 /// The highest registry sequence that the log speaks of: the registry must not be older (threat A75).
-fn witnessed(dir: &Path, config: &Config, key: &SecretKey) -> Result<RegistrySequence, ServerError> {
+fn witnessed(
+    dir: &Path,
+    config: &Config,
+    key: &SecretKey,
+    stored: RegistrySequence,
+) -> Result<RegistrySequence, ServerError> {
     let sealed = audit::latest_checkpoint(dir, &key.public(), &origin(config));
     let sealed = sealed.map_err(|error| ServerError::Log(error.to_string()))?;
+    if sealed.is_none() && stored > RegistrySequence(0) {
+        return Err(ServerError::LogMissing(stored));
+    }
     let from = sealed.map_or(0, |(checkpoint, _)| checkpoint.size.saturating_sub(1));
     let mut highest = RegistrySequence(0);
     for record in LogReader::new(dir, from) {
@@ -138,6 +152,16 @@ fn witnessed(dir: &Path, config: &Config, key: &SecretKey) -> Result<RegistrySeq
         highest = highest.max(record.registry);
     }
     Ok(highest)
+}
+
+/// Opens the registry's store, sealed with a secret that only this node has.
+fn open_store(config: &Config, node: &SecretKey) -> Result<SqliteStore, ServerError> {
+    let data = &config.node.data;
+    let key = Zeroizing::new(blake3::derive_key("testudo/1 registry store", &*node.seed()));
+    SqliteStore::open(&data.join("registry.db"), &config.swarm.id, StoreKey::new(key)).map_err(|error| {
+        let second = matches!(error, StoreError::InUse { .. });
+        if second { ServerError::SecondNode(data.clone()) } else { ServerError::Store(error) }
+    })
 }
 
 /// Checks that the CA's key is its certificate's: otherwise nobody could join, and only the joiners would notice.
@@ -175,7 +199,9 @@ impl Folder {
         files::private_dir(data)?;
         let dir = audit_dir(config);
         files::private_dir(&dir)?;
-        let witnessed = witnessed(&dir, config, &log)?;
+        // Before the log is opened, which writes to it: a refused start must not make up for a missing log.
+        let store = open_store(config, &node)?;
+        let witnessed = witnessed(&dir, config, &log, store.sequence()?)?;
         let (audit, recovery) =
             AuditLog::open(&dir, origin(config), log, env.now(), witnessed).map_err(|error| {
                 let second = matches!(error, OpenError::InUse);
@@ -185,7 +211,6 @@ impl Folder {
             let (bytes, messages) = (recovery.recovered_bytes, recovery.crashed);
             tracing::warn!(bytes, messages, "the node did not end in good order; the log was recovered");
         }
-        let store = SqliteStore::open(&data.join("registry.db"), &config.swarm.id)?;
         Ok(Self {
             config: config.clone(),
             authority,

@@ -11,7 +11,7 @@ use testudo_bus::env::{Env, SharedEnv, random};
 use testudo_bus::node::{Node, NodeParts, StartError};
 use testudo_bus::tls::{self, EmbeddedCa, Issuer, LIFETIME};
 use testudo_bus::transport::Socket;
-use testudo_registry::{BookRules, SqliteStore};
+use testudo_registry::{BookRules, SqliteStore, StoreKey};
 use testudo_rules::audit::Origin;
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token::{self, Delegation, Fresh, Mint, Token};
@@ -145,6 +145,7 @@ impl Swarm {
         let (now, key) = (self.env.now(), self.log_key.clone());
         let (audit, recovery) = AuditLog::open(&log, self.origin(), key, now, RegistrySequence(0)).unwrap();
         tokio::spawn(audit.clone().run_sync());
+        let sealing = StoreKey::new(zeroize::Zeroizing::new([5; 32]));
         let node = Node::start(NodeParts {
             name: "n1".parse().unwrap(),
             key: self.node_key.clone(),
@@ -152,7 +153,7 @@ impl Swarm {
             issuer: self.ca.clone(),
             authority_trust: token::Trust::of(self.authority.public()),
             authority: Some(self.authority.clone()),
-            store: Box::new(SqliteStore::open(&dir.join("registry.db"), &self.id).unwrap()),
+            store: Box::new(SqliteStore::open(&dir.join("registry.db"), &self.id, sealing).unwrap()),
             rules: BookRules::default(),
             audit,
             witnessed: RegistrySequence(0),

@@ -297,9 +297,10 @@ fn with_sqlite_everything_survives_a_restart() {
         let dir = tempfile::tempdir().unwrap();
         let (path, swarm) = (dir.path().join("registry.db"), SwarmId::new([1; 32]));
         let log = Arc::new(Log::default());
+        let sealing = || crate::StoreKey::new(zeroize::Zeroizing::new([2; 32]));
         let open = || {
             let registry = Registry::open(RegistryParts {
-                store: Box::new(crate::SqliteStore::open(&path, &swarm).unwrap()),
+                store: Box::new(crate::SqliteStore::open(&path, &swarm, sealing()).unwrap()),
                 journal: Arc::new(LogHandle(Arc::clone(&log))),
                 clock: Arc::new(|| Timestamp::from_millis(5)),
                 rules: BookRules::default(),

@@ -3,6 +3,7 @@
 //! A store knows rows and one number; what they mean is the book's business. A batch is written whole or
 //! not at all.
 
+mod seal;
 mod sqlite;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use testudo_wire::{AgentName, RegistrySequence, SwarmId, TokenFactId};
 
 use crate::book::{Burnt, Record};
 
+pub use seal::StoreKey;
 pub use sqlite::SqliteStore;
 
 /// Everything that a store holds.
@@ -130,9 +132,17 @@ pub enum StoreError {
         /// The number of the batch.
         offered: RegistrySequence,
     },
+    /// Its seal is gone or does not fit: rows were edited, added or removed, or it is another node's.
+    #[error("the registry store {path} was changed by something else than this node; restore a backup")]
+    Tampered {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 #[cfg(test)]
 pub(crate) mod memory;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_seal;

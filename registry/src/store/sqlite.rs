@@ -13,7 +13,7 @@ use testudo_wire::{
     AgentName, Limits, PublicKey, RegistrySequence, SwarmId, Timestamp, TokenFactId, canonical,
 };
 
-use super::{Batch, Contents, Store, StoreError};
+use super::{Batch, Contents, Store, StoreError, StoreKey};
 use crate::book::{Burnt, Condition, Record};
 
 /// `TSTD`: marks the file as ours, see <https://sqlite.org/pragma.html#pragma_application_id>.
@@ -25,7 +25,8 @@ const SCHEMA: &str = "
 CREATE TABLE meta (
   one INTEGER PRIMARY KEY CHECK (one = 1),
   swarm BLOB NOT NULL CHECK (length(swarm) = 32),
-  sequence INTEGER NOT NULL CHECK (sequence >= 0)
+  sequence INTEGER NOT NULL CHECK (sequence >= 0),
+  seal BLOB NOT NULL CHECK (length(seal) = 32)
 ) STRICT;
 CREATE TABLE agent (
   name TEXT PRIMARY KEY,
@@ -45,20 +46,22 @@ CREATE TABLE token (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// A registry store in one SQLite file. Holds it alone: a second process is refused (threat F33).
+/// A registry store in one SQLite file. Holds it alone: a second process is refused (threat F33). Every
+/// commit seals what is then there, and opening believes nothing without its seal.
 #[derive(Debug)]
 pub struct SqliteStore {
     connection: Connection,
+    key: StoreKey,
     path: PathBuf,
 }
 
 impl SqliteStore {
-    /// Opens the store of `swarm` at `path`, or makes it, readable by its owner only.
+    /// Opens the store of `swarm` at `path`, sealed with `key`, or makes it, readable by its owner only.
     ///
     /// # Errors
-    /// [`StoreError`], each with its own message: newer, foreign, another swarm's, corrupt, read-only, in
-    /// use.
-    pub fn open(path: &Path, swarm: &SwarmId) -> Result<Self, StoreError> {
+    /// [`StoreError`], each with its own message: newer, foreign, another swarm's, corrupt, tampered with,
+    /// read-only, in use.
+    pub fn open(path: &Path, swarm: &SwarmId, key: StoreKey) -> Result<Self, StoreError> {
         let told = |error| tell(path, &error);
         create_private(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -79,9 +82,11 @@ impl SqliteStore {
         }
         settle(&connection).map_err(told)?;
         if fresh {
-            create(&mut connection, swarm).map_err(told)?;
+            create(&mut connection, swarm, &key).map_err(told)?;
+        } else if version < VERSION {
+            return Err(StoreError::Tampered { path: path.into() });
         }
-        let store = Self { connection, path: path.into() };
+        let store = Self { connection, key, path: path.into() };
         store.check(swarm)?;
         Ok(store)
     }
@@ -94,14 +99,32 @@ impl SqliteStore {
         if sound != "ok" {
             return Err(StoreError::Corrupt { path: path(), detail: sound });
         }
-        let found: [u8; 32] =
-            self.connection.query_row("SELECT swarm FROM meta", [], |row| row.get(0)).map_err(told)?;
-        let found = SwarmId::new(found);
-        if found == *swarm {
+        // A statement that no longer fits the tables, or a row that is gone, is an edit as well.
+        let unread = |error: rusqlite::Error| match error.sqlite_error_code() {
+            None | Some(ErrorCode::Unknown) => StoreError::Tampered { path: path() },
+            Some(_) => told(error),
+        };
+        let found = self.connection.query_row("SELECT swarm, seal FROM meta", [], |row| {
+            Ok((SwarmId::new(row.get(0)?), blake3::Hash::from_bytes(row.get(1)?)))
+        });
+        let (found, seal) = found.map_err(unread)?;
+        if found != *swarm {
+            return Err(StoreError::ForeignSwarm { path: path(), found, wanted: *swarm });
+        }
+        if self.key.seal(&self.connection).map_err(unread)? == seal {
             Ok(())
         } else {
-            Err(StoreError::ForeignSwarm { path: path(), found, wanted: *swarm })
+            Err(StoreError::Tampered { path: path() })
         }
+    }
+
+    /// The number of the latest change.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn sequence(&self) -> Result<RegistrySequence, StoreError> {
+        let sequence = self.rows("SELECT 1, sequence FROM meta", "meta", |row| number(row, 1))?;
+        Ok(RegistrySequence(sequence.first().copied().unwrap_or_default()))
     }
 
     fn rows<T>(
@@ -124,7 +147,7 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn load(&mut self) -> Result<Contents, StoreError> {
-        let sequence = self.rows("SELECT 1, sequence FROM meta", "meta", |row| number(row, 1))?;
+        let sequence = self.sequence()?;
         let agents = self.rows(
             "SELECT name, key, rights, condition, revoked_at, valid_from, last_seen FROM agent",
             "agent",
@@ -132,7 +155,6 @@ impl Store for SqliteStore {
         )?;
         let burnt = self.rows("SELECT name, key FROM burnt", "burnt", burnt)?;
         let tokens = self.rows("SELECT id FROM token", "token", |row| Ok(TokenFactId::new(get(row, 0)?)))?;
-        let sequence = RegistrySequence(sequence.first().copied().unwrap_or_default());
         Ok(Contents { sequence, agents, burnt, tokens })
     }
 
@@ -147,6 +169,7 @@ impl Store for SqliteStore {
             return Err(StoreError::Regressed { stored, offered: batch.sequence });
         }
         write(&transaction, batch).map_err(told)?;
+        seal(&transaction, &self.key).map_err(told)?;
         transaction.commit().map_err(told)
     }
 }
@@ -184,6 +207,12 @@ fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     transaction.execute("UPDATE meta SET sequence = ?1", [signed(batch.sequence.0)?]).map(|_| ())
 }
 
+/// Seals everything that the transaction is about to commit.
+fn seal(transaction: &Transaction<'_>, key: &StoreKey) -> rusqlite::Result<()> {
+    let seal = key.seal(transaction)?;
+    transaction.execute("UPDATE meta SET seal = ?1", [seal.as_bytes()]).map(|_| ())
+}
+
 /// Makes the file if it is missing, for its owner only: grants and names are nobody else's business.
 fn create_private(path: &Path) -> Result<File, StoreError> {
     let mut options = OpenOptions::new();
@@ -215,10 +244,11 @@ fn settle(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("BEGIN IMMEDIATE; COMMIT")
 }
 
-fn create(connection: &mut Connection, swarm: &SwarmId) -> rusqlite::Result<()> {
+fn create(connection: &mut Connection, swarm: &SwarmId, key: &StoreKey) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(SCHEMA)?;
-    transaction.execute("INSERT INTO meta VALUES (1, ?1, 0)", [swarm.as_bytes()])?;
+    transaction.execute("INSERT INTO meta VALUES (1, ?1, 0, zeroblob(32))", [swarm.as_bytes()])?;
+    seal(&transaction, key)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()

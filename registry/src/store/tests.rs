@@ -13,36 +13,48 @@ use super::*;
 use crate::book::Condition;
 use crate::book::tests_support::{grant, holder, key, name};
 
-const SWARM: SwarmId = SwarmId::new([7; 32]);
+pub(super) const SWARM: SwarmId = SwarmId::new([7; 32]);
 
-struct Place {
+pub(super) struct Place {
     dir: tempfile::TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.dir.path().join("registry.db")
     }
 
-    fn open(&self) -> Result<SqliteStore, StoreError> {
-        SqliteStore::open(&self.path(), &SWARM)
+    pub(super) fn open(&self) -> Result<SqliteStore, StoreError> {
+        SqliteStore::open(&self.path(), &SWARM, sealing(1))
     }
 
     /// A store with one batch in it, closed.
-    fn filled() -> Self {
+    pub(super) fn filled() -> Self {
         let place = Self::new();
         place.open().unwrap().commit(&batch()).unwrap();
         place
     }
 
     /// Runs SQL on the closed store as an intruder or an accident would.
-    fn edit(&self, sql: &str) {
+    pub(super) fn edit(&self, sql: &str) {
         Connection::open(self.path()).unwrap().execute_batch(sql).unwrap();
     }
+
+    /// The same, then sealed as if the node had written it.
+    fn edit_sealed(&self, sql: &str) {
+        self.edit(sql);
+        let connection = Connection::open(self.path()).unwrap();
+        let seal = sealing(1).seal(&connection).unwrap();
+        connection.execute("UPDATE meta SET seal = ?1", [seal.as_bytes()]).unwrap();
+    }
+}
+
+pub(super) fn sealing(byte: u8) -> StoreKey {
+    StoreKey::new(zeroize::Zeroizing::new([byte; 32]))
 }
 
 fn record(text: &str, seed: u8, condition: Condition) -> Record {
@@ -166,7 +178,7 @@ fn newer_foreign_and_other_swarms_stores_are_refused_by_name() {
     let place = Place::filled();
     let found = SWARM;
     let wanted = SwarmId::new([8; 32]);
-    let refused = SqliteStore::open(&place.path(), &wanted).unwrap_err();
+    let refused = SqliteStore::open(&place.path(), &wanted, sealing(1)).unwrap_err();
     assert_eq!(refused, StoreError::ForeignSwarm { path: place.path(), found, wanted });
 
     place.edit("PRAGMA user_version = 2");
@@ -184,7 +196,8 @@ fn newer_foreign_and_other_swarms_stores_are_refused_by_name() {
     let other = Place::new();
     other.edit("CREATE TABLE cats (name TEXT)");
     assert_eq!(other.open().unwrap_err(), StoreError::Foreign { path: other.path() });
-    assert!(matches!(SqliteStore::open(Path::new("/nowhere/at/all"), &SWARM), Err(StoreError::Io(_))));
+    let nowhere = SqliteStore::open(Path::new("/nowhere/at/all"), &SWARM, sealing(1));
+    assert!(matches!(nowhere, Err(StoreError::Io(_))));
 }
 
 #[test]
@@ -213,7 +226,7 @@ fn a_bad_row_is_refused_and_named() {
         ("UPDATE burnt SET name = '' WHERE name = 'e'", "burnt", "\"e\""),
     ] {
         let place = Place::filled();
-        place.edit(sql);
+        place.edit_sealed(sql);
         let Err(StoreError::BadRow { table: found, row: key, reason }) = place.open().unwrap().load() else {
             panic!("{sql} went unnoticed")
         };
