@@ -118,8 +118,15 @@ impl Identity {
             return Err("the token is somebody else's".into());
         }
         certified(&trust, &leaf, issued.name, &issued.key.public())?;
-        let client =
-            ClientIdentity { name: issued.name, key: issued.key, chain: vec![leaf], trust, authority, token, memory: Memory::default() };
+        let client = ClientIdentity {
+            name: issued.name,
+            key: issued.key,
+            chain: vec![leaf],
+            trust,
+            authority,
+            token,
+            memory: Memory::default(),
+        };
         Ok(Self {
             node: issued.node,
             client: Arc::new(client),

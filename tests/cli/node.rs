@@ -69,7 +69,7 @@ type Fault = (&'static str, fn(&Place), &'static str);
 
 #[test]
 fn data_that_cannot_be_used_is_named_each_by_its_own_message() {
-    let faults: [Fault; 12] = [
+    let faults: [Fault; 14] = [
         (
             "newer store",
             |p| patch(p, STORE, 63, |_| 99),
@@ -78,6 +78,12 @@ fn data_that_cannot_be_used_is_named_each_by_its_own_message() {
         ("foreign SQLite file", |p| patch(p, STORE, 68, |_| 0), "is not a registry store"),
         ("no SQLite file", |p| p.write(STORE, "garbage ".repeat(64)), "is not a registry store"),
         ("cut store", |p| p.write(STORE, &std::fs::read(p.path(STORE)).unwrap()[..5000]), "is corrupt"),
+        ("edited store", |p| edit(p, "UPDATE agent SET valid_from = 1"), "was changed by something else"),
+        (
+            "lost log",
+            |p| std::fs::remove_dir_all(p.path("s/data/audit")).unwrap(),
+            "the audit log is missing while the registry is at sequence 1",
+        ),
         ("lost store", |p| std::fs::remove_file(p.path(STORE)).unwrap(), "it is an old copy"),
         (
             "other store",
@@ -115,6 +121,11 @@ fn data_that_cannot_be_used_is_named_each_by_its_own_message() {
         copy(&kept, &place.path("s"));
     }
     Node::start(&place).end();
+}
+
+/// What somebody with a SQL shell does to a stopped node.
+fn edit(place: &Place, sql: &str) {
+    rusqlite::Connection::open(place.path(STORE)).unwrap().execute(sql, []).unwrap();
 }
 
 /// A file where a folder should be.

@@ -93,6 +93,11 @@ impl SimNet {
         locked(&self.0).cut.extend([(a, b), (b, a)]);
     }
 
+    /// Nothing passes from the one to the other any more; the way back stays open.
+    pub(crate) fn cut_one(&self, from: SocketAddr, to: SocketAddr) {
+        locked(&self.0).cut.insert((from, to));
+    }
+
     /// Everything that is sent from now on passes again.
     pub(crate) fn heal(&self, a: SocketAddr, b: SocketAddr) {
         locked(&self.0).cut.retain(|pair| *pair != (a, b) && *pair != (b, a));

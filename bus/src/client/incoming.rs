@@ -93,11 +93,7 @@ impl Delivery {
 }
 
 /// Runs until the link ends: reads, verifies, hands on, acknowledges.
-pub(super) async fn run(
-    shared: Arc<Shared>,
-    stream: RecvStream,
-    handler: mpsc::Sender<Delivery>,
-) {
+pub(super) async fn run(shared: Arc<Shared>, stream: RecvStream, handler: mpsc::Sender<Delivery>) {
     let limits = shared.limits;
     let frame_max = 4 + limits.annotation_bytes_max + limits.bundle_bytes_max;
     let mut reader = FrameReader::new(stream, frame_max);

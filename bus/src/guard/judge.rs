@@ -312,9 +312,7 @@ fn tokens(judging: &Judging, headers: &[(usize, &Header)]) -> Vec<crate::node::C
 /// Alerts by position among the envelopes that the parcel carries.
 fn alerts(inspected: &Inspected, positions: &[usize]) -> Vec<(u16, Vec<String>)> {
     let of = |(at, position): (u16, &usize)| match &inspected.verdicts()[*position] {
-        Verdict::Allowed { alerts } if !alerts.is_empty() => {
-            Some((at, told(alerts)))
-        }
+        Verdict::Allowed { alerts } if !alerts.is_empty() => Some((at, told(alerts))),
         Verdict::Allowed { .. } | Verdict::Refused { .. } => None,
     };
     (0_u16..).zip(positions).filter_map(of).collect()

@@ -93,11 +93,7 @@ impl Link {
         bucket: Bucket,
         control: mpsc::Sender<FromNode>,
     ) -> Self {
-        let judging = Judging {
-            windows: LinkWindows::default(),
-            bucket,
-            tokens: HeldTokens::default(),
-        };
+        let judging = Judging { windows: LinkWindows::default(), bucket, tokens: HeldTokens::default() };
         Self {
             peer,
             remote: connection.remote_address(),

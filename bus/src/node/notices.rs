@@ -38,9 +38,8 @@ fn notices(shared: &Shared, agents: &[Void], tokens: &[TokenFactId]) -> Vec<From
     let registry = shared.directory().sequence();
     let of_agents =
         agents.chunks(ENTRIES).map(|agents| Notice { registry, agents: agents.to_vec(), tokens: Vec::new() });
-    let of_tokens = tokens
-        .chunks(ENTRIES)
-        .map(|tokens| Notice { registry, agents: Vec::new(), tokens: tokens.to_vec() });
+    let of_tokens =
+        tokens.chunks(ENTRIES).map(|tokens| Notice { registry, agents: Vec::new(), tokens: tokens.to_vec() });
     of_agents
         .chain(of_tokens)
         .filter_map(|notice| Revoked::sign(&shared.key, &shared.swarm, notice).ok())

@@ -247,7 +247,9 @@ impl Outbox {
         drop(state);
         let verdicts = |number: u64, parcel: Parcel| {
             let refusal = |at: usize| {
-                let of = |r: &&RefusedDelivery| r.delivery == number && (usize::from(r.position) == at || r.position == ALL);
+                let of = |r: &&RefusedDelivery| {
+                    r.delivery == number && (usize::from(r.position) == at || r.position == ALL)
+                };
                 refused.iter().find(of).map(|r| r.refusal)
             };
             let verdicts = (0..parcel.places.len()).map(refusal).collect();

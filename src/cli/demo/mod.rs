@@ -86,7 +86,9 @@ impl Demo {
         let folder = self.report.parent().filter(|folder| !folder.as_os_str().is_empty());
         if self.report.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
             let report = self.report.display();
-            return Err(CliError::Usage(format!("{report} cannot be a file; choose another one with --report")));
+            return Err(CliError::Usage(format!(
+                "{report} cannot be a file; choose another one with --report"
+            )));
         }
         plain(async {
             let began = Instant::now();
