@@ -1,1 +1,1 @@
-
+//! The pipeline, stage by stage, through its public doors.

@@ -1,1 +1,1 @@
-
+//! The receive, stage by stage, through its public doors.
