@@ -409,10 +409,11 @@ fn a_flood_of_control_frames_ends_the_flooders_link_and_no_other() {
         let mut mallory = Mallory::dial(&world, identity).await;
         let nothing = FromAgent::Acknowledge(Acknowledge { upto: 0, refused: Vec::new() }).encode().unwrap();
         let many = [&prefix(nothing.len())[..], &nothing].concat().repeat(20_000);
-        let started = tokio::time::Instant::now();
-        let flooding = async { while mallory.link.control.write_all(&many).await.is_ok() {} };
-        let ended = timeout(Duration::from_secs(10), flooding).await;
-        assert!(ended.is_ok(), "the flood goes on after {:?}", started.elapsed());
+        let mut written = 0;
+        while mallory.link.control.write_all(&many).await.is_ok() {
+            written += 1;
+            assert!(written < 20, "nobody stops it");
+        }
         assert_eq!(mallory.closed().await, CloseReason::Protocol);
         revoke(&world, "victim").await;
         assert_eq!(world.node.linked(), [name("honest")]);
