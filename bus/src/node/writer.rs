@@ -67,7 +67,10 @@ impl Writer {
         for (number, parcel) in parcels {
             let (messages, bundle) = (parcel.places.len(), parcel.bundle.clone());
             let Some(head) = self.head(number, &parcel) else {
+                // What fits its limits can be annotated; should it ever not, the link ends rather than
+                // leave a delivery number that nobody will acknowledge.
                 self.shared.drop_parcel(&parcel, Cause::Overflow);
+                ended = true;
                 continue;
             };
             if let Err(parcel) = self.link.outbox.in_flight(number, parcel) {
