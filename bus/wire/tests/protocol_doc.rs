@@ -1,145 +1,189 @@
-//! The worked example of docs/protocol.md, made again from the code: a change of a byte is a change of the wire.
-//!
-//! `TESTUDO_REGENERATE=1` writes the example anew.
+//! The worked example of docs/protocol.md, made anew from this crate: what the page shows must be what the
+//! code writes. With `TESTUDO_REGENERATE=1` the blocks are rewritten in place.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "a test of fixed inputs")]
 
-use std::fmt::Write as _;
-
-use testudo_wire::canonical::Writer;
-use testudo_wire::frame::{Acknowledge, FromAgent, Heartbeat, Hello, RefusedDelivery, Seen};
+use testudo_wire::frame::{
+    Acknowledge, Annotation, FromAgent, FromNode, Heartbeat, Hello, Notice, Present, RefusedDelivery,
+    Revoked, Seen, Settled, Welcome,
+};
+use testudo_wire::standing::Quota;
 use testudo_wire::{
     AgentName, Bundle, Capability, ContentType, CorrelationId, Destination, Envelope, Header, Limits,
-    MessageId, ReceiptWish, Refusal, RegistrySequence, SecretKey, Sequence, SessionId, SpiffeId, SwarmId,
-    Timestamp, TokenId, Ttl,
+    MessageId, NodeName, PublicKey, Purpose, ReceiptWish, Refusal, RegistrySequence, SecretKey, Sequence,
+    SessionId, SpiffeId, SwarmId, Timestamp, TokenFactId, TokenId, Ttl, tree,
 };
 
-const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
-const START: &str = "<!-- example: from here on written by `TESTUDO_REGENERATE=1 cargo test -p testudo-wire --test protocol_doc` -->\n";
-const CODES: &str = "<!-- codes: refusals -->\n";
-const SESSION: SessionId = SessionId::new([4; 16]);
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
+const SESSION: SessionId = SessionId::new([0x55; 16]);
+/// 2026-01-01T00:00:00Z.
+const NOW: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+/// The id of the page's own token example, which testudo-rules makes.
+const TOKEN: &str = "0e28f526766b0cf6816f54d44b5d4c9daff9732cb766b7e09a02d61d5b20fe76";
 
-struct Example(String);
-
-impl Example {
-    fn hex(&mut self, what: &str, bytes: &[u8]) {
-        let lines: Vec<_> = hex::encode(bytes)
-            .as_bytes()
-            .chunks(64)
-            .map(|l| String::from_utf8_lossy(l).into_owned())
-            .collect();
-        write!(self.0, "\n{what} ({} bytes):\n\n```\n{}\n```\n", bytes.len(), lines.join("\n")).unwrap();
-    }
-
-    fn text(&mut self, what: &str, text: &str) {
-        write!(self.0, "\n{what}: `{text}`\n").unwrap();
-    }
+fn key(seed: u8) -> SecretKey {
+    SecretKey::from_seed(&[seed; 32])
 }
 
-fn header(swarm: SwarmId, sender: &SecretKey, sequence: u64) -> Header {
-    Header {
-        swarm,
-        sender: AgentName::parse("asker").unwrap(),
-        key: *sender.public().as_bytes(),
-        destination: Destination::Agent(AgentName::parse("reader").unwrap()),
+fn swarm() -> SwarmId {
+    SwarmId::of(&key(1).public())
+}
+
+fn agent(name: &str) -> AgentName {
+    AgentName::parse(name).unwrap()
+}
+
+/// Hex, 64 digits a line.
+fn hex(bytes: &[u8]) -> String {
+    bytes.chunks(32).map(hex::encode).collect::<Vec<_>>().join("\n")
+}
+
+fn envelope(to: &str, sequence: u64, body: &str) -> Envelope {
+    let number = u8::try_from(sequence).unwrap();
+    let header = Header {
+        swarm: swarm(),
+        sender: agent("ada"),
+        key: *key(3).public().as_bytes(),
+        destination: Destination::Agent(agent(to)),
         capability: Some(Capability::parse("read:logs").unwrap()),
-        message: MessageId::new([5; 16]),
-        timestamp: Timestamp::from_millis(1_800_000_000_000),
+        message: MessageId::new([0xa0 + number; 16]),
+        timestamp: NOW,
         session: SESSION,
         lane: 0,
         sequence: Sequence(sequence),
-        correlation: CorrelationId::new([6; 16]),
+        correlation: CorrelationId::new([0xc0; 16]),
         in_reply_to: None,
         part: None,
-        receipt: ReceiptWish::Reply,
+        receipt: if sequence == 1 { ReceiptWish::Reply } else { ReceiptWish::Accepted },
         trace: None,
-        token: TokenId::new([7; 32]),
+        token: TOKEN.parse::<TokenId>().unwrap(),
         ttl: Ttl::default(),
         content_type: ContentType::json(),
-    }
+    };
+    Envelope::encode(header, body.as_bytes())
 }
 
-fn example() -> String {
-    let [authority, node, sender] = [1, 2, 3].map(|seed| SecretKey::from_seed(&[seed; 32]));
-    let swarm = SwarmId::of(&authority.public());
-    let mut out = Example(String::new());
-    out.hex("Authority's public key", authority.public().as_bytes());
-    out.hex("Swarm id", swarm.as_bytes());
-    out.hex("Sender's public key", sender.public().as_bytes());
-    out.text("Sender's SPIFFE ID", &SpiffeId::Agent(swarm, AgentName::parse("asker").unwrap()).to_string());
+fn envelopes() -> Vec<Envelope> {
+    vec![envelope("bob", 1, r#"{"n":1}"#), envelope("bob", 2, r#"{"n":2}"#), envelope("cyd", 3, r#"{"n":3}"#)]
+}
 
-    let envelopes: Vec<_> = (1..=3)
-        .map(|n| Envelope::encode(header(swarm, &sender, n), format!("{{\"last\":{n}}}").as_bytes()))
-        .collect();
-    let mut head = Writer::default();
-    header(swarm, &sender, 1).write(&mut head);
-    out.hex("First header: a request `read:logs` from `asker` to `reader`, sequence 1", &head.into_bytes());
-    out.hex("First envelope: the header and the body `{\"last\":1}`", envelopes[0].bytes());
-    for (n, envelope) in (1..).zip(&envelopes) {
-        out.hex(&format!("Leaf digest {n}"), envelope.digest().as_bytes());
-    }
-    let bundle = Bundle::sign(envelopes, &sender, &Limits::standard()).unwrap();
+fn identities() -> Vec<(&'static str, String)> {
+    let line = |name: &str, seed: u8| {
+        format!("{name:<9} seed {}\n{name:<9} key  {}\n", hex(&[seed; 32]), key(seed).public())
+    };
+    let keys = [("authority", 1), ("node", 2), ("ada", 3), ("bob", 4)].map(|(name, seed)| line(name, seed));
+    let ids = [
+        SpiffeId::Agent(swarm(), agent("ada")),
+        SpiffeId::Agent(swarm(), agent("bob")),
+        SpiffeId::Node(swarm(), NodeName::parse("hub").unwrap()),
+    ];
+    vec![
+        ("keys", format!("{}swarm id       {}", keys.concat(), swarm())),
+        ("spiffe", ids.map(|id| id.to_string()).join("\n")),
+    ]
+}
+
+fn bundles() -> Vec<(&'static str, String)> {
+    let envelopes = envelopes();
+    let first = envelopes[0].clone();
+    let header = first.bytes().slice(..first.bytes().len() - first.body().len());
+    let leaves: Vec<_> = envelopes.iter().map(Envelope::digest).collect();
+    let whole = Bundle::sign(envelopes, &key(3), &Limits::standard()).unwrap();
     let preimage = [
-        b"testudo/1 bundle\0".as_slice(),
-        swarm.as_bytes(),
-        sender.public().as_bytes(),
+        Purpose::Bundle.tag(),
+        swarm().as_bytes(),
+        key(3).public().as_bytes(),
         SESSION.as_bytes(),
-        &[0, 3],
-        bundle.root().as_bytes(),
+        &3_u16.to_be_bytes(),
+        whole.root().as_bytes(),
     ]
     .concat();
-    assert_eq!(sender.sign_bytes(&preimage).as_bytes(), &bundle.bytes()[2..66]);
-    out.hex("Root of the three", bundle.root().as_bytes());
-    out.hex("What the sender signs", &preimage);
-    out.hex("The bundle", bundle.bytes());
-    out.hex("The bundle pruned to its second envelope", bundle.prune(&|at| at == 1).unwrap().bytes());
-
-    let seen = Seen::sign(
-        &node,
-        &swarm,
-        &sender.public(),
-        SESSION,
-        RegistrySequence(9),
-        Timestamp::from_millis(1_800_000_000_000),
-    );
-    out.hex(
-        "Hello that shows an earlier welcome under sequence 9",
-        &FromAgent::Hello(Hello { version: 1, seen: Some(seen) }).encode().unwrap(),
-    );
-    out.hex(
-        "First heartbeat",
-        &FromAgent::Heartbeat(Heartbeat::sign(&sender, &swarm, &SESSION, 1)).encode().unwrap(),
-    );
-    let refused = vec![RefusedDelivery { delivery: 2, position: 0, refusal: Refusal::Stale }];
-    out.hex(
-        "Acknowledgement up to delivery 2, whose first message was stale",
-        &FromAgent::Acknowledge(Acknowledge { upto: 2, refused }).encode().unwrap(),
-    );
-    out.hex("Goodbye", &FromAgent::Goodbye.encode().unwrap());
-    out.0
+    assert_eq!(whole.bytes()[2..66], *key(3).sign_bytes(&preimage).as_bytes());
+    let pruned = whole.prune(&|at| at == 1).unwrap();
+    assert!(Bundle::decode(pruned.bytes().clone(), &Limits::standard()).unwrap().is_signed_by(&ada()));
+    let left = tree::node(&leaves[0], &leaves[1]);
+    vec![
+        ("header", hex(&header)),
+        ("body", hex(&first.body())),
+        ("leaf", leaves[0].to_string()),
+        (
+            "tree",
+            format!(
+                "leaf 0     {}\nleaf 1     {}\nleaf 2     {}\nnode(0, 1) {left}\nroot       {}",
+                leaves[0],
+                leaves[1],
+                leaves[2],
+                whole.root()
+            ),
+        ),
+        ("preimage", hex(&preimage)),
+        ("signature", hex(&whole.bytes()[2..66])),
+        ("bundle", hex(whole.bytes())),
+        ("pruned", hex(pruned.bytes())),
+    ]
 }
 
-fn codes() -> String {
-    let mut table = "\n| code | refusal | of | what to do |\n| --- | --- | --- | --- |\n".to_owned();
-    for refusal in Refusal::ALL {
-        let of = if refusal.is_of_bundle() { "bundle" } else { "message" };
-        writeln!(table, "| {} | {refusal} | {of} | {} |", refusal.code(), refusal.advice()).unwrap();
-    }
-    table
+fn ada() -> PublicKey {
+    key(3).public()
+}
+
+fn frames() -> Vec<(&'static str, String)> {
+    let seen = Seen::sign(&key(2), &swarm(), &ada(), SESSION, RegistrySequence(7), NOW);
+    let from_agent = |frame: FromAgent| hex(&frame.encode().unwrap());
+    let from_node = |frame: FromNode| hex(&frame.encode().unwrap());
+    let refused = RefusedDelivery { delivery: 8, position: 1, refusal: Refusal::Stale };
+    let whole = RefusedDelivery { delivery: 9, position: u16::MAX, refusal: Refusal::Unauthentic };
+    let notice = Notice {
+        registry: RegistrySequence(9),
+        agents: vec![(agent("bob"), key(4).public(), RegistrySequence(9))],
+        tokens: vec![TokenFactId::new([0x1d; 16])],
+    };
+    let annotation = Annotation {
+        delivery: 1,
+        alerts: vec![(0, vec!["rule".into()])],
+        registry: RegistrySequence(7),
+        time: NOW,
+        tokens: Vec::new(),
+    };
+    let welcome = Welcome { seen, heartbeat_ms: 30_000, window: 524_288, quota: Quota::default() };
+    vec![
+        ("hello", from_agent(FromAgent::Hello(Hello { version: 1, seen: None }))),
+        ("hello-again", from_agent(FromAgent::Hello(Hello { version: 1, seen: Some(seen) }))),
+        ("heartbeat", from_agent(FromAgent::Heartbeat(Heartbeat::sign(&key(3), &swarm(), &SESSION, 1)))),
+        ("present", from_agent(FromAgent::Present(Present { token: vec![1, 2, 3] }))),
+        (
+            "acknowledge",
+            from_agent(FromAgent::Acknowledge(Acknowledge { upto: 9, refused: vec![refused, whole] })),
+        ),
+        ("goodbye", from_agent(FromAgent::Goodbye)),
+        ("welcome", from_node(FromNode::Welcome(welcome))),
+        ("settled", from_node(FromNode::Settled(Settled { bundles: 300 }))),
+        ("revoked", from_node(FromNode::Revoked(Revoked::sign(&key(2), &swarm(), notice).unwrap()))),
+        ("annotation", hex(&annotation.encode().unwrap())),
+    ]
+}
+
+/// Puts `block` in the place of the one that stands after the same comment.
+fn replace(page: &str, comment: &str, block: &str) -> String {
+    let at = page.find(comment).unwrap_or_else(|| panic!("no place for {comment}"));
+    let body = at + comment.len() + page[at + comment.len()..].find("```text").unwrap() + "```text".len();
+    let end = body + page[body..].find("\n```").unwrap() + "\n```".len();
+    format!("{}{block}{}", &page[..at], &page[end..])
 }
 
 #[test]
-fn the_worked_example_and_the_codes_are_those_of_the_code() {
-    let doc = std::fs::read_to_string(PATH).unwrap();
-    let (text, _) = doc.split_once(START).unwrap_or((&doc, ""));
-    let (before, rest) = text.split_once(CODES).unwrap();
-    let after = &rest[rest.find("\nClose reasons").unwrap()..];
-    let made = format!("{before}{CODES}{}{after}{START}{}", codes(), example());
-    if std::env::var_os("TESTUDO_REGENERATE").is_some() {
-        std::fs::write(PATH, &made).unwrap();
+fn the_page_shows_what_the_code_writes() {
+    let mut page = std::fs::read_to_string(PAGE).unwrap();
+    let regenerate = std::env::var_os("TESTUDO_REGENERATE").is_some_and(|value| value == "1");
+    for (name, text) in [identities(), bundles(), frames()].concat() {
+        let comment = format!("<!-- example: {name} -->");
+        let block = format!("{comment}\n```text\n{text}\n```");
+        if regenerate {
+            page = replace(&page, &comment, &block);
+        }
+        assert!(page.contains(&block), "docs/protocol.md lacks this block; see TESTUDO_REGENERATE\n{block}");
     }
-    assert!(
-        doc == made || std::env::var_os("TESTUDO_REGENERATE").is_some(),
-        "docs/protocol.md is not of this code"
-    );
+    if regenerate {
+        std::fs::write(PAGE, page).unwrap();
+    }
 }

@@ -111,6 +111,53 @@ pub struct Verified(Judged);
 #[derive(Debug)]
 pub struct Authorised(Judged);
 /// The content was vetted.
+///
+/// There is one way to it, through every stage:
+///
+/// ```
+/// # use std::time::Duration;
+/// # use testudo_rules::{inspect::Inspector, pipeline::*, quota::Bucket, replay::LinkWindows};
+/// # use testudo_wire::{Refusal, Timestamp, standing::Standings};
+/// # fn way<W: Tokens + OpenRequests + Standings>(
+/// #     decoded: Decoded, peer: &Peer, world: &W, bucket: &mut Bucket, windows: &mut LinkWindows,
+/// #     inspector: &Inspector, monotonic: Duration, now: Timestamp,
+/// # ) -> Result<Inspected, Refusal> {
+/// let bound = decoded.bind(peer, world)?;
+/// let verified = bound.admit(bucket, monotonic)?.fresh(now).verify(peer, windows)?;
+/// Ok(verified.authorise(peer, world, world, world, now).inspect(inspector))
+/// # }
+/// ```
+///
+/// No stage can be left out, and no proof can be made by hand or used twice:
+///
+/// ```compile_fail,E0599
+/// # use testudo_rules::{inspect::Inspector, pipeline::*};
+/// fn without_authority(verified: Verified, inspector: &Inspector) -> Inspected {
+///     verified.inspect(inspector)
+/// }
+/// ```
+///
+/// ```compile_fail,E0599
+/// # use testudo_rules::{pipeline::*, replay::LinkWindows};
+/// # use testudo_wire::Refusal;
+/// fn without_quota(bound: Bound, peer: &Peer, windows: &mut LinkWindows) -> Result<Verified, Refusal> {
+///     bound.verify(peer, windows)
+/// }
+/// ```
+///
+/// ```compile_fail,E0423
+/// # use testudo_rules::pipeline::*;
+/// fn by_hand(authorised: Authorised) -> Inspected {
+///     Inspected(authorised.0)
+/// }
+/// ```
+///
+/// ```compile_fail,E0382
+/// # use testudo_rules::{inspect::Inspector, pipeline::*};
+/// fn twice(authorised: Authorised, inspector: &Inspector) -> [Inspected; 2] {
+///     [authorised.inspect(inspector), authorised.inspect(inspector)]
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Inspected(Judged);
 
@@ -309,4 +356,4 @@ impl Inspected {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
