@@ -103,6 +103,8 @@ struct Remembered {
 pub struct ReceiverWindows {
     started: Timestamp,
     latest: Timestamp,
+    /// The latest timestamp that any forgotten window had accepted.
+    forgotten: Timestamp,
     senders: BTreeMap<PublicKey, BTreeMap<SessionId, Remembered>>,
 }
 
@@ -111,15 +113,15 @@ impl ReceiverWindows {
     /// and is refused.
     #[must_use]
     pub const fn new(started: Timestamp) -> Self {
-        Self { started, latest: started, senders: BTreeMap::new() }
+        Self { started, latest: started, forgotten: Timestamp::from_millis(0), senders: BTreeMap::new() }
     }
 
     /// Checks and records in one step. `now` never counts backwards: a clock that steps back releases
-    /// nothing early.
+    /// nothing early, and makes nothing fresh again whose window was forgotten meanwhile.
     ///
     /// # Errors
-    /// [`Refusal::Stale`] when dated before the start, [`Refusal::Replayed`], or [`Refusal::Overloaded`] when
-    /// this sender has too many live sessions.
+    /// [`Refusal::Stale`] when dated before the start, or in a session unknown now but not after what was
+    /// forgotten; [`Refusal::Replayed`]; or [`Refusal::Overloaded`] when this sender has too many live sessions.
     pub fn record(
         &mut self,
         sender: &PublicKey,
@@ -134,9 +136,20 @@ impl ReceiverWindows {
             return Err(Refusal::Stale);
         }
         let sessions = self.senders.entry(*sender).or_default();
-        if !sessions.contains_key(&session) && sessions.len() >= SESSIONS_MAX {
-            let latest = self.latest;
-            sessions.retain(|_, remembered| remembered.last.after(FRESH) >= latest);
+        if !sessions.contains_key(&session) {
+            if sessions.len() >= SESSIONS_MAX {
+                let (latest, forgotten) = (self.latest, &mut self.forgotten);
+                sessions.retain(|_, remembered| {
+                    let live = remembered.last.after(FRESH) >= latest;
+                    if !live {
+                        *forgotten = (*forgotten).max(remembered.last);
+                    }
+                    live
+                });
+            }
+            if timestamp <= self.forgotten {
+                return Err(Refusal::Stale);
+            }
             if sessions.len() >= SESSIONS_MAX {
                 return Err(Refusal::Overloaded);
             }

@@ -166,7 +166,8 @@ fn an_honest_message_goes_all_the_way() {
 #[test]
 fn every_fault_has_its_own_refusal() {
     type Change = fn(&mut Header);
-    let faults: [(Change, Refusal); 9] = [
+    let faults: [(Change, Refusal); 10] = [
+        (|h| h.lane = 1, Refusal::Malformed),
         (|h| h.swarm = SwarmId::new([0; 32]), Refusal::WrongPeer),
         (|h| h.sender = name("reader"), Refusal::WrongPeer),
         (|h| h.key = [9; 32], Refusal::WrongPeer),

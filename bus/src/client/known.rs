@@ -58,7 +58,11 @@ pub(super) struct ReadTokens {
 impl ReadTokens {
     /// Reads a sealed token under the trusted keys and keeps its meaning.
     pub(super) fn read(&mut self, bytes: &[u8], trust: &Trust, limits: &Limits) -> Result<(), TokenError> {
-        if self.meanings.contains_key(&TokenId::of(bytes)) {
+        let id = TokenId::of(bytes);
+        if self.meanings.contains_key(&id) {
+            // Introduced again: the node counts from now, and so must we.
+            self.order.retain(|kept| *kept != id);
+            self.order.push_back(id);
             return Ok(());
         }
         let (token, meaning) = SealedToken::read(bytes, trust, limits)?;

@@ -333,7 +333,7 @@ impl Client {
         }
     }
 
-    /// Answers a request, and waits until the answer's verdict is durable.
+    /// Answers a request; waits for nothing but room in the queue. A refusal of the answer is counted.
     ///
     /// # Errors
     /// [`SendError`].

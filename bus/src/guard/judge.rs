@@ -87,7 +87,14 @@ fn decide(
 
 /// What was refused before the quota pays for it all the same: nobody may send rubbish faster than messages.
 fn charge(shared: &Shared, link: &Link, judging: &mut Judging, refusal: Refusal, bytes: usize) {
-    let unpaid = matches!(refusal, Refusal::Malformed | Refusal::WrongPeer | Refusal::WrongSession);
+    let unpaid = matches!(
+        refusal,
+        Refusal::Malformed
+            | Refusal::Oversized
+            | Refusal::WrongPeer
+            | Refusal::WrongSession
+            | Refusal::Revoked
+    );
     if unpaid && judging.bucket.take(bytes, shared.monotonic()).is_err() {
         link.close(CloseReason::Protocol);
     }

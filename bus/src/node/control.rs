@@ -201,7 +201,8 @@ impl Left {
         match self {
             Self::Goodbye => link.connection.close(0_u32.into(), b"goodbye"),
             Self::Broken(_) => link.close(CloseReason::Protocol),
-            Self::Lost => {}
+            // Half a link is none: without this its route would stay until the lease ends.
+            Self::Lost => link.close(CloseReason::Protocol),
         }
     }
 }

@@ -26,6 +26,11 @@ fn void((name, standing): (&AgentName, &Standing)) -> Void {
     (*name, standing.key, standing.valid_from)
 }
 
+/// Whether some token of this agent is void: it is out, or came back, or its grant has changed.
+const fn voids(standing: &Standing) -> bool {
+    !standing.is_good() || standing.valid_from.0 > 0
+}
+
 impl Told {
     /// Whether this is news: of somebody known, or somebody out. A newcomer in good standing is neither.
     fn is_news(&mut self, void: &Void, good: bool) -> bool {
@@ -50,7 +55,7 @@ fn notices(shared: &Shared, agents: &[Void], tokens: &[TokenFactId]) -> Vec<From
 /// Everything that a new link must know.
 pub(crate) fn all(shared: &Shared) -> Vec<FromNode> {
     let snapshot = shared.directory().load();
-    let agents: Vec<_> = snapshot.agents().filter(|(_, standing)| !standing.is_good()).map(void).collect();
+    let agents: Vec<_> = snapshot.agents().filter(|(_, standing)| voids(standing)).map(void).collect();
     let tokens: Vec<_> = snapshot.revoked_tokens().copied().collect();
     notices(shared, &agents, &tokens)
 }

@@ -2,7 +2,7 @@
 //! delivered bundle.
 //!
 //! On every stream a frame is its length as u32, big-endian, and then its bytes. A control frame is the
-//! canonical MessagePack array `[tag, [fields]]`. One place owns every tag; 6 to 15 and 24 to 31 are
+//! canonical MessagePack array `[tag, [fields]]`. One place owns every tag; 6 to 15 and 23 to 31 are
 //! reserved. Says nothing about when a frame is allowed: that is the link's state.
 
 use serde::de::DeserializeOwned;
@@ -77,7 +77,7 @@ impl Seen {
 /// A sign of life.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Heartbeat {
-    /// Rises by one with each heartbeat of a session.
+    /// Rises with each heartbeat of a session.
     pub counter: u64,
     /// The agent's signature over swarm, session and counter.
     pub signature: Signature,
@@ -150,7 +150,7 @@ pub struct Welcome {
     pub seen: Seen,
     /// Send a heartbeat this often, in milliseconds.
     pub heartbeat_ms: u32,
-    /// Bundles that may be sent beyond the last one settled.
+    /// Bytes of bundles that may be sent beyond the last one settled; one bundle always fits.
     pub window: u32,
     /// The sender's quota, to pace itself by.
     pub quota: Quota,
@@ -290,7 +290,7 @@ pub enum CloseReason {
     CertificateExpired,
     /// A newer link of the same identity took over.
     Displaced,
-    /// Four links of one identity within a minute: somebody has a copy of it.
+    /// More than three displacements of one identity within a minute: somebody has a copy of it.
     DisplacedTooOften,
     /// The receiver reads too slowly.
     Lagging,

@@ -4,8 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test of fixed inputs")]
 
 use testudo_wire::frame::{
-    Acknowledge, Annotation, FromAgent, FromNode, Heartbeat, Hello, Notice, Present, RefusedDelivery,
-    Revoked, Seen, Settled, Welcome,
+    Acknowledge, Annotation, CloseReason, FromAgent, FromNode, Heartbeat, Hello, Notice, Present,
+    RefusedDelivery, Revoked, Seen, Settled, Welcome,
 };
 use testudo_wire::standing::Quota;
 use testudo_wire::{
@@ -185,5 +185,21 @@ fn the_page_shows_what_the_code_writes() {
     }
     if regenerate {
         std::fs::write(PAGE, page).unwrap();
+    }
+}
+
+#[test]
+fn the_page_lists_every_refusal_and_close_code() {
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let (_, codes) = page.split_once("\n## 12. Codes\n").unwrap();
+    let (refusals, closing) = codes.split_once("\n**Close codes**").unwrap();
+    for refusal in Refusal::ALL {
+        let row = format!("\n| {} | {refusal} | ", refusal.code());
+        assert!(refusals.contains(&row), "docs/protocol.md lacks {refusal}");
+    }
+    for reason in CloseReason::ALL {
+        let code = reason.code();
+        let row = if code < 16 { format!("\n| {code} | ") } else { "\n| 16 / 17 / 18 | ".to_owned() };
+        assert!(closing.contains(&row), "docs/protocol.md lacks close code {code}");
     }
 }

@@ -188,7 +188,8 @@ impl Decoded {
     /// Compares with the link. The first envelope speaks for all, which decoding made sure of.
     ///
     /// # Errors
-    /// [`Refusal::WrongPeer`], [`Refusal::WrongSession`] or [`Refusal::Revoked`].
+    /// [`Refusal::WrongPeer`], [`Refusal::WrongSession`], [`Refusal::Revoked`], or [`Refusal::Malformed`] for
+    /// another lane.
     pub fn bind(self, peer: &Peer, standings: &dyn Standings) -> Result<Bound, Refusal> {
         let header = self.0.bundle.first().map_err(|_| Refusal::Malformed)?;
         if header.swarm != peer.swarm
@@ -196,6 +197,10 @@ impl Decoded {
             || header.key != *peer.holder.key.as_bytes()
         {
             return Err(Refusal::WrongPeer);
+        }
+        if header.lane != 0 {
+            // Lanes of their own for large bodies are reserved; here is the data stream.
+            return Err(Refusal::Malformed);
         }
         if header.session != peer.session {
             return Err(Refusal::WrongSession);

@@ -15,7 +15,7 @@ pub struct Mint {
     pub id: TokenFactId,
     /// Who may use it.
     pub holder: Holder,
-    /// What the holder may exercise; at least one.
+    /// What the holder may exercise.
     pub rights: BTreeSet<Capability>,
     /// What the holder may hand on; a subset of `rights`.
     pub delegatable: BTreeSet<Capability>,

@@ -241,13 +241,13 @@ proptest! {
         let (world, tokens) = case.build();
         let sender = holder(NAMES[case.sender]);
         let whole = bundle_by(&key_of(NAMES[case.sender]), &case.headers(&tokens));
-        for me in 0..3 {
+        for (me, my_name) in NAMES.into_iter().enumerate() {
             let receiver = Receiver {
                 swarm: swarm(),
-                name: name(NAMES[me]),
+                name: name(my_name),
                 tokens: &world,
                 standings: &world,
-                awaits: &|id, of| world.open.contains(&(*id, name(NAMES[me]), *of)),
+                awaits: &|id, of| world.open.contains(&(*id, name(my_name), *of)),
                 limits: LIMITS,
             };
             let mine = |at: usize| {
