@@ -24,8 +24,9 @@ use crate::audit::Appended;
 const BYTES_MAX: usize = 1024 * 1024;
 /// The part of them that one sender may hold: a flooder leaves room for others (threat A64).
 const SHARE_MAX: usize = BYTES_MAX / 2;
-/// What a message costs beside its bytes: its place, its alerts, its part of a parcel.
-const MESSAGE_COST: usize = 256;
+/// Messages, however small, for one receiver: each costs a place beside its bytes. Two full windows of the
+/// smallest messages stay below it.
+const MESSAGES_MAX: usize = 16_384;
 /// Stands for every message of a delivery that the receiver refused whole.
 const ALL: u16 = u16::MAX;
 
@@ -83,20 +84,22 @@ pub(crate) struct Permit {
     outbox: Arc<Outbox>,
     sender: AgentName,
     bytes: usize,
+    messages: usize,
 }
 
 impl Permit {
     /// Takes room for one message of so many bytes more.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
-        let bytes = bytes + MESSAGE_COST;
         let mut state = self.outbox.state();
         if state.closed {
             return Err(Refusal::Unroutable);
         }
         let share = state.shares.get(&self.sender).copied().unwrap_or_default() + bytes;
-        if state.reserved + bytes > BYTES_MAX || share > SHARE_MAX {
+        if state.reserved + bytes > BYTES_MAX || share > SHARE_MAX || state.messages >= MESSAGES_MAX {
             return Err(Refusal::Overloaded);
         }
+        state.messages += 1;
+        self.messages += 1;
         state.shares.insert(self.sender, share);
         state.reserved += bytes;
         self.bytes += bytes;
@@ -108,6 +111,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         let mut state = self.outbox.state();
         state.reserved = state.reserved.saturating_sub(self.bytes);
+        state.messages = state.messages.saturating_sub(self.messages);
         let left = state.shares.get(&self.sender).map_or(0, |share| share.saturating_sub(self.bytes));
         if left == 0 {
             state.shares.remove(&self.sender);
@@ -124,6 +128,7 @@ struct State {
     deliveries: u64,
     written: u64,
     reserved: usize,
+    messages: usize,
     shares: HashMap<AgentName, usize>,
     closed: bool,
 }
@@ -149,7 +154,7 @@ impl Outbox {
 
     /// An empty permit, to be grown.
     pub(crate) fn permit(self: &Arc<Self>, sender: AgentName) -> Permit {
-        Permit { outbox: self.clone(), sender, bytes: 0 }
+        Permit { outbox: self.clone(), sender, bytes: 0, messages: 0 }
     }
 
     /// Takes a parcel in. Demands the proof that its verdicts are recorded; gives the parcel back when the
