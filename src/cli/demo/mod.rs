@@ -63,6 +63,8 @@ struct Outcome {
     honest: Honest,
     attacks: Vec<Attack>,
     report: Report,
+    /// Files that could not be read, of which nothing is known.
+    unread: usize,
     audit: AuditResult,
     elapsed_ms: u128,
     /// Why it is no success, if it is none.
@@ -112,6 +114,7 @@ impl Demo {
             honest: played.honest,
             attacks: played.attacks,
             report: played.report,
+            unread: played.unread,
             audit: played.audit,
             elapsed_ms: began.elapsed().as_millis(),
         };
@@ -135,6 +138,12 @@ impl Demo {
         let AuditResult { records, verified } = outcome.audit;
         let log = if verified { "verified" } else { "NOT VERIFIED" };
         say(&format!("honest messages: {sent} sent, {delivered} delivered, each once"));
+        if outcome.unread > 0 {
+            say(&format!(
+                "NOT READ:        {} files could not be read; nothing is known of them",
+                outcome.unread
+            ));
+        }
         say(&format!(
             "attacks:         {} tried, {refused} refused for their own reason",
             outcome.attacks.len()

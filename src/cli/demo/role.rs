@@ -144,7 +144,7 @@ async fn orchestrate(identity: &Identity, desk: &mut Desk) -> Done {
         let finished = finished.map_err(|error| CliError::Failed(error.to_string()))?;
         let event = json!({
             "event": "report", "report": finished.report, "files": finished.files,
-            "examined_twice": finished.examined_twice,
+            "examined_twice": finished.examined_twice, "unread": finished.unread,
         });
         say(&event.to_string());
     }
