@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::providers::{Env, Format as _, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use testudo_bus::node::Bodies;
 use testudo_registry::OnSilence;
 use testudo_wire::{NodeName, PublicKey, SwarmId};
 
@@ -102,6 +103,12 @@ pub struct NodeSection {
     /// Bytes that one sender may have unsettled at the node.
     #[serde(default = "window_bytes")]
     pub window_bytes: u32,
+    /// The largest body, in bytes; bodies over 64 KiB travel on lanes of their own.
+    #[serde(default = "body_bytes")]
+    pub body_bytes: u32,
+    /// Bytes of memory for all bodies over 64 KiB that are on their way at once.
+    #[serde(default = "body_memory_bytes")]
+    pub body_memory_bytes: u64,
 }
 
 fn data() -> PathBuf {
@@ -115,6 +122,12 @@ const fn heartbeat_ms() -> u32 {
 }
 const fn window_bytes() -> u32 {
     512 * 1024
+}
+fn body_bytes() -> u32 {
+    Bodies::default().bytes_max
+}
+fn body_memory_bytes() -> u64 {
+    Bodies::default().memory_bytes
 }
 
 /// A whole configuration.
@@ -178,6 +191,12 @@ impl Config {
         }
         if !(256 * 1024..=64 * 1024 * 1024).contains(&self.node.window_bytes) {
             return wrong("node.window_bytes must be 262144 (one bundle) to 67108864");
+        }
+        if !(64 * 1024..=Bodies::MAX).contains(&self.node.body_bytes) {
+            return wrong("node.body_bytes must be 65536 to 16777216");
+        }
+        if self.node.body_memory_bytes < u64::from(self.node.body_bytes) {
+            return wrong("node.body_memory_bytes must be at least node.body_bytes");
         }
         Ok(())
     }

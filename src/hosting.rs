@@ -1,12 +1,21 @@
-//! Hosts agents of `testudo-agents` on a link of `testudo-bus`: the one place where the two meet.
+//! Hosts agents of `testudo-agents` on the links of a member of `testudo-bus`: the one place where the two meet.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
-use testudo_agents::{Answer, Arrived, Inbox, Incoming, Message, Receipt, SendFailure, Transport};
-use testudo_bus::client::{Client, Deliveries, Delivery, Outgoing, SendError};
-use testudo_wire::ContentType;
+use testudo_agents::{
+    Answer, Arrived, Delegate, Inbox, Incoming, Message, Receipt, SendFailure, To, TokenText, Transport, Wish,
+};
+use testudo_bus::client::{self, Arrivals, Delivery, Member, Outgoing, SendError};
+use testudo_bus::env::random;
+use testudo_rules::token::{Delegation, Fresh, Token};
+use testudo_wire::{ContentType, Destination, Limits, MessageId, Part, Resource, TokenFactId, TokenId};
+use tokio::time::timeout;
+
+/// So long what was sent last may take to the node; less than a host leaves for its goodbye.
+const LAST_WORDS: Duration = Duration::from_millis(400);
 
 /// Messages that one agent has sent and received, as it sees it.
 #[derive(Debug, Default)]
@@ -36,12 +45,13 @@ impl Ledger {
     }
 
     fn count<T>(&self, result: &Result<T, SendError>) {
-        match result {
+        let counter = match result {
             Err(SendError::Refused { .. } | SendError::TooLarge(..)) => &self.refused,
             // Without an answer it was sent all the same.
             Ok(_) | Err(SendError::NoAnswer(_) | SendError::Unknown) => &self.sent,
-        }
-        .fetch_add(1, Ordering::Relaxed);
+            Err(SendError::Cancelled | SendError::NoLink(_)) => return,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     fn arrived(&self) {
@@ -49,30 +59,41 @@ impl Ledger {
     }
 }
 
-/// A link as agents use it.
+/// A member's links as agents use them.
 #[derive(Clone, Debug)]
 pub struct Carrier {
-    client: Client,
+    member: Member,
     ledger: Arc<Ledger>,
 }
 
-/// What arrives on a link, as hosts take it.
+/// What arrives on them, as hosts take it.
 #[derive(Debug)]
 pub struct Mail {
-    deliveries: Deliveries,
+    arrivals: Arrivals,
     ledger: Arc<Ledger>,
 }
 
-/// A link for a host: the way out, the way in, and what went over them.
+/// The parts of an answer, as agents take them.
+#[derive(Debug)]
+pub struct Parts {
+    parts: client::Parts,
+    ledger: Arc<Ledger>,
+}
+
+/// A member for a host: the way out, the way in, and what went over them.
 #[must_use]
-pub fn carrier(client: Client, deliveries: Deliveries) -> (Carrier, Mail, Arc<Ledger>) {
+pub fn carrier(member: Member, arrivals: Arrivals) -> (Carrier, Mail, Arc<Ledger>) {
     let ledger = Arc::new(Ledger::default());
-    (Carrier { client, ledger: ledger.clone() }, Mail { deliveries, ledger: ledger.clone() }, ledger)
+    (Carrier { member, ledger: ledger.clone() }, Mail { arrivals, ledger: ledger.clone() }, ledger)
 }
 
 fn outgoing(message: Message) -> Outgoing {
     Outgoing {
-        to: message.to,
+        to: match message.to {
+            To::Agent(name) => client::To::Agent(name),
+            To::Service => client::To::Service,
+            To::Topic(topic) => client::To::Topic(topic),
+        },
         capability: message.capability,
         content_type: message.content_type,
         body: message.body,
@@ -89,13 +110,43 @@ fn failure(error: SendError) -> SendFailure {
         SendError::NoAnswer(after_ms) => SendFailure::NoAnswer { after_ms },
         SendError::Unknown => SendFailure::Unknown,
         SendError::TooLarge(bytes, max) => SendFailure::TooLarge { bytes, max },
+        SendError::Cancelled => SendFailure::Cancelled,
+        SendError::NoLink(_) => SendFailure::NoLink,
     }
 }
 
+fn bad_token(error: &impl std::fmt::Display) -> SendFailure {
+    SendFailure::BadToken { why: error.to_string() }
+}
+
+fn token(text: &TokenText) -> Result<Token, SendFailure> {
+    Token::from_text(text.as_str(), &Limits::standard()).map_err(|error| bad_token(&error))
+}
+
+fn answer(delivery: &Delivery) -> Answer {
+    Answer {
+        message: delivery.message(),
+        sender: *delivery.sender(),
+        correlation: delivery.correlation(),
+        part: delivery.header().part,
+        content_type: delivery.content_type(),
+        body: delivery.body(),
+        alerts: delivery.alerts().to_vec(),
+    }
+}
+
+/// A message for the agent; `None` for an answer, which goes to whoever asked.
 fn incoming(delivery: &Delivery) -> Option<Incoming> {
+    let to = match delivery.header().destination {
+        Destination::Agent(name) => To::Agent(name),
+        Destination::Service => To::Service,
+        Destination::Topic(topic) => To::Topic(topic),
+        Destination::Reply(_) => return None,
+    };
     Some(Incoming {
         message: delivery.message(),
         sender: *delivery.sender(),
+        to,
         capability: delivery.capability()?,
         correlation: delivery.correlation(),
         content_type: delivery.content_type(),
@@ -103,42 +154,132 @@ fn incoming(delivery: &Delivery) -> Option<Incoming> {
         wants_reply: delivery.wants_reply(),
         alerts: delivery.alerts().to_vec(),
         trace: delivery.header().trace,
+        delegated: None,
     })
+}
+
+impl Carrier {
+    fn counted<T>(&self, result: Result<T, SendError>) -> Result<T, SendFailure> {
+        self.ledger.count(&result);
+        result.map_err(failure)
+    }
+
+    /// What was sent last has its verdict before the end of the link is asked for: the end would overtake it.
+    async fn last_words(&self) {
+        let _ = timeout(LAST_WORDS, self.member.flush()).await;
+    }
 }
 
 impl Transport for Carrier {
     type Origin = Delivery;
+    type Parts = Parts;
 
-    async fn tell(&self, message: Message) -> Result<Receipt, SendFailure> {
-        let receipt = self.client.tell(outgoing(message)).await;
-        self.ledger.count(&receipt);
-        let receipt = receipt.map_err(failure)?;
-        Ok(Receipt { message: receipt.message, digest: receipt.digest, record: receipt.record })
+    async fn tell(&self, message: Message, wish: Wish) -> Result<Receipt, SendFailure> {
+        let message = outgoing(message);
+        match wish {
+            Wish::Accepted => {
+                let receipt = self.counted(self.member.tell(message).await)?;
+                let (message, digest, record) = (receipt.message, receipt.digest, Some(receipt.record));
+                Ok(Receipt { message, digest, record, delivered_by: None })
+            }
+            Wish::Delivered => {
+                let receipt = self.counted(self.member.deliver(message).await)?;
+                let (message, digest, by) = (receipt.message, receipt.digest, Some(receipt.receiver));
+                Ok(Receipt { message, digest, record: None, delivered_by: by })
+            }
+        }
+    }
+
+    async fn post(&self, message: Message) -> Result<MessageId, SendFailure> {
+        self.counted(self.member.post(outgoing(message)).await)
     }
 
     async fn request(&self, message: Message) -> Result<Answer, SendFailure> {
-        let answer = self.client.request(outgoing(message)).await;
-        self.ledger.count(&answer);
-        let answer = answer.map_err(failure)?;
+        let delivery = self.counted(self.member.request(outgoing(message)).await)?;
         self.ledger.arrived();
-        Ok(Answer {
-            message: answer.message(),
-            sender: *answer.sender(),
-            correlation: answer.correlation(),
-            content_type: answer.content_type(),
-            body: answer.body(),
-            alerts: answer.alerts().to_vec(),
-        })
+        // Its parts are joined: it is whole.
+        Ok(Answer { part: None, ..answer(&delivery) })
+    }
+
+    async fn stream(&self, message: Message) -> Result<Parts, SendFailure> {
+        let parts = self.counted(self.member.stream(outgoing(message)).await)?;
+        Ok(Parts { parts, ledger: self.ledger.clone() })
+    }
+
+    async fn subscribe(&self, topic: Resource) -> Result<(), SendFailure> {
+        self.member.subscribe(topic).await.map_err(failure)
+    }
+
+    async fn unsubscribe(&self, topic: Resource) -> Result<(), SendFailure> {
+        self.member.unsubscribe(topic).await;
+        Ok(())
     }
 
     async fn reply(&self, to: &Delivery, content_type: ContentType, body: Bytes) -> Result<(), SendFailure> {
-        let sent = self.client.reply(to, content_type, body).await;
-        self.ledger.count(&sent);
-        sent.map_err(failure)
+        self.counted(self.member.reply(to, content_type, body).await)
+    }
+
+    async fn reply_part(
+        &self,
+        to: &Delivery,
+        part: Part,
+        content_type: ContentType,
+        body: Bytes,
+    ) -> Result<(), SendFailure> {
+        self.counted(self.member.reply_part(to, part, content_type, body).await)
+    }
+
+    async fn cancelled(&self, to: &Delivery) {
+        self.member.cancelled(to).await;
+    }
+
+    async fn present(&self, text: &TokenText) -> Result<TokenId, SendFailure> {
+        let sealed = token(text)?.seal().map_err(|error| bad_token(&error))?;
+        self.member.present(&sealed).await.map_err(failure)
+    }
+
+    async fn delegate(
+        &self,
+        from: Option<&TokenText>,
+        delegate: &Delegate,
+    ) -> Result<TokenText, SendFailure> {
+        let to = self.member.holder(delegate.to).await.map_err(failure)?;
+        let (own, env) = (self.member.identity(), self.member.env());
+        let parent = from.map(token).transpose()?;
+        let parent = parent.as_ref().unwrap_or(&own.token);
+        // What comes later cannot count longer.
+        let end = parent.verify(&own.authority).map_err(|error| bad_token(&error))?.expires();
+        let delegation = Delegation {
+            id: TokenFactId::new(random(env)),
+            to,
+            grant: delegate.capabilities.clone(),
+            grant_on: delegate.onward.clone(),
+            expires: env.now().after(delegate.lives).min(end),
+            hops: delegate.hops,
+        };
+        let made = parent.delegate(&delegation, &own.key, Fresh::from_random(random(env)));
+        let made = made.map_err(|error| bad_token(&error))?;
+        TokenText::parse(&made.to_text()).map_err(|error| bad_token(&error))
+    }
+
+    async fn failed(&self) {
+        self.last_words().await;
+        self.member.failed().await;
     }
 
     async fn goodbye(&self) {
-        self.client.goodbye().await;
+        self.last_words().await;
+        self.member.goodbye().await;
+    }
+}
+
+impl testudo_agents::Parts for Parts {
+    async fn next(&mut self) -> Option<Result<Answer, SendFailure>> {
+        let next = self.parts.next().await?;
+        if next.is_ok() {
+            self.ledger.arrived();
+        }
+        Some(next.map(|delivery| answer(&delivery)).map_err(failure))
     }
 }
 
@@ -147,8 +288,7 @@ impl Inbox for Mail {
 
     async fn next(&mut self) -> Option<Arrived<Delivery>> {
         loop {
-            let delivery = self.deliveries.next().await?;
-            // Only an answer has no capability, and answers go to whoever asked.
+            let delivery = self.arrivals.next().await?;
             if let Some(incoming) = incoming(&delivery) {
                 self.ledger.arrived();
                 return Some(Arrived { incoming, origin: delivery });

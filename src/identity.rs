@@ -1,5 +1,6 @@
 //! An agent's identity file, like a NATS creds file: one file, mode 0600, everything to join.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,10 +8,10 @@ use std::time::Duration;
 
 use rustls_pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
-use testudo_bus::client::{Client, ClientIdentity, Deliveries, DialError, Memory};
+use testudo_bus::client::{Arrivals, Client, ClientIdentity, Deliveries, DialError, Member, Memory};
 use testudo_bus::env::Env as _;
 use testudo_bus::tls::{self, LeafError};
-use testudo_bus::transport::{self, Socket};
+use testudo_bus::transport::{self, Endpoint, Socket};
 use testudo_rules::token::{self, Token};
 use testudo_wire::frame::Seen;
 use testudo_wire::{AgentName, Limits, PublicKey, SecretKey, SpiffeId, SwarmId};
@@ -18,6 +19,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::env::System;
 use crate::files::{self, FileError, Reserved};
+use crate::operator::Credentials;
 use crate::swarm::from_pem;
 
 /// Longest identity file.
@@ -137,6 +139,15 @@ impl Identity {
         })
     }
 
+    /// An identity from what an operator answers to the request to enrol or renew this agent.
+    ///
+    /// # Errors
+    /// What does not fit together, in words.
+    pub fn issued(name: AgentName, key: SecretKey, credentials: Credentials) -> Result<Self, String> {
+        let Credentials { node, authority, ca, certificate, token } = credentials;
+        Self::of(Issued { node, name, key, authority, ca, certificate, token })
+    }
+
     /// Reads an identity file.
     ///
     /// # Errors
@@ -235,15 +246,12 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().to_owned()
 }
 
-/// Connects an agent to its node.
+/// Opens one link from an agent to its node, and no second one: [`crate::connect`] comes back by itself.
 ///
 /// # Errors
 /// [`DialError`].
-pub async fn connect(identity: &Identity) -> Result<(Client, Deliveries), DialError> {
-    let from = transport::dial_from(identity.node);
-    let socket = crate::server::udp(from).map_err(|error| DialError::Link(error.to_string()))?;
-    let endpoint =
-        transport::dialler(Socket::Udp(socket)).map_err(|error| DialError::Link(error.to_string()))?;
+pub async fn dial(identity: &Identity) -> Result<(Client, Deliveries), DialError> {
+    let endpoint = endpoint(identity.node).map_err(|error| DialError::Link(error.to_string()))?;
     let seen = || identity.seen.lock().unwrap_or_else(PoisonError::into_inner);
     let before = *seen();
     let (client, deliveries) =
@@ -253,4 +261,14 @@ pub async fn connect(identity: &Identity) -> Result<(Client, Deliveries), DialEr
         *seen() = Some(now);
     }
     Ok((client, deliveries))
+}
+
+/// Makes an agent a member of its swarm, over as many links as it takes.
+pub(crate) fn member(identity: &Identity) -> (Member, Arrivals) {
+    let (node, seen) = (identity.node, *identity.seen.lock().unwrap_or_else(PoisonError::into_inner));
+    Member::join(move || endpoint(node), node, identity.client.clone(), seen, System::shared())
+}
+
+fn endpoint(node: SocketAddr) -> io::Result<Endpoint> {
+    transport::dialler(Socket::Udp(crate::server::udp(transport::dial_from(node))?))
 }

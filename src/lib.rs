@@ -1,8 +1,9 @@
 //! Testudo: the secure message bus for swarms of AI agents.
 //!
 //! No message reaches an agent unless its sender, its freshness, its authority and its content have been
-//! proved. This crate is the facade: an agent needs [`Identity`] and [`connect`]; an operator needs
-//! [`swarm`], [`server`] and [`operator`]. The parts live in crates of their own:
+//! proved. This crate is the facade: a program with a swarm of its own needs [`Swarm`]; an agent of a swarm
+//! elsewhere needs [`Identity`] and [`connect`]; an operator needs [`swarm`], [`server`] and [`operator`]. The parts
+//! live in crates of their own:
 //!
 //! - [`wire`]: the words. *Invariant*: what decodes has exactly one encoding.
 //! - [`rules`]: the decisions, pure. *Invariant*: a later stage cannot be reached without the earlier one.
@@ -19,6 +20,8 @@ pub use testudo_rules as rules;
 pub use testudo_wire as wire;
 
 pub mod config;
+mod connection;
+pub mod embedded;
 pub mod env;
 pub mod files;
 pub mod health;
@@ -29,7 +32,12 @@ mod runtime;
 pub mod server;
 pub mod swarm;
 
-pub use bus::client::{Client, Deliveries, Delivery, DialError, Outgoing, Receipt, SendError};
-pub use identity::{Identity, connect};
-pub use runtime::run;
+pub use agents::{Agent, AgentError, Bus, Context, Handlers, Message, Wish};
+pub use agents::{HostHandle, HostOptions};
+pub use bus::client::{Client, Deliveries, Delivery, DialError, Member, Outgoing, Receipt, SendError};
+pub use bus::metrics::Account;
+pub use connection::{Connection, connect, join};
+pub use embedded::{EmbeddedError, Role, RoleError, Swarm};
+pub use identity::{Identity, dial};
+pub use runtime::{ThreadError, run};
 pub use wire::{AgentName, Capability, ContentType, CorrelationId, Refusal, Ttl};

@@ -52,7 +52,7 @@ pub enum Request {
         /// Why.
         cause: RevocationCause,
     },
-    /// Bring a silent agent back.
+    /// Bring a silent or failed agent back.
     AgentReinstate {
         /// Its name.
         name: AgentName,
@@ -182,6 +182,7 @@ impl AgentLine {
 const fn cause_word(cause: RevocationCause) -> &'static str {
     match cause {
         RevocationCause::Compromised => "compromised",
+        RevocationCause::Failed => "failed",
         RevocationCause::Operator => "operator",
         RevocationCause::Silent => "silent",
     }

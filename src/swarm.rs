@@ -1,4 +1,4 @@
-//! A swarm's folder: `testudo.toml`, four keys, the CA's certificate, the data. Made by `testudo init`.
+//! A swarm's keys, and its folder: `testudo.toml`, the keys, the CA's certificate, the data. Made by `testudo init`.
 
 use std::path::{Path, PathBuf};
 
@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use rustls_pki_types::CertificateDer;
 use testudo_bus::env::{Env, random};
+use testudo_bus::node::Bodies;
 use testudo_bus::tls::{EmbeddedCa, IssuerError};
 use testudo_wire::{NodeName, SecretKey, SwarmId};
 use zeroize::{Zeroize as _, Zeroizing};
@@ -108,6 +109,76 @@ pub fn read_key(keys: &Path, purpose: KeyPurpose) -> Result<SecretKey, SwarmErro
     Ok(key)
 }
 
+/// The four keys of a swarm and its CA's certificate. Whoever holds them is the swarm.
+#[derive(Clone)]
+pub struct Keys {
+    /// Tokens and trust statements.
+    pub authority: SecretKey,
+    /// Certificates.
+    pub ca: SecretKey,
+    /// The CA's own certificate.
+    pub certificate: CertificateDer<'static>,
+    /// Audit checkpoints.
+    pub log: SecretKey,
+    /// The node's TLS, welcomes, receipts, notices.
+    pub node: SecretKey,
+}
+
+impl std::fmt::Debug for Keys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Keys").field("swarm", &self.swarm()).finish_non_exhaustive()
+    }
+}
+
+impl Keys {
+    /// The keys of a new swarm.
+    ///
+    /// # Errors
+    /// [`IssuerError`].
+    pub fn make(env: &dyn Env) -> Result<Self, IssuerError> {
+        let [authority, ca, log, node] = std::array::from_fn(|_| new_key(env));
+        let certificate =
+            EmbeddedCa::create(&SwarmId::of(&authority.public()), &ca, env)?.certificate().clone();
+        Ok(Self { authority, ca, certificate, log, node })
+    }
+
+    /// Reads what [`init`] wrote.
+    ///
+    /// # Errors
+    /// [`SwarmError`].
+    pub fn read(keys: &Path) -> Result<Self, SwarmError> {
+        Ok(Self {
+            authority: read_key(keys, KeyPurpose::Authority)?,
+            log: read_key(keys, KeyPurpose::Log)?,
+            certificate: read_ca(keys)?,
+            ca: read_key(keys, KeyPurpose::Ca)?,
+            node: read_key(keys, KeyPurpose::Node)?,
+        })
+    }
+
+    fn write(&self, keys: &Path) -> Result<(), FileError> {
+        write_key(keys, KeyPurpose::Authority, &self.authority)?;
+        write_key(keys, KeyPurpose::Ca, &self.ca)?;
+        files::write_new(&keys.join("ca.pem"), pem(&self.certificate).as_bytes())?;
+        write_key(keys, KeyPurpose::Node, &self.node)?;
+        write_key(keys, KeyPurpose::Log, &self.log)
+    }
+
+    /// The swarm that they make.
+    #[must_use]
+    pub fn swarm(&self) -> SwarmId {
+        SwarmId::of(&self.authority.public())
+    }
+}
+
+/// A key that nobody has had before.
+pub(crate) fn new_key(env: &dyn Env) -> SecretKey {
+    let mut seed: [u8; 32] = random(env);
+    let key = SecretKey::from_seed(&seed);
+    seed.zeroize();
+    key
+}
+
 /// PEM, as every certificate tool writes it.
 #[must_use]
 pub fn pem(certificate: &CertificateDer<'_>) -> String {
@@ -150,39 +221,20 @@ impl Default for Addresses {
     }
 }
 
-/// Makes a swarm in `dir`: four keys, the CA, the configuration. Nothing that is there is overwritten.
+/// The configuration of a new swarm of these keys, with every default.
 ///
 /// # Errors
-/// [`SwarmError`]. The configuration is written last: without it the folder is no swarm.
-pub fn init(dir: &Path, name: &str, at: Addresses, env: &dyn Env) -> Result<Config, SwarmError> {
-    let label = NodeName::parse(name).map_err(|_| SwarmError::Name(name.to_owned()))?;
-    let (path, keys) = (dir.join("testudo.toml"), dir.join("keys"));
-    // All are looked at before any is made: a folder that is in use stays as it is.
-    let purposes = [KeyPurpose::Authority, KeyPurpose::Ca, KeyPurpose::Log, KeyPurpose::Node];
-    let made = purposes.map(|purpose| key_path(&keys, purpose)).into_iter();
-    let others = [path.clone(), keys.join("ca.pem"), dir.join("data/registry.db"), dir.join("data/audit")];
-    if let Some(there) = others.into_iter().chain(made).find(|path| path.symlink_metadata().is_ok()) {
-        return Err(FileError::Exists(there).into());
-    }
-    files::private_dir(&keys)?;
-    files::private_dir(&dir.join("data"))?;
-    let new_key = |purpose| -> Result<SecretKey, SwarmError> {
-        let mut seed: [u8; 32] = random(env);
-        let key = SecretKey::from_seed(&seed);
-        seed.zeroize();
-        write_key(&keys, purpose, &key)?;
-        Ok(key)
-    };
-    let authority = new_key(KeyPurpose::Authority)?.public();
-    let id = SwarmId::of(&authority);
-    let ca = EmbeddedCa::create(&id, &new_key(KeyPurpose::Ca)?, env)?;
-    files::write_new(&keys.join("ca.pem"), pem(ca.certificate()).as_bytes())?;
-    new_key(KeyPurpose::Node)?;
-    new_key(KeyPurpose::Log)?;
-    let config = Config {
-        swarm: SwarmSection { name: label.as_str().to_owned(), id, authority },
+/// [`SwarmError::Name`].
+pub fn configuration(name: &str, keys: &Keys, at: Addresses) -> Result<Config, SwarmError> {
+    let parse = |name: &str| NodeName::parse(name).map_err(|_| SwarmError::Name(name.to_owned()));
+    Ok(Config {
+        swarm: SwarmSection {
+            name: parse(name)?.as_str().to_owned(),
+            id: keys.swarm(),
+            authority: keys.authority.public(),
+        },
         node: NodeSection {
-            name: NodeName::parse("node-1").map_err(|_| SwarmError::Name("node-1".into()))?,
+            name: parse("node-1")?,
             listen: at.listen,
             health: at.health,
             data: "data".into(),
@@ -190,8 +242,30 @@ pub fn init(dir: &Path, name: &str, at: Addresses, env: &dyn Env) -> Result<Conf
             heartbeat_ms: 30_000,
             on_silence: Silence::Revoke,
             window_bytes: 512 * 1024,
+            body_bytes: Bodies::default().bytes_max,
+            body_memory_bytes: Bodies::default().memory_bytes,
         },
-    };
+    })
+}
+
+/// Makes a swarm in `dir`: four keys, the CA, the configuration. Nothing that is there is overwritten.
+///
+/// # Errors
+/// [`SwarmError`]. The configuration is written last: without it the folder is no swarm.
+pub fn init(dir: &Path, name: &str, at: Addresses, env: &dyn Env) -> Result<Config, SwarmError> {
+    let made = Keys::make(env)?;
+    let config = configuration(name, &made, at)?;
+    let (path, keys) = (dir.join("testudo.toml"), dir.join("keys"));
+    // All are looked at before any is made: a folder that is in use stays as it is.
+    let purposes = [KeyPurpose::Authority, KeyPurpose::Ca, KeyPurpose::Log, KeyPurpose::Node];
+    let secrets = purposes.map(|purpose| key_path(&keys, purpose)).into_iter();
+    let others = [path.clone(), keys.join("ca.pem"), dir.join("data/registry.db"), dir.join("data/audit")];
+    if let Some(there) = others.into_iter().chain(secrets).find(|path| path.symlink_metadata().is_ok()) {
+        return Err(FileError::Exists(there).into());
+    }
+    files::private_dir(&keys)?;
+    files::private_dir(&dir.join("data"))?;
+    made.write(&keys)?;
     let text = format!(
         "# A Testudo swarm. Keys are in keys/: keep them secret, and keep a copy.\n{}",
         toml::to_string(&config)?

@@ -170,7 +170,7 @@ fn an_acknowledgement_of_what_is_not_yet_written_ends_the_link() {
         sender.client.tell(message("narrow", "read:logs", &"x".repeat(60_000))).await.unwrap();
         pass(Duration::from_millis(200)).await;
         // Eight of sixty thousand bytes have arrived.
-        let early = FromAgent::Acknowledge(Acknowledge { upto: 1, refused: Vec::new() });
+        let early = FromAgent::Acknowledge(Acknowledge { lane: 0, upto: 1, refused: Vec::new() });
         write_frame(&mut control, early.encode().unwrap()).await.unwrap();
         assert_eq!(closed(&connection).await, CloseReason::Protocol);
         revoke(&world, "sender").await;
@@ -194,7 +194,7 @@ fn an_acknowledgement_of_what_was_written_is_believed() {
         for number in 1..=5 {
             sender.client.tell(message("narrow", "read:logs", &"x".repeat(60_000))).await.unwrap();
             assert!(deliveries.next().await.unwrap().is_some());
-            let taken = FromAgent::Acknowledge(Acknowledge { upto: number, refused: Vec::new() });
+            let taken = FromAgent::Acknowledge(Acknowledge { lane: 0, upto: number, refused: Vec::new() });
             write_frame(&mut control, taken.encode().unwrap()).await.unwrap();
         }
         until("all is delivered", || world.node.metrics().account().delivered == 5).await;
@@ -408,7 +408,8 @@ fn a_flood_of_control_frames_ends_the_flooders_link_and_no_other() {
         let identity = world.enrol("mallory", &["read:logs"], &[]).await;
         world.enrol("victim", &["read:logs"], &[]).await;
         let mut mallory = Mallory::dial(&world, identity).await;
-        let nothing = FromAgent::Acknowledge(Acknowledge { upto: 0, refused: Vec::new() }).encode().unwrap();
+        let nothing =
+            FromAgent::Acknowledge(Acknowledge { lane: 0, upto: 0, refused: Vec::new() }).encode().unwrap();
         let many = [&prefix(nothing.len())[..], &nothing].concat().repeat(20_000);
         let mut written = 0;
         while mallory.link.control.write_all(&many).await.is_ok() {
@@ -480,7 +481,13 @@ impl<'a> HostileNode<'a> {
         let (key, now) = (&self.swarm.node_key, self.swarm.env.now());
         let seen = Seen::sign(key, &self.swarm.id, agent, session, RegistrySequence(0), now);
         let quota = Quota::default();
-        FromNode::Welcome(Welcome { seen, heartbeat_ms: 30_000, window: 512 * 1024, quota })
+        FromNode::Welcome(Welcome {
+            seen,
+            heartbeat_ms: 30_000,
+            window: 512 * 1024,
+            quota,
+            body: 1024 * 1024,
+        })
     }
 
     /// Serves one link: welcomes it, takes its token, delivers this frame. What the receiver says of it.
@@ -504,7 +511,16 @@ impl<'a> HostileNode<'a> {
                     shown = true;
                 }
                 FromAgent::Acknowledge(acknowledge) => word = Some(acknowledge),
-                FromAgent::Hello(_) | FromAgent::Heartbeat(_) | FromAgent::Goodbye => {}
+                FromAgent::Hello(_)
+                | FromAgent::Heartbeat(_)
+                | FromAgent::Goodbye
+                | FromAgent::Subscribe(_)
+                | FromAgent::Unsubscribe(_)
+                | FromAgent::Cancel(_)
+                | FromAgent::Credit(_)
+                | FromAgent::Received(_)
+                | FromAgent::Whois(_)
+                | FromAgent::Failed => {}
             }
             if let (true, Some(word)) = (shown, word.take()) {
                 return (connection, word);
@@ -541,7 +557,7 @@ fn t_a20_a_node_cannot_replay_to_the_next_link_of_the_same_identity() {
             let (connected, (connection, word)) =
                 tokio::join!(connecting, node.deliver(&key, session, frame.clone()));
             let (_client, mut inbox) = connected.unwrap();
-            assert_eq!(word, Acknowledge { upto: 1, refused: expected.clone() }, "link {session}");
+            assert_eq!(word, Acknowledge { lane: 0, upto: 1, refused: expected.clone() }, "link {session}");
             let taken = timeout(Duration::from_secs(1), inbox.next()).await;
             assert_eq!(matches!(taken, Ok(Some(_))), expected.is_empty(), "link {session}");
             connection.close(0_u32.into(), b"");

@@ -13,6 +13,8 @@ mod folder;
 mod kit;
 #[path = "cli/node.rs"]
 mod node;
+#[path = "cli/talk.rs"]
+mod talk;
 #[path = "cli/tokens.rs"]
 mod tokens;
 #[path = "cli/usage.rs"]

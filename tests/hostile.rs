@@ -108,7 +108,7 @@ fn an_acknowledgement_of_what_was_never_delivered_closes_the_link() {
     sim(async {
         let (world, _reader, mallory) = scene(4).await;
         let mut mallory = Mallory::dial(&world, mallory).await;
-        mallory.say(FromAgent::Acknowledge(Acknowledge { upto: 1, refused: Vec::new() })).await;
+        mallory.say(FromAgent::Acknowledge(Acknowledge { lane: 0, upto: 1, refused: Vec::new() })).await;
         assert_eq!(mallory.closed().await, CloseReason::Protocol);
         world.end().await;
     });

@@ -370,3 +370,55 @@ fn goodbye_is_no_silence() {
         world.end().await;
     });
 }
+
+/// An agent that is busy while hundreds of messages wait for it must still hear the answers to its own requests.
+#[test]
+fn a_full_inbox_does_not_stop_an_answer() {
+    sim(async {
+        let world = World::new(17);
+        let crowd = world.agent("crowd", &["read:logs"], &[]).await;
+        let busy = world.agent("busy", &["ask:oracle"], &["read:logs"]).await;
+        let mut oracle = world.agent("oracle", &[], &["ask:oracle"]).await;
+        for n in 0..2_000 {
+            crowd.client.post(message("busy", "read:logs", &format!("message {n}"))).await.unwrap();
+        }
+        pass(Duration::from_secs(1)).await;
+        let answering = tokio::spawn(async move {
+            let request = oracle.next().await.unwrap();
+            oracle.client.reply(&request, ContentType::text(), "forty-two").await.unwrap();
+            oracle
+        });
+        let answer = busy.client.request(message("oracle", "ask:oracle", "why?")).await.unwrap();
+        assert_eq!(answer.body(), "forty-two");
+        let oracle = answering.await.unwrap();
+        drop((crowd, busy, oracle));
+        world.end().await;
+    });
+}
+
+/// A handler that takes nothing for a long time costs its senders refusals by name, not itself its link.
+#[test]
+fn what_waits_too_long_for_a_busy_agent_is_refused_and_the_agent_stays() {
+    sim(async {
+        let world = World::new(18);
+        let crowd = world.agent("crowd", &["read:logs"], &[]).await;
+        let mut busy = world.agent("busy", &["read:logs"], &["read:logs"]).await;
+        for n in 0..2_000 {
+            crowd.client.post(message("busy", "read:logs", &format!("message {n}"))).await.unwrap();
+        }
+        pass(Duration::from_secs(120)).await;
+        assert!(world.node.linked().contains(&name("busy")), "the busy agent lost its link");
+        let mut taken = 0_u64;
+        while busy.client.is_open() && taken < 2_000 {
+            let Ok(Some(_)) = tokio::time::timeout(Duration::from_secs(1), busy.inbox.next()).await else {
+                break;
+            };
+            taken += 1;
+        }
+        let refused = crowd.client.refused().get(&Refusal::Overloaded).copied().unwrap_or_default();
+        assert!(taken >= 256 && refused > 0, "{taken} taken, {refused} refused");
+        assert_eq!(taken + refused, 2_000, "each was taken or refused");
+        drop((crowd, busy));
+        world.end().await;
+    });
+}

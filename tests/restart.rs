@@ -5,11 +5,11 @@
 #[expect(dead_code, reason = "each test binary takes its part of the support")]
 mod support;
 
-use std::path::Path;
 use std::time::Duration;
 
 use support::ledger::Ledger;
 use support::mallory::Mallory;
+use support::site::image;
 use support::swarm::{key_of, name};
 use support::world::message;
 use support::{World, pass, sim};
@@ -19,25 +19,6 @@ use testudo_rules::audit::RegistryChange;
 use testudo_wire::frame::{CloseReason, Seen};
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{Refusal, RegistrySequence};
-
-/// The folder as `kill -9` would leave it at this instant.
-fn image(from: &Path) -> tempfile::TempDir {
-    fn copy(from: &Path, to: &Path) {
-        for entry in std::fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            let target = to.join(entry.file_name());
-            if entry.file_type().unwrap().is_dir() {
-                std::fs::create_dir(&target).unwrap();
-                copy(&entry.path(), &target);
-            } else {
-                std::fs::copy(entry.path(), target).unwrap();
-            }
-        }
-    }
-    let to = tempfile::tempdir().unwrap();
-    copy(from, to.path());
-    to
-}
 
 impl World {
     /// The node of an image, on a host of its own; the old one hangs about unheard.

@@ -4,11 +4,13 @@ use std::future::{Future, ready};
 
 use bytes::Bytes;
 use serde::Serialize;
-use testudo_wire::ContentType;
+use testudo_wire::{ContentType, Resource};
 
 use crate::bus::Bus;
-use crate::error::{AgentError, JsonError};
-use crate::message::Incoming;
+use crate::context::Context;
+use crate::error::AgentError;
+use crate::failure::JsonError;
+use crate::incoming::Incoming;
 
 /// A plain value that handles messages, one at a time. Implementations may write `async fn`.
 ///
@@ -16,17 +18,24 @@ use crate::message::Incoming;
 /// away and its factory makes a new one.
 /// What blocks the thread blocks the neighbours on it; long work belongs in `tokio::task::spawn_blocking`.
 pub trait Agent: Send + 'static {
+    /// Topics that it hears, the same each time. The host subscribes to them before [`Agent::on_start`], once
+    /// for all agents that it builds; one that it may not hear stops the host.
+    fn topics(&self) -> Vec<Resource> {
+        Vec::new()
+    }
+
     /// Called once, before the first message. An error counts as a panic does.
     fn on_start(&mut self, _bus: &Bus) -> impl Future<Output = Result<(), AgentError>> + Send {
         ready(Ok(()))
     }
 
-    /// Handles one message. A sender who waits hears the outcome or the error; one who does not, neither.
-    /// Whatever is sent through `bus` belongs to the same piece of work as the message.
+    /// Handles one message. A sender who waits hears the outcome or the error, unless `context` has answered
+    /// already; one who does not wait hears neither. Whatever is sent through the context's bus belongs to
+    /// the same piece of work as the message.
     fn handle(
         &mut self,
         incoming: Incoming,
-        bus: &Bus,
+        context: &Context,
     ) -> impl Future<Output = Result<Outcome, AgentError>> + Send;
 
     /// Called once, after the last message, when the host stops in good order.

@@ -9,7 +9,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use testudo_wire::{ContentType, Refusal};
+use testudo_wire::ContentType;
 
 /// Largest body of an error, in bytes.
 pub const ERROR_BYTES_MAX: usize = 1024;
@@ -45,6 +45,8 @@ impl ErrorCode {
     pub const AGENT_STOPPED: Self = Self(Cow::Borrowed("agent-stopped"));
     /// Another agent, or the bus, did not do what this one needed.
     pub const DEPENDENCY_FAILED: Self = Self(Cow::Borrowed("dependency-failed"));
+    /// Whoever asked no longer waits.
+    pub const CANCELLED: Self = Self(Cow::Borrowed("cancelled"));
     /// Anything else that the agent could not do.
     pub const FAILED: Self = Self(Cow::Borrowed("failed"));
     /// The other side sent an error that is none.
@@ -75,7 +77,7 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// Why an agent could not do what it was asked. A waiting sender hears it as [`SendFailure::Remote`].
+/// Why an agent could not do what it was asked. A waiting sender hears it as [`crate::SendFailure::Remote`].
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct AgentError {
@@ -137,97 +139,6 @@ impl AgentError {
 struct WireError<'a> {
     code: Cow<'a, str>,
     message: Cow<'a, str>,
-}
-
-/// Why a message did not arrive, or why nobody can say.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-pub enum SendFailure {
-    /// The bus or the receiver refused it, by name.
-    #[error("refused: {refusal}; {}", .refusal.advice())]
-    Refused {
-        /// Why.
-        refusal: Refusal,
-        /// The content guard's rules, if it was the content.
-        rules: Vec<String>,
-    },
-    /// No answer came within the time to live.
-    #[error("no answer within {after_ms} ms; the request may have been handled all the same")]
-    NoAnswer {
-        /// The time to live, in milliseconds.
-        after_ms: u32,
-    },
-    /// The link ended first: the message may have arrived or not, and is not sent again.
-    #[error("unknown: the link ended before the outcome was known")]
-    Unknown,
-    /// The body is larger than the bus carries.
-    #[error("a body of {bytes} bytes is larger than {max}; send less, or split it")]
-    TooLarge {
-        /// Bytes of the body.
-        bytes: usize,
-        /// Bytes that are allowed.
-        max: usize,
-    },
-    /// The other agent answered with an error.
-    #[error("the other agent answered {code}: {message}")]
-    Remote {
-        /// What kind of error.
-        code: ErrorCode,
-        /// Its text, bounded and harmless.
-        message: String,
-    },
-}
-
-/// Why a value is not a JSON body, or a body not the value.
-#[derive(Debug, thiserror::Error)]
-pub enum JsonError {
-    /// The body is of another media type.
-    #[error("the content type is {0:?}, not application/json")]
-    ContentType(ContentType),
-    /// The JSON is broken or of another shape.
-    #[error(transparent)]
-    Shape(#[from] serde_json::Error),
-}
-
-/// Why a typed question has no typed answer.
-#[derive(Debug, thiserror::Error)]
-pub enum AskError {
-    /// The question did not arrive or was answered with an error.
-    #[error(transparent)]
-    Send(#[from] SendFailure),
-    /// The question cannot be written as JSON; nothing was sent.
-    #[error("the question cannot be written")]
-    Question(#[source] JsonError),
-    /// The answer is not of the expected shape.
-    #[error("the answer is not of the expected shape")]
-    Answer(#[source] JsonError),
-}
-
-impl From<SendFailure> for AgentError {
-    /// Tells the asker that a dependency failed and how, but neither the guard's rules nor texts of others.
-    fn from(failure: SendFailure) -> Self {
-        let message = match failure {
-            SendFailure::Refused { refusal, .. } => format!("a message it needed was refused: {refusal}"),
-            SendFailure::NoAnswer { .. } => "an agent it needed did not answer".to_owned(),
-            SendFailure::Unknown => "the outcome of a message it needed is unknown".to_owned(),
-            SendFailure::TooLarge { .. } => "a message it needed is too large".to_owned(),
-            SendFailure::Remote { code, .. } => format!("an agent it needed answered {code}"),
-        };
-        Self::new(ErrorCode::DEPENDENCY_FAILED, message)
-    }
-}
-
-impl From<AskError> for AgentError {
-    fn from(error: AskError) -> Self {
-        match error {
-            AskError::Send(failure) => failure.into(),
-            AskError::Question(_) => {
-                Self::new(ErrorCode::DEPENDENCY_FAILED, "a question it needed is no json")
-            }
-            AskError::Answer(_) => {
-                Self::new(ErrorCode::DEPENDENCY_FAILED, "an agent it needed answered in another shape")
-            }
-        }
-    }
 }
 
 /// Escapes what moves a cursor, turns or hides text, and cuts to what fits an error's body once JSON has
@@ -306,18 +217,6 @@ mod tests {
         let long = format!(r#"{{"code":"failed","message":"{}"}}"#, "a".repeat(ERROR_BYTES_MAX));
         for body in ["", "null", "[]", r#"{"code":"A b","message":""}"#, r#"{"code":"failed"}"#, &long] {
             assert_eq!(AgentError::from_body(body.as_bytes()).code(), &ErrorCode::UNREADABLE_ERROR, "{body}");
-        }
-    }
-
-    #[test]
-    fn an_asker_hears_neither_rules_nor_words_of_others() {
-        let refused =
-            SendFailure::Refused { refusal: Refusal::Poisoned, rules: vec!["secret-rule".to_owned()] };
-        let remote = SendFailure::Remote { code: ErrorCode::FAILED, message: "secret".to_owned() };
-        for failure in [refused, remote] {
-            let error = AgentError::from(failure);
-            assert_eq!(error.code(), &ErrorCode::DEPENDENCY_FAILED);
-            assert!(!error.to_string().contains("secret"), "{error}");
         }
     }
 }

@@ -4,11 +4,12 @@ use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
+use testudo_wire::Resource;
 use tokio::time::{Instant, timeout_at};
 
 use crate::agent::Agent;
 use crate::intensity::Intensity;
-use crate::keeper::Keeper;
+use crate::keeper::{Keeper, Shared};
 use crate::shell::Door;
 use crate::signals::{Phase, Signals};
 use crate::transport::{Inbox, Transport};
@@ -19,6 +20,11 @@ pub struct HostOptions {
     /// Messages in the host at once, the one being handled included; more wait in the inbox. Bounds what a
     /// flood costs in memory.
     pub queue: NonZeroU16,
+    /// So many agents of the factory share the inbox, each with one message at a time and a state of its own;
+    /// `queue` counts for one agent alone. More than one suits agents that share their state, as those of
+    /// [`crate::Handlers`] do, and lets long answers not hold up short ones; messages then overtake each
+    /// other.
+    pub concurrency: NonZeroU16,
     /// So many faults are answered with a new agent ...
     pub rebuilds: u16,
     /// ... within this time; one more stops the host. Bounds what a stream of poison costs.
@@ -28,10 +34,11 @@ pub struct HostOptions {
 }
 
 impl Default for HostOptions {
-    /// 64 messages, 5 rebuilds in 10 s, 5 s to stop.
+    /// 64 messages, one at a time, 5 rebuilds in 10 s, 5 s to stop.
     fn default() -> Self {
         Self {
             queue: NonZeroU16::new(64).unwrap_or(NonZeroU16::MIN),
+            concurrency: NonZeroU16::MIN,
             rebuilds: 5,
             within: Duration::from_secs(10),
             stop_within: Duration::from_secs(5),
@@ -48,9 +55,12 @@ pub enum Stopped {
     /// The inbox has ended: the link is gone.
     #[error("its link ended")]
     LinkEnded,
-    /// The agent failed more often than its options allow.
+    /// The agent failed more often than its options allow; the node was asked to revoke and report it.
     #[error("its agent failed too often")]
     TooManyFaults,
+    /// The agent may not hear a topic that it wants; see its error in the log.
+    #[error("it may not subscribe to {0}")]
+    NotSubscribed(Resource),
     /// The host itself failed, or its runtime was shut down under it.
     #[error("the host crashed")]
     Crashed,
@@ -66,6 +76,14 @@ impl HostHandle {
     /// Asks the host to stop: what runs may finish, what waits is answered `agent-stopped`, then goodbye.
     pub fn stop(&self) {
         self.signals.advance(Phase::Closing(Stopped::Asked));
+    }
+
+    /// Waits until the agent has subscribed to its topics and started, for the first time.
+    ///
+    /// # Errors
+    /// Why the host stops without that.
+    pub async fn ready(&self) -> Result<(), Stopped> {
+        self.signals.ready().await
     }
 
     /// Waits until the host has ended.
@@ -93,8 +111,10 @@ where
 {
     let signals = Signals::new();
     let intensity = Intensity::new(options.rebuilds, options.within);
-    let keeper = Keeper::new(transport.clone(), factory, intensity, signals.clone());
-    let door = Door::open(keeper, signals.clone(), options.queue.get());
+    let shared = Shared::new(factory, intensity, signals.clone());
+    let keeper = |_| Keeper::new(transport.clone(), shared.clone());
+    let keepers = (0..options.concurrency.get()).map(keeper).collect();
+    let door = Door::open(keepers, &signals, options.queue.get());
     tokio::spawn(conduct(transport, inbox, door, Ending(signals.clone()), options.stop_within));
     HostHandle { signals }
 }
@@ -136,6 +156,10 @@ async fn conduct<T, I>(
         tracing::warn!("an agent did not finish in time and is dropped");
         signals.advance(Phase::Abandoned(why));
         let _ = timeout_at(end, orderly).await;
+    }
+    if signals.closing().await == Stopped::TooManyFaults {
+        // What is left of the time is for the goodbye.
+        let _ = timeout_at(end - stop_within / 10, transport.failed()).await;
     }
     let _ = timeout_at(end, transport.goodbye()).await;
     // The inbox is kept to here: what still runs may wait for answers that come the same way.

@@ -2,22 +2,29 @@
 //! happens too often. Knows no actors.
 
 use std::any::Any;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use futures_util::FutureExt;
-use testudo_wire::ContentType;
+use testudo_wire::Resource;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::Instrument;
 
 use crate::agent::{Agent, Outcome};
+use crate::answering::{Answering, fault_error, stopped_error};
 use crate::bus::Bus;
-use crate::error::{AgentError, ErrorCode, SendFailure, error_content_type};
+use crate::context::Context;
+use crate::delegated;
+use crate::error::AgentError;
+use crate::failure::SendFailure;
 use crate::host::Stopped;
+use crate::incoming::Incoming;
 use crate::intensity::{Intensity, Verdict};
-use crate::message::Incoming;
 use crate::signals::{Phase, Signals};
 use crate::transport::{Arrived, Transport};
 
@@ -28,33 +35,55 @@ enum Turn<R> {
     Abandoned,
 }
 
+/// Why a new agent does not stand.
+enum Unbuilt {
+    Topic(Resource, SendFailure),
+    Start(AgentError),
+}
+
+/// What the keepers of one host have in common.
+pub(crate) struct Shared<F> {
+    factory: F,
+    intensity: RefCell<Intensity>,
+    /// Topics subscribed to. Locked while subscribing, so that no agent starts before.
+    topics: Mutex<BTreeSet<Resource>>,
+    signals: Arc<Signals>,
+}
+
+impl<F> Shared<F> {
+    pub(crate) fn new(factory: F, intensity: Intensity, signals: Arc<Signals>) -> Rc<Self> {
+        Rc::new(Self { factory, intensity: RefCell::new(intensity), topics: Mutex::default(), signals })
+    }
+}
+
 /// See the module.
 pub(crate) struct Keeper<T, F, A> {
     transport: T,
     bus: Bus,
-    factory: F,
+    shared: Rc<Shared<F>>,
     /// `None` before the start, after giving up and after the end.
     agent: Option<A>,
-    intensity: Intensity,
-    signals: Arc<Signals>,
 }
 
 impl<T: Transport, F: Fn() -> A, A: Agent> Keeper<T, F, A> {
-    pub(crate) fn new(transport: T, factory: F, intensity: Intensity, signals: Arc<Signals>) -> Self {
+    pub(crate) fn new(transport: T, shared: Rc<Shared<F>>) -> Self {
         let bus = Bus::new(transport.clone());
-        Self { transport, bus, factory, agent: None, intensity, signals }
+        Self { transport, bus, shared, agent: None }
     }
 
     /// Builds the agent, again and again if it fails to start, until it stands or has failed too often.
     pub(crate) async fn start(&mut self) {
-        while self.agent.is_none() && self.signals.is_open() {
-            let built = async {
-                let mut agent = (self.factory)();
-                agent.on_start(&self.bus).await.map(|()| agent)
-            };
-            match turn(&self.signals, built).await {
-                Turn::Ended(Ok(agent)) => self.agent = Some(agent),
-                Turn::Ended(Err(error)) => {
+        while self.agent.is_none() && self.shared.signals.is_open() {
+            match turn(&self.shared.signals, self.built()).await {
+                Turn::Ended(Ok(agent)) => {
+                    self.agent = Some(agent);
+                    self.shared.signals.stands();
+                }
+                Turn::Ended(Err(Unbuilt::Topic(topic, failure))) => {
+                    tracing::error!(%topic, %failure, "an agent cannot hear its topic; its host stops");
+                    self.shared.signals.advance(Phase::Closing(Stopped::NotSubscribed(topic)));
+                }
+                Turn::Ended(Err(Unbuilt::Start(error))) => {
                     tracing::warn!(code = %error.code(), "an agent failed to start");
                     self.fault();
                 }
@@ -62,6 +91,21 @@ impl<T: Transport, F: Fn() -> A, A: Agent> Keeper<T, F, A> {
                 Turn::Abandoned => {}
             }
         }
+    }
+
+    /// A new agent, subscribed and started.
+    async fn built(&self) -> Result<A, Unbuilt> {
+        let mut agent = (self.shared.factory)();
+        let mut subscribed = self.shared.topics.lock().await;
+        for topic in agent.topics() {
+            if !subscribed.contains(&topic) {
+                self.bus.subscribe(topic).await.map_err(|failure| Unbuilt::Topic(topic, failure))?;
+                subscribed.insert(topic);
+            }
+        }
+        drop(subscribed);
+        agent.on_start(&self.bus).await.map_err(Unbuilt::Start)?;
+        Ok(agent)
     }
 
     /// Handles one message to its end, answer included.
@@ -73,49 +117,54 @@ impl<T: Transport, F: Fn() -> A, A: Agent> Keeper<T, F, A> {
             correlation = %incoming.correlation.short(),
             capability = %incoming.capability
         );
-        let wants_reply = incoming.wants_reply;
+        let answering = Answering::new(self.transport.clone(), origin, incoming.wants_reply);
         async {
-            let turn = self.give(incoming).await;
-            let panicked = matches!(turn, Turn::Panicked);
-            let result = match turn {
-                Turn::Ended(result) => result,
-                Turn::Panicked => Err(fault_error()),
-                Turn::Abandoned => Err(stopped_error()),
-            };
-            if panicked {
-                self.throw_away();
-            }
-            if wants_reply {
-                self.answer(&origin, result).await;
-            } else if let Err(error) = result {
-                tracing::debug!(code = %error.code(), "failed, and nobody waits to hear it");
-            }
-            if panicked {
-                self.fault();
-                self.start().await;
+            match delegated::open(incoming) {
+                Ok(incoming) => self.work(incoming, answering).await,
+                Err(error) => answering.conclude(Err(AgentError::bad_request(error))).await,
             }
         }
         .instrument(span)
         .await;
     }
 
+    async fn work(&mut self, incoming: Incoming, answering: Arc<Answering>) {
+        match self.give(incoming, &answering).await {
+            Turn::Ended(result) => answering.conclude(result).await,
+            Turn::Abandoned => answering.conclude(Err(stopped_error())).await,
+            Turn::Panicked => {
+                self.throw_away();
+                // A slow asker must not keep the agent from being rebuilt.
+                tokio::join!(answering.conclude(Err(fault_error())), async {
+                    self.fault();
+                    self.start().await;
+                });
+            }
+        }
+    }
+
     /// The agent's last word.
     pub(crate) async fn stop(&mut self) {
         let Some(agent) = &mut self.agent else { return };
         let bus = &self.bus;
-        if matches!(turn(&self.signals, async { agent.on_stop(bus).await }).await, Turn::Panicked) {
+        if matches!(turn(&self.shared.signals, async { agent.on_stop(bus).await }).await, Turn::Panicked) {
             tracing::warn!("an agent panicked while it stopped");
         }
         self.throw_away();
     }
 
     /// Gives the agent its turn, unless it has had its last one.
-    async fn give(&mut self, incoming: Incoming) -> Turn<Result<Outcome, AgentError>> {
-        let Some(agent) = self.agent.as_mut().filter(|_| self.signals.is_open()) else {
+    async fn give(
+        &mut self,
+        incoming: Incoming,
+        answering: &Arc<Answering>,
+    ) -> Turn<Result<Outcome, AgentError>> {
+        let signals = &self.shared.signals;
+        let Some(agent) = self.agent.as_mut().filter(|_| signals.is_open()) else {
             return Turn::Abandoned;
         };
-        let bus = self.bus.about(&incoming);
-        let turn = turn(&self.signals, async { agent.handle(incoming, &bus).await }).await;
+        let context = Context::new(incoming.clone(), &self.bus, answering.clone());
+        let turn = turn(signals, async { agent.handle(incoming, &context).await }).await;
         if matches!(turn, Turn::Abandoned) {
             // It was stopped in the middle of something: its state is not to be trusted.
             self.throw_away();
@@ -123,33 +172,13 @@ impl<T: Transport, F: Fn() -> A, A: Agent> Keeper<T, F, A> {
         turn
     }
 
-    async fn answer(&self, origin: &T::Origin, result: Result<Outcome, AgentError>) {
-        let (content_type, body) = match result {
-            Ok(Outcome::Reply { content_type, body }) => (content_type, body),
-            Ok(Outcome::Done) => (ContentType::default(), Bytes::new()),
-            Err(error) => {
-                // The asker hears a bounded part of it; whoever runs this agent hears why.
-                tracing::warn!(code = %error.code(), reason = error.message(), "answered with an error");
-                (error_content_type(), error.to_body())
-            }
-        };
-        let mut sent = self.transport.reply(origin, content_type, body).await;
-        if matches!(sent, Err(SendFailure::TooLarge { .. })) {
-            let error = AgentError::failed("the answer is larger than the bus carries");
-            sent = self.transport.reply(origin, error_content_type(), error.to_body()).await;
-        }
-        if let Err(failure) = sent {
-            tracing::warn!(%failure, "an answer was not sent");
-        }
-    }
-
-    fn fault(&mut self) {
-        self.signals.count_fault();
-        match self.intensity.fault(Instant::now()) {
+    fn fault(&self) {
+        self.shared.signals.count_fault();
+        match self.shared.intensity.borrow_mut().fault(Instant::now()) {
             Verdict::Rebuild => tracing::warn!("an agent failed and is built anew"),
             Verdict::GiveUp => {
                 tracing::error!("an agent failed too often; its host stops");
-                self.signals.advance(Phase::Closing(Stopped::TooManyFaults));
+                self.shared.signals.advance(Phase::Closing(Stopped::TooManyFaults));
             }
         }
     }
@@ -182,12 +211,4 @@ fn discard<D>(value: D) {
         // Whoever panics with a value that panics loses it: a leak is the lesser harm.
         std::mem::forget(panic);
     }
-}
-
-fn fault_error() -> AgentError {
-    AgentError::new(ErrorCode::AGENT_FAULT, "the agent failed on this message and was built anew")
-}
-
-fn stopped_error() -> AgentError {
-    AgentError::new(ErrorCode::AGENT_STOPPED, "the agent stops; this message was not handled to its end")
 }

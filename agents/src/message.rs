@@ -1,37 +1,51 @@
-//! Messages as an agent sees them: verified words and a body, with nothing of how they travelled.
-//!
-//! `Debug` shows the size of a body, never the body.
+//! What an agent sends. `Debug` shows the size of a body, never the body.
 
 use std::fmt;
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use testudo_wire::header::TraceParent;
-use testudo_wire::{
-    AgentName, Capability, ContentType, CorrelationId, Digest, Holder, MessageId, TokenId, Ttl,
-};
+use testudo_wire::{AgentName, Capability, ContentType, CorrelationId, Resource, TokenId, Ttl};
 
-use crate::error::JsonError;
+use crate::delegated::{DelegatedError, delegated_content_type, wrap};
+use crate::failure::JsonError;
+use crate::token::TokenText;
+
+/// Where a message goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum To {
+    /// One agent, by its name.
+    Agent(AgentName),
+    /// Any one live agent that serves the capability; at most one.
+    Service,
+    /// All subscribers of a topic.
+    Topic(Resource),
+}
+
+impl From<AgentName> for To {
+    fn from(name: AgentName) -> Self {
+        Self::Agent(name)
+    }
+}
 
 /// What to send.
 #[derive(Clone)]
 pub struct Message {
     /// Receiver.
-    pub to: AgentName,
+    pub to: To,
     /// What is asked of it.
     pub capability: Capability,
     /// Media type of the body.
     pub content_type: ContentType,
     /// The body.
     pub body: Bytes,
-    /// How long it may wait; an answer is awaited as long.
+    /// How long it may wait; an answer is awaited as long, and each next part of one.
     pub ttl: Ttl,
     /// The piece of work it belongs to. `None`: that of the message being handled, or else a new one.
     pub correlation: Option<CorrelationId>,
     /// Trace context. `None`: that of the message being handled, if it has one.
     pub trace: Option<TraceParent>,
-    /// The presented token to send under; the identity's own when `None`.
+    /// The presented token to send under. `None`: that of the [`crate::Bus`], or else the identity's own.
     pub token: Option<TokenId>,
 }
 
@@ -39,13 +53,13 @@ impl Message {
     /// A message of any content type, with 30 s to live under the identity's own token.
     #[must_use]
     pub fn new(
-        to: AgentName,
+        to: impl Into<To>,
         capability: Capability,
         content_type: ContentType,
         body: impl Into<Bytes>,
     ) -> Self {
         Self {
-            to,
+            to: to.into(),
             capability,
             content_type,
             body: body.into(),
@@ -60,8 +74,55 @@ impl Message {
     ///
     /// # Errors
     /// [`JsonError`] when the value cannot be written as JSON.
-    pub fn json(to: AgentName, capability: Capability, value: &impl Serialize) -> Result<Self, JsonError> {
+    pub fn json(
+        to: impl Into<To>,
+        capability: Capability,
+        value: &impl Serialize,
+    ) -> Result<Self, JsonError> {
         Ok(Self::new(to, capability, ContentType::json(), serde_json::to_vec(value)?))
+    }
+
+    /// A message for any one agent that serves the capability.
+    #[must_use]
+    pub fn service(capability: Capability, content_type: ContentType, body: impl Into<Bytes>) -> Self {
+        Self::new(To::Service, capability, content_type, body)
+    }
+
+    /// A JSON message for any one agent that serves the capability.
+    ///
+    /// # Errors
+    /// [`JsonError`] when the value cannot be written as JSON.
+    pub fn service_json(capability: Capability, value: &impl Serialize) -> Result<Self, JsonError> {
+        Self::json(To::Service, capability, value)
+    }
+
+    /// A message for all subscribers of a topic; its capability is `publish:<topic>`.
+    #[must_use]
+    pub fn topic(topic: Resource, content_type: ContentType, body: impl Into<Bytes>) -> Self {
+        Self::new(To::Topic(topic), publish_capability(topic), content_type, body)
+    }
+
+    /// A JSON message for all subscribers of a topic.
+    ///
+    /// # Errors
+    /// [`JsonError`] when the value cannot be written as JSON.
+    pub fn topic_json(topic: Resource, value: &impl Serialize) -> Result<Self, JsonError> {
+        Self::json(To::Topic(topic), publish_capability(topic), value)
+    }
+
+    /// Sends a token along, under which the receiver may act ([`crate::Context::on_behalf`]). Say it last:
+    /// token and body become one.
+    ///
+    /// # Errors
+    /// [`DelegatedError`] unless the message goes to one agent and carries no token yet.
+    pub fn under(mut self, token: &TokenText) -> Result<Self, DelegatedError> {
+        match self.to {
+            To::Agent(_) => {}
+            To::Service | To::Topic(_) => return Err(DelegatedError::NotOneAgent),
+        }
+        self.body = wrap(token, self.content_type, &self.body)?;
+        self.content_type = delegated_content_type();
+        Ok(self)
     }
 }
 
@@ -77,109 +138,34 @@ impl fmt::Debug for Message {
     }
 }
 
-/// A verified message for this agent.
-#[derive(Clone)]
-pub struct Incoming {
-    /// Its id.
-    pub message: MessageId,
-    /// Who sent it, as proved.
-    pub sender: Holder,
-    /// What is asked.
-    pub capability: Capability,
-    /// The piece of work it belongs to.
-    pub correlation: CorrelationId,
-    /// Media type of the body.
-    pub content_type: ContentType,
-    /// The body.
-    pub body: Bytes,
-    /// Whether the sender waits for an answer.
-    pub wants_reply: bool,
-    /// Rules of the content guard that alerted without blocking.
-    pub alerts: Vec<String>,
-    /// Trace context.
-    pub trace: Option<TraceParent>,
+/// What a publisher must hold a right to.
+pub(crate) fn publish_capability(topic: Resource) -> Capability {
+    #[expect(clippy::expect_used, reason = "a verb and a resource within their bounds, see the test below")]
+    Capability::of("publish", topic.as_str()).expect("a capability")
 }
 
-impl Incoming {
-    /// Reads the body as JSON.
-    ///
-    /// # Errors
-    /// [`JsonError`].
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
-        read_json(self.content_type, &self.body)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longest_topic_has_a_capability() {
+        let topic = Resource::parse(&"a".repeat(Resource::MAX)).unwrap();
+        let message = Message::topic(topic, ContentType::text(), "x");
+        assert_eq!((message.capability.verb(), message.capability.resource()), ("publish", topic.as_str()));
+        assert_eq!(message.to, To::Topic(topic));
     }
-}
 
-impl fmt::Debug for Incoming {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming")
-            .field("message", &self.message)
-            .field("sender", &self.sender)
-            .field("capability", &self.capability)
-            .field("correlation", &self.correlation)
-            .field("content_type", &self.content_type)
-            .field("body_bytes", &self.body.len())
-            .field("wants_reply", &self.wants_reply)
-            .field("alerts", &self.alerts)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A verified answer to a request of this agent.
-#[derive(Clone)]
-pub struct Answer {
-    /// Its id.
-    pub message: MessageId,
-    /// Who answered, as proved.
-    pub sender: Holder,
-    /// The piece of work it belongs to.
-    pub correlation: CorrelationId,
-    /// Media type of the body.
-    pub content_type: ContentType,
-    /// The body.
-    pub body: Bytes,
-    /// Rules of the content guard that alerted without blocking.
-    pub alerts: Vec<String>,
-}
-
-impl Answer {
-    /// Reads the body as JSON.
-    ///
-    /// # Errors
-    /// [`JsonError`].
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, JsonError> {
-        read_json(self.content_type, &self.body)
-    }
-}
-
-impl fmt::Debug for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Answer")
-            .field("message", &self.message)
-            .field("sender", &self.sender)
-            .field("correlation", &self.correlation)
-            .field("content_type", &self.content_type)
-            .field("body_bytes", &self.body.len())
-            .field("alerts", &self.alerts)
-            .finish()
-    }
-}
-
-/// The durable word that a message was accepted.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Receipt {
-    /// The message.
-    pub message: MessageId,
-    /// Its leaf digest.
-    pub digest: Digest,
-    /// Index of the verdict's record on the audit log.
-    pub record: u64,
-}
-
-fn read_json<T: DeserializeOwned>(content_type: ContentType, body: &[u8]) -> Result<T, JsonError> {
-    if content_type == ContentType::json() {
-        Ok(serde_json::from_slice(body)?)
-    } else {
-        Err(JsonError::ContentType(content_type))
+    #[test]
+    fn a_token_goes_to_one_agent_and_only_once() {
+        let token = TokenText::parse("testudo-token:abc").unwrap();
+        let can = Capability::parse("read:logs").unwrap();
+        let message = Message::new(AgentName::parse("a").unwrap(), can, ContentType::text(), "secret");
+        let carrying = message.under(&token).unwrap();
+        assert_eq!(carrying.content_type, delegated_content_type());
+        assert!(!format!("{carrying:?}").contains("abc"));
+        assert_eq!(carrying.under(&token).unwrap_err(), DelegatedError::Nested);
+        let service = Message::service(can, ContentType::text(), "x");
+        assert_eq!(service.under(&token).unwrap_err(), DelegatedError::NotOneAgent);
     }
 }

@@ -1,13 +1,15 @@
-//! The one file that knows actix: a generic actor around a [`Keeper`], and its door.
+//! The one file that knows actix: a generic actor around a [`Keeper`], and the door to it.
 //!
 //! actix's mailbox capacity is no bound, so a permit travels inside each message and comes back when the
 //! message is handled. The keeper is lent to a future on which the context waits: one message at a time.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, WrapFuture,
 };
+use futures_util::future::join_all;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::agent::Agent;
@@ -120,55 +122,91 @@ where
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gone;
 
-/// Room for one message, given back when it is handled.
-#[derive(Debug)]
-pub(crate) struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+/// The actor for which there is room, once for each message that it may hold.
+type Slots = Arc<Mutex<VecDeque<usize>>>;
 
-/// The way to the actor.
-pub(crate) struct Door<O: Send + 'static> {
+/// Room for one message with one actor, given back when it is handled.
+#[derive(Debug)]
+pub(crate) struct Place {
+    actor: usize,
+    slots: Slots,
+    /// Released after the slot is back.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).push_back(self.actor);
+    }
+}
+
+/// The way to one actor.
+struct Way<O: Send + 'static> {
     deliver: Recipient<Deliver<O>>,
     close: Recipient<Close>,
-    places: Arc<Semaphore>,
-    queue: u16,
+}
+
+/// The way to the actors of one host.
+pub(crate) struct Door<O: Send + 'static> {
+    ways: Vec<Way<O>>,
+    slots: Slots,
+    permits: Arc<Semaphore>,
+    places: u32,
 }
 
 impl<O: Send + 'static> Door<O> {
-    /// Starts the actor on the current arbiter.
-    pub(crate) fn open<T, F, A>(keeper: Keeper<T, F, A>, signals: Arc<Signals>, queue: u16) -> Self
+    /// Starts an actor for each keeper on the current arbiter. One alone has `queue` places; several have one
+    /// each, so that nothing waits behind a long message while another is idle.
+    pub(crate) fn open<T, F, A>(keepers: Vec<Keeper<T, F, A>>, signals: &Arc<Signals>, queue: u16) -> Self
     where
         T: Transport<Origin = O>,
         F: Fn() -> A + Send + 'static,
         A: Agent,
     {
-        let actor = Shell::create(|context| {
-            // Permits bound the mailbox; its own capacity must only never be in their way.
-            context.set_mailbox_capacity(usize::from(queue) + 2);
-            Shell { keeper: Some(Box::new(keeper)), signals }
+        let slots: VecDeque<usize> =
+            if keepers.len() > 1 { (0..keepers.len()).collect() } else { vec![0; usize::from(queue)].into() };
+        let ways = keepers.into_iter().map(|keeper| {
+            let actor = Shell::create(|context| {
+                // Permits bound the mailbox; its own capacity must only never be in their way.
+                context.set_mailbox_capacity(usize::from(queue) + 2);
+                Shell { keeper: Some(Box::new(keeper)), signals: signals.clone() }
+            });
+            Way { deliver: actor.clone().recipient(), close: actor.recipient() }
         });
-        let places = Arc::new(Semaphore::new(usize::from(queue)));
-        Self { deliver: actor.clone().recipient(), close: actor.recipient(), places, queue }
+        let ways = ways.collect();
+        let permits = Arc::new(Semaphore::new(slots.len()));
+        let places = u32::try_from(slots.len()).unwrap_or(u32::MAX);
+        Self { ways, slots: Arc::new(Mutex::new(slots)), permits, places }
     }
 
     /// Waits for room. Cancel safe.
     pub(crate) async fn place(&self) -> Result<Place, Gone> {
-        self.places.clone().acquire_owned().await.map(Place).map_err(|_| Gone)
+        let permit = self.permits.clone().acquire_owned().await.map_err(|_| Gone)?;
+        // There are as many slots as permits, and each comes back before its permit.
+        let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let actor = slot.ok_or(Gone)?;
+        Ok(Place { actor, slots: self.slots.clone(), _permit: permit })
     }
 
     /// Hands a message over; never waits.
     pub(crate) fn put(&self, arrived: Arrived<O>, place: Place) -> Result<(), Gone> {
-        self.deliver.try_send(Deliver { arrived, place }).map_err(|_| Gone)
+        let way = self.ways.get(place.actor).ok_or(Gone)?;
+        way.deliver.try_send(Deliver { arrived, place }).map_err(|_| Gone)
     }
 
     /// Waits until every message that was put is handled.
     pub(crate) async fn drained(&self) {
-        let _ = self.places.acquire_many(u32::from(self.queue)).await;
+        let _ = self.permits.acquire_many(self.places).await;
     }
 
-    /// Lets the agent say its last word and ends the actor.
+    /// Lets the agents say their last word and ends the actors.
     pub(crate) async fn close(&self) {
-        let (closed, word) = oneshot::channel();
-        if self.close.try_send(Close(closed)).is_ok() {
-            let _ = word.await;
-        }
+        let words = self.ways.iter().map(|way| async {
+            let (closed, word) = oneshot::channel();
+            if way.close.try_send(Close(closed)).is_ok() {
+                let _ = word.await;
+            }
+        });
+        join_all(words).await;
     }
 }

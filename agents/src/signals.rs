@@ -42,12 +42,15 @@ impl Phase {
 #[derive(Debug)]
 pub(crate) struct Signals {
     phase: watch::Sender<Phase>,
+    /// An agent has stood.
+    stood: watch::Sender<bool>,
     faults: AtomicU64,
 }
 
 impl Signals {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { phase: watch::Sender::new(Phase::Open), faults: AtomicU64::new(0) })
+        let (phase, stood) = (watch::Sender::new(Phase::Open), watch::Sender::new(false));
+        Arc::new(Self { phase, stood, faults: AtomicU64::new(0) })
     }
 
     /// Goes on to a later phase, never back; the first reason to stop stays.
@@ -67,6 +70,21 @@ impl Signals {
 
     pub(crate) fn is_open(&self) -> bool {
         *self.phase.borrow() == Phase::Open
+    }
+
+    /// An agent is built, subscribed and started.
+    pub(crate) fn stands(&self) {
+        self.stood.send_replace(true);
+    }
+
+    /// Waits for the first agent that stands; an error when the host stops without one.
+    pub(crate) async fn ready(&self) -> Result<(), Stopped> {
+        let mut stood = self.stood.subscribe();
+        tokio::select! {
+            biased;
+            _ = stood.wait_for(|stood| *stood) => Ok(()),
+            why = self.closing() => Err(why),
+        }
     }
 
     pub(crate) fn count_fault(&self) {

@@ -1,9 +1,13 @@
 //! Hosts and agents over an in-memory transport, on one thread and a paused clock.
 
+mod answering;
+mod delegating;
 mod hosting;
 mod net;
 mod serving;
 mod stopping;
+mod streaming;
+mod topics;
 
 /// So that actix can be replaced by editing one file.
 #[test]

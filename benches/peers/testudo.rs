@@ -52,7 +52,7 @@ pub(crate) async fn start(folder: &Path) -> Done<Peer> {
 }
 
 async fn link(identity: &str) -> Done<(Client, Deliveries)> {
-    Ok(testudo::connect(&Identity::load(Path::new(identity))?).await?)
+    Ok(testudo::dial(&Identity::load(Path::new(identity))?).await?)
 }
 
 /// The agent that sends.

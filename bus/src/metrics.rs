@@ -1,31 +1,44 @@
-//! What is counted, in the names that operators expect: Prometheus conventions, no unbounded label.
+//! What is counted, in the names that operators expect: Prometheus conventions, no unbounded label, every series
+//! there from the start.
 //!
-//! The accounting law stands here: submitted == delivered + failed + dropped + queued + in flight.
+//! The accounting law stands here. A message counts once for each receiver it is routed to, and once if it is
+//! refused or has no receiver; every such copy is at one place of its life at every instant:
+//! submitted == delivered + failed + dropped + queued + in flight. And each end has a reason: dropped == the sum of
+//! `drops`, failed == the sum of `refusals` (never routed) and `failures` (handed over).
 
 use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::{EncodeLabelSet, LabelValueEncoder, text::encode};
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use testudo_rules::audit::Cause;
 use testudo_wire::Refusal;
 
+/// One of the words of a closed enum.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
-struct Reason(Refusal);
+struct Words(&'static str);
 
-impl prometheus_client::encoding::EncodeLabelValue for Reason {
+impl EncodeLabelValue for Words {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-        prometheus_client::encoding::EncodeLabelValue::encode(
-            &self.0.as_str().replace(' ', "_").as_str(),
-            encoder,
-        )
+        EncodeLabelValue::encode(&self.0.replace(' ', "_").as_str(), encoder)
     }
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct ByReason {
-    reason: Reason,
+    reason: Words,
+}
+
+impl ByReason {
+    const fn refusal(refusal: Refusal) -> Self {
+        Self { reason: Words(refusal.as_str()) }
+    }
+
+    const fn cause(cause: Cause) -> Self {
+        Self { reason: Words(cause.as_str()) }
+    }
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -33,16 +46,20 @@ struct ByOutcome {
     outcome: &'static str,
 }
 
-/// Messages by where they are in their life, at one instant.
+/// The ends that a copy can have.
+const OUTCOMES: [&str; 3] = ["delivered", "dropped", "failed"];
+
+/// Copies of messages by where they are in their life, at one instant.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
 pub struct Account {
-    /// Messages in bundles that could be decoded.
+    /// Copies that came: of each message in a decodable bundle one for every receiver it was routed to, and one
+    /// if it was refused or had no receiver.
     pub submitted: u64,
     /// Acknowledged by their receiver.
     pub delivered: u64,
-    /// Refused by the node or the receiver, or lost with a link.
+    /// Refused by the node or the receiver, or lost with a link after hand-over.
     pub failed: u64,
-    /// Given up before hand-over.
+    /// Given up before hand-over, or without anywhere to go.
     pub dropped: u64,
     /// Waiting for their receiver's link.
     pub queued: u64,
@@ -59,10 +76,12 @@ impl Account {
 }
 
 /// The node's counters. Cheap to clone; all clones count together.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Metrics {
     submitted: Counter,
     outcomes: Family<ByOutcome, Counter>,
+    drops: Family<ByReason, Counter>,
+    failures: Family<ByReason, Counter>,
     queued: Gauge<i64>,
     in_flight: Gauge<i64>,
     refusals: Family<ByReason, Counter>,
@@ -70,30 +89,74 @@ pub struct Metrics {
     bundles_refused: Family<ByReason, Counter>,
     handshakes_refused: Counter,
     links: Gauge<i64>,
+    subscriptions: Gauge<i64>,
     guard_faults: Counter,
     audit_records: Gauge<u64, AtomicU64>,
+}
+
+impl Default for Metrics {
+    /// All zero, and all there: an alert on a series that appears with its first count misses that count.
+    fn default() -> Self {
+        let words = |words: &[&'static str]| {
+            let family = Family::<ByReason, Counter>::default();
+            for reason in words {
+                drop(family.get_or_create(&ByReason { reason: Words(reason) }));
+            }
+            family
+        };
+        let refusals: Vec<_> = Refusal::ALL.iter().map(|refusal| refusal.as_str()).collect();
+        let outcomes = Family::<ByOutcome, Counter>::default();
+        for outcome in OUTCOMES {
+            drop(outcomes.get_or_create(&ByOutcome { outcome }));
+        }
+        Self {
+            submitted: Counter::default(),
+            outcomes,
+            drops: words(Cause::WORDS),
+            failures: words(Cause::WORDS),
+            queued: Gauge::default(),
+            in_flight: Gauge::default(),
+            refusals: words(&refusals),
+            bundles: Counter::default(),
+            bundles_refused: words(&refusals),
+            handshakes_refused: Counter::default(),
+            links: Gauge::default(),
+            subscriptions: Gauge::default(),
+            guard_faults: Counter::default(),
+            audit_records: Gauge::default(),
+        }
+    }
 }
 
 fn count(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
+fn value(family: &Family<ByReason, Counter>, of: &ByReason) -> u64 {
+    family.get(of).map_or(0, |counter| counter.get())
+}
+
+fn by_cause(family: &Family<ByReason, Counter>) -> Vec<(&'static str, u64)> {
+    let one = |words: &&'static str| (*words, value(family, &ByReason { reason: Words(words) }));
+    Cause::WORDS.iter().map(one).filter(|(_, n)| *n > 0).collect()
+}
+
 impl Metrics {
-    /// Messages that came in a decodable bundle.
-    pub fn submitted(&self, n: usize) {
+    /// One bundle, and the copies that its messages come to: see the law above.
+    pub fn submitted(&self, copies: usize) {
         self.bundles.inc();
-        self.submitted.inc_by(n as u64);
+        self.submitted.inc_by(copies as u64);
     }
 
     /// A message that a verdict refused.
     pub fn refused(&self, refusal: Refusal) {
-        self.refusals.get_or_create(&ByReason { reason: Reason(refusal) }).inc();
+        self.refusals.get_or_create(&ByReason::refusal(refusal)).inc();
         self.outcome("failed", 1);
     }
 
     /// A bundle refused whole, with so many messages if it could be decoded.
     pub fn bundle_refused(&self, refusal: Refusal, messages: usize) {
-        self.bundles_refused.get_or_create(&ByReason { reason: Reason(refusal) }).inc();
+        self.bundles_refused.get_or_create(&ByReason::refusal(refusal)).inc();
         for _ in 0..messages {
             self.refused(refusal);
         }
@@ -103,33 +166,68 @@ impl Metrics {
         self.outcomes.get_or_create(&ByOutcome { outcome }).inc_by(n as u64);
     }
 
-    /// Messages that took their place in a receiver's queue.
+    /// Copies that took their place in a receiver's queue.
     pub fn queued(&self, n: usize) {
         self.queued.inc_by(count(n));
     }
 
-    /// Messages that went from the queue to the receiver's stream.
+    /// Copies that went from the queue to the receiver's stream.
     pub fn handed_over(&self, n: usize) {
         self.queued.dec_by(count(n));
         self.in_flight.inc_by(count(n));
     }
 
-    /// Messages given up in the queue.
-    pub fn dropped(&self, n: usize) {
+    /// Copies given up in the queue.
+    pub fn dropped(&self, cause: Cause, n: usize) {
         self.queued.dec_by(count(n));
+        self.dropped_at_once(cause, n);
+    }
+
+    /// Copies that no queue ever held: no room at a subscriber, or a topic without one.
+    pub fn dropped_at_once(&self, cause: Cause, n: usize) {
+        self.drops.get_or_create(&ByReason::cause(cause)).inc_by(n as u64);
         self.outcome("dropped", n);
     }
 
-    /// Messages that their receiver acknowledged.
+    /// Copies that their receiver acknowledged.
     pub fn delivered(&self, n: usize) {
         self.in_flight.dec_by(count(n));
         self.outcome("delivered", n);
     }
 
-    /// Messages handed over that came to no good end.
-    pub fn failed(&self, n: usize) {
+    /// Copies handed over that came to no good end.
+    pub fn failed(&self, cause: Cause, n: usize) {
         self.in_flight.dec_by(count(n));
+        self.failures.get_or_create(&ByReason::cause(cause)).inc_by(n as u64);
         self.outcome("failed", n);
+    }
+
+    /// A link receives one more topic.
+    pub fn subscribed(&self) {
+        self.subscriptions.inc();
+    }
+
+    /// Subscriptions that ended, one or all of a link.
+    pub fn unsubscribed(&self, n: usize) {
+        self.subscriptions.dec_by(count(n));
+    }
+
+    /// Subscriptions of all links.
+    #[must_use]
+    pub fn subscriptions(&self) -> u64 {
+        u64::try_from(self.subscriptions.get()).unwrap_or_default()
+    }
+
+    /// Copies dropped so far, by the words of their cause; none is left out.
+    #[must_use]
+    pub fn drops(&self) -> Vec<(&'static str, u64)> {
+        by_cause(&self.drops)
+    }
+
+    /// Copies that failed after hand-over so far, by the words of their cause; none is left out.
+    #[must_use]
+    pub fn failures(&self) -> Vec<(&'static str, u64)> {
+        by_cause(&self.failures)
     }
 
     /// A handshake that was turned away.
@@ -167,19 +265,14 @@ impl Metrics {
     /// Messages refused so far, by reason; none is left out.
     #[must_use]
     pub fn refusals(&self) -> Vec<(Refusal, u64)> {
-        let one = |refusal: &Refusal| {
-            let counter = self.refusals.get(&ByReason { reason: Reason(*refusal) }).map_or(0, |c| c.get());
-            (*refusal, counter)
-        };
+        let one = |refusal: &Refusal| (*refusal, value(&self.refusals, &ByReason::refusal(*refusal)));
         Refusal::ALL.iter().map(one).filter(|(_, n)| *n > 0).collect()
     }
 
     /// Bundles refused whole, of any reason.
     #[must_use]
     pub fn bundles_refused(&self) -> u64 {
-        let one = |refusal: &Refusal| {
-            self.bundles_refused.get(&ByReason { reason: Reason(*refusal) }).map_or(0, |c| c.get())
-        };
+        let one = |refusal: &Refusal| value(&self.bundles_refused, &ByReason::refusal(*refusal));
         Refusal::ALL.iter().map(one).sum()
     }
 
@@ -204,20 +297,20 @@ impl Metrics {
     pub fn render(&self, audit_records: u64) -> Result<String, std::fmt::Error> {
         self.audit_records.set(audit_records);
         let mut registry = Registry::with_prefix("testudo");
+        let copies =
+            "Copies of messages: one for each receiver routed to, one if refused or without a receiver";
+        registry.register("messages_submitted", copies, self.submitted.clone());
+        registry.register("messages", "Copies of messages by outcome", self.outcomes.clone());
+        registry.register("drops", "Copies given up before hand-over, by reason", self.drops.clone());
         registry.register(
-            "messages_submitted",
-            "Messages in bundles that could be decoded",
-            self.submitted.clone(),
+            "failures",
+            "Copies handed over that came to no good end, by reason",
+            self.failures.clone(),
         );
-        registry.register("messages", "Messages by outcome", self.outcomes.clone());
-        registry.register(
-            "messages_queued",
-            "Messages waiting for their receiver's link",
-            self.queued.clone(),
-        );
-        registry.register("messages_in_flight", "Messages not yet acknowledged", self.in_flight.clone());
+        registry.register("messages_queued", "Copies waiting for their receiver's link", self.queued.clone());
+        registry.register("messages_in_flight", "Copies not yet acknowledged", self.in_flight.clone());
         registry.register("refusals", "Messages refused, by reason", self.refusals.clone());
-        registry.register("bundles", "Bundles decoded", self.bundles.clone());
+        registry.register("bundles", "Bundles that came", self.bundles.clone());
         registry.register(
             "bundles_refused",
             "Bundles refused whole, by reason",
@@ -225,6 +318,7 @@ impl Metrics {
         );
         registry.register("handshakes_refused", "Handshakes turned away", self.handshakes_refused.clone());
         registry.register("links", "Open links", self.links.clone());
+        registry.register("subscriptions", "Topics that links receive", self.subscriptions.clone());
         registry.register(
             "guard_faults",
             "Bundles on which the guard itself failed",
@@ -236,3 +330,6 @@ impl Metrics {
         Ok(text)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,16 +7,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use quinn::Endpoint;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{
-    AsyncUdpSocket, ClientConfig, Endpoint, EndpointConfig, MtuDiscoveryConfig, ServerConfig, TokioRuntime,
+    AsyncUdpSocket, ClientConfig, EndpointConfig, MtuDiscoveryConfig, ServerConfig, TokioRuntime,
     TransportConfig, VarInt,
 };
+use quinn_proto::HashedConnectionIdGenerator;
+use testudo_wire::SecretKey;
+use zeroize::Zeroizing;
 
 /// Sent when a link is otherwise still: a third of the shortest time-out on its way.
 const KEEP_ALIVE: Duration = Duration::from_secs(8);
 /// Three heartbeat intervals: quinn's default of 30 s equals one and drops healthy links (M9).
 const IDLE_MS: u32 = 90_000;
+/// Bytes that one stream may have on its way: many times what a local line holds, and half of a sender's window,
+/// so that the node soon sees who does not read.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// Control, data and four lanes of large bodies: none of them, however full, takes the room of another.
+const STREAMS: u32 = 6;
 /// Largest UDP payload that discovery may find. Ten of them still fit one GSO send of 65,507 bytes.
 const MTU_MAX: u16 = 6500;
 /// Dials that wait for a handshake (threat A01).
@@ -24,6 +34,8 @@ const INCOMING_MAX: usize = 1024;
 /// Bytes that one dial, and all together, may park before their handshake.
 const INCOMING_BYTES: u64 = 64 * 1024;
 const INCOMING_BYTES_ALL: u64 = 16 * 1024 * 1024;
+/// Least time between two stateless resets: ten thousand links hear within ten seconds of keep-alives.
+const RESET_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Where datagrams come from: a socket of the system, or a test's own network.
 #[derive(Debug)]
@@ -41,9 +53,9 @@ fn transport() -> TransportConfig {
         .max_idle_timeout(Some(VarInt::from_u32(IDLE_MS).into()))
         .max_concurrent_uni_streams(VarInt::from_u32(16))
         .max_concurrent_bidi_streams(VarInt::from_u32(4))
-        .stream_receive_window(VarInt::from_u32(1024 * 1024))
-        .receive_window(VarInt::from_u32(2 * 1024 * 1024))
-        .send_window(2 * 1024 * 1024)
+        .stream_receive_window(VarInt::from_u32(STREAM_WINDOW))
+        .receive_window(VarInt::from_u32(STREAMS * STREAM_WINDOW))
+        .send_window(u64::from((STREAMS + 2) * STREAM_WINDOW))
         .datagram_receive_buffer_size(None);
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(MTU_MAX);
@@ -57,25 +69,53 @@ fn transport() -> TransportConfig {
     config
 }
 
-fn endpoint_config() -> Result<EndpointConfig, io::Error> {
+/// What stateless resets are made with: the same key makes the same, over all runs of a node.
+struct ResetKey(Zeroizing<[u8; 32]>);
+
+impl ResetKey {
+    fn of(purpose: &str, node: &SecretKey) -> Self {
+        Self(Zeroizing::new(blake3::derive_key(purpose, &*node.seed())))
+    }
+}
+
+impl HmacKey for ResetKey {
+    fn sign(&self, data: &[u8], signature_out: &mut [u8]) {
+        signature_out.copy_from_slice(blake3::keyed_hash(&self.0, data).as_bytes());
+    }
+
+    fn signature_len(&self) -> usize {
+        blake3::OUT_LEN
+    }
+
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        // Constant time: the comparison is blake3's.
+        if blake3::keyed_hash(&self.0, data) == *signature { Ok(()) } else { Err(CryptoError) }
+    }
+}
+
+fn endpoint_config(key: Option<&SecretKey>) -> Result<EndpointConfig, io::Error> {
     let mut config = EndpointConfig::default();
     config.max_udp_payload_size(MTU_MAX).map_err(io::Error::other)?;
+    if let Some(key) = key {
+        let ids = ResetKey::of("testudo/1 connection ids", key).0;
+        let ids = u64::from_be_bytes(std::array::from_fn(|at| ids[at]));
+        config
+            .reset_key(Arc::new(ResetKey::of("testudo/1 stateless reset", key)))
+            .cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)))
+            .min_reset_interval(RESET_INTERVAL);
+    }
     Ok(config)
 }
 
-fn endpoint(server: Option<ServerConfig>, socket: Socket) -> io::Result<Endpoint> {
-    let (config, runtime) = (endpoint_config()?, Arc::new(TokioRuntime));
+fn endpoint(server: Option<ServerConfig>, socket: Socket, key: Option<&SecretKey>) -> io::Result<Endpoint> {
+    let (config, runtime) = (endpoint_config(key)?, Arc::new(TokioRuntime));
     match socket {
         Socket::Udp(socket) => Endpoint::new(config, server, socket, runtime),
         Socket::Abstract(socket) => Endpoint::new_with_abstract_socket(config, server, socket, runtime),
     }
 }
 
-/// An endpoint that accepts links.
-///
-/// # Errors
-/// The socket's.
-pub fn listen(tls: QuicServerConfig, socket: Socket) -> io::Result<Endpoint> {
+fn server(tls: QuicServerConfig) -> ServerConfig {
     let mut server = ServerConfig::with_crypto(Arc::new(tls));
     server
         .transport_config(Arc::new(transport()))
@@ -83,7 +123,25 @@ pub fn listen(tls: QuicServerConfig, socket: Socket) -> io::Result<Endpoint> {
         .max_incoming(INCOMING_MAX)
         .incoming_buffer_size(INCOMING_BYTES)
         .incoming_buffer_size_total(INCOMING_BYTES_ALL);
-    endpoint(Some(server), socket)
+    server
+}
+
+/// An endpoint that accepts links.
+///
+/// # Errors
+/// The socket's.
+pub fn listen(tls: QuicServerConfig, socket: Socket) -> io::Result<Endpoint> {
+    endpoint(Some(server(tls)), socket, None)
+}
+
+/// An endpoint that accepts links, and tells the links of an earlier run under the same key that they are no
+/// more, with their next keep-alive. Left to time out, they would be silent for so long that a node that was
+/// killed and came back would revoke their agents.
+///
+/// # Errors
+/// The socket's.
+pub fn listen_as(key: &SecretKey, tls: QuicServerConfig, socket: Socket) -> io::Result<Endpoint> {
+    endpoint(Some(server(tls)), socket, Some(key))
 }
 
 /// An endpoint that dials.
@@ -91,7 +149,7 @@ pub fn listen(tls: QuicServerConfig, socket: Socket) -> io::Result<Endpoint> {
 /// # Errors
 /// The socket's.
 pub fn dialler(socket: Socket) -> io::Result<Endpoint> {
-    endpoint(None, socket)
+    endpoint(None, socket, None)
 }
 
 /// The client side of one link.

@@ -6,6 +6,7 @@
 
 mod link;
 mod mishap;
+mod slow;
 mod stage;
 mod tokens;
 mod tricks;
@@ -22,7 +23,7 @@ use mishap::Mishap;
 use stage::Stage;
 use tricks::Trick;
 
-/// Longest wait for what an attack brings.
+/// Longest wait for what must come at once.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// One attack and what came of it.
@@ -36,6 +37,21 @@ pub(crate) struct Attack {
     pub(crate) reason: String,
     /// What it must answer.
     pub(crate) expected: String,
+}
+
+/// The identities that mallory plays with. Mallory must hold `say:hello` and may hand it on; the accomplice must
+/// hold and serve it, and hold `say:oracle`, which nobody serves; the sloth must hold and serve `say:hello`, its
+/// crony hold it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Crew<'a> {
+    /// Who attacks.
+    pub(crate) mallory: &'a Identity,
+    /// To whom it speaks, and who counts what arrives.
+    pub(crate) accomplice: &'a Identity,
+    /// Who takes messages and reads none.
+    pub(crate) sloth: &'a Identity,
+    /// Who sends to it.
+    pub(crate) crony: &'a Identity,
 }
 
 /// What mallory has that it should not have.
@@ -60,21 +76,14 @@ pub(crate) enum Favour {
     RevokeAgent(AgentName),
 }
 
-/// Tries every attack. `desk` is where favours are asked, `progress` hears of each attack as it ends. Mallory
-/// must hold `say:hello` and may hand it on; the accomplice must serve it.
-pub(crate) async fn run<D, F>(
-    mallory: &Identity,
-    accomplice: &Identity,
-    loot: &Loot,
-    mut desk: D,
-    mut progress: F,
-) -> Vec<Attack>
+/// Tries every attack. `desk` is where favours are asked, `progress` hears of each attack as it ends.
+pub(crate) async fn run<D, F>(crew: &Crew<'_>, loot: &Loot, mut desk: D, mut progress: F) -> Vec<Attack>
 where
     D: AsyncFnMut(Favour) -> Result<(), String>,
     F: FnMut(&Attack),
 {
     let mut attacks = Vec::with_capacity(Trick::ALL.len());
-    let mut stage = Box::pin(patient(Stage::set(mallory, accomplice, loot))).await;
+    let mut stage = Box::pin(patient(PATIENCE, Stage::set(crew, loot))).await;
     for trick in Trick::ALL.iter().copied() {
         let attack = match &mut stage {
             Ok(stage) => Box::pin(attempt(trick, stage, &mut desk)).await,
@@ -94,7 +103,7 @@ async fn attempt<D>(trick: Trick, stage: &mut Stage<'_>, desk: &mut D) -> Attack
 where
     D: AsyncFnMut(Favour) -> Result<(), String>,
 {
-    let answer = match patient(trick.play(stage, desk)).await {
+    let answer = match patient(trick.patience(), trick.play(stage, desk)).await {
         Ok(answer) => answer,
         Err(mishap) => {
             // Nobody knows what this link still carries.
@@ -102,12 +111,12 @@ where
             return trick.came_to(false, mishap.to_string());
         }
     };
-    match patient(stage.prove()).await {
+    match patient(PATIENCE, stage.prove()).await {
         Ok(()) => trick.came_to(answer == trick.expected(), answer),
         Err(mishap) => trick.came_to(false, format!("{answer}, but {mishap}")),
     }
 }
 
-async fn patient<T>(what: impl Future<Output = Result<T, Mishap>>) -> Result<T, Mishap> {
-    timeout(PATIENCE, what).await.map_err(|_| Mishap::Silence)?
+async fn patient<T>(patience: Duration, what: impl Future<Output = Result<T, Mishap>>) -> Result<T, Mishap> {
+    timeout(patience, what).await.map_err(|_| Mishap::Silence)?
 }

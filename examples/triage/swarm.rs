@@ -1,32 +1,39 @@
 //! The honest agents of triage and the words that they exchange.
 //!
-//! The orchestrator hands each reader a token for `read:files`, an hour long; under it the reader asks for one
-//! batch of files after the other, examines them and reports to the analyst. No file's text ever travels.
+//! The orchestrator lets each reader begin, by its name, with a token for `read:files`, an hour long. Then it
+//! asks the service `examine:files` once for each batch: any reader may get it, takes the files under its
+//! token, examines them and reports to the analyst. At the end the analyst streams the ranked report. All say
+//! on a topic how far they are. No file's text ever travels.
 
 pub(crate) mod analyst;
 pub(crate) mod orchestrator;
+pub(crate) mod parts;
 pub(crate) mod reader;
+pub(crate) mod watcher;
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use testudo::agents::{AgentError, Message, SendFailure};
-use testudo::wire::{AgentName, Capability, Holder, NameError, Refusal};
+use testudo::agents::{AgentError, Bus, Message, SendFailure, To};
+use testudo::wire::{AgentName, Capability, NameError, Refusal, Resource};
 
 use super::findings::Finding;
+use super::report::Report;
 use super::walk::WalkedFile;
+use parts::Parts;
 
-/// Findings in one message: with the longest paths they fit one body.
-pub(crate) const FINDINGS_PER_MESSAGE: usize = 100;
-
-/// Examine files: asked of a reader once.
+/// Begin to read: asked of each reader once, with a token.
+pub(crate) const BEGIN: &str = "begin:reading";
+/// Examine the next batch: asked of any reader.
 pub(crate) const EXAMINE: &str = "examine:files";
-/// The next batch: asked of the orchestrator, under the token that it delegated.
+/// The files of the next batch: asked of the orchestrator, under the token that it delegated.
 pub(crate) const READ: &str = "read:files";
 /// Findings: told to the analyst.
 pub(crate) const REPORT: &str = "report:findings";
-/// The ranked report: asked of the analyst.
+/// The ranked report: asked of the analyst, which streams it.
 pub(crate) const RANK: &str = "rank:findings";
+/// The topic on which all say how far they are.
+pub(crate) const PROGRESS: &str = "triage.progress";
 
 /// What the orchestrator is given.
 #[derive(Debug, Deserialize, Serialize)]
@@ -36,12 +43,12 @@ pub(crate) struct Job {
     /// Where the list of files is put for the readers.
     pub(crate) list: PathBuf,
     /// Who reads.
-    pub(crate) readers: Vec<Holder>,
+    pub(crate) readers: Vec<AgentName>,
     /// Who ranks.
     pub(crate) analyst: AgentName,
 }
 
-/// The first request to a reader.
+/// The first request to a reader; a token for `read:files` comes with it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Begin {
     /// The folder.
@@ -50,15 +57,11 @@ pub(crate) struct Begin {
     pub(crate) list: PathBuf,
     /// The key under which lines are hashed, in hex; new for every run.
     pub(crate) key: String,
-    /// The token for `read:files`, delegated to this reader.
-    pub(crate) token: String,
-    /// Who asks.
-    pub(crate) orchestrator: AgentName,
     /// Who ranks.
     pub(crate) analyst: AgentName,
 }
 
-/// A reader asks for work.
+/// Examine a batch; and ask whoever gave the token which one.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Next {}
 
@@ -80,26 +83,44 @@ pub(crate) struct Found {
     pub(crate) findings: Vec<Finding>,
 }
 
-/// A part of the ranked report.
+/// The ranked report as the analyst streams it: first the whole, then the findings, the worst first.
 #[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct RankPart {
-    /// Findings to skip.
-    pub(crate) from: usize,
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Ranked {
+    /// Everything but the findings.
+    Summary {
+        /// The report without its findings.
+        report: Report,
+        /// Files that were reported examined more than once: there must be none.
+        examined_twice: usize,
+        /// Files that could not be read.
+        unread: usize,
+    },
+    /// The next findings.
+    Findings(Vec<Finding>),
 }
 
-/// The analyst's answer.
-#[derive(Debug, Deserialize, Serialize)]
-pub(crate) struct Ranked {
-    /// Files examined, each counted once.
-    pub(crate) files_examined: usize,
-    /// Files that were reported examined more than once: there must be none.
-    pub(crate) examined_twice: usize,
-    /// Files that could not be read.
-    pub(crate) unread: usize,
-    /// All findings.
-    pub(crate) total: usize,
-    /// Those from the place that was asked for.
-    pub(crate) findings: Vec<Finding>,
+/// How far somebody is, for whoever watches.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Progress {
+    /// The folder has been listed.
+    Listed {
+        /// Files to examine.
+        files: usize,
+    },
+    /// A batch has been examined.
+    Examined {
+        /// Files of the batch.
+        files: usize,
+        /// What was found in them.
+        findings: usize,
+    },
+    /// The report is complete.
+    Ranked {
+        /// Findings in it.
+        findings: usize,
+    },
 }
 
 /// The list of files as the orchestrator saw it.
@@ -108,45 +129,49 @@ pub(crate) fn read_list(path: &Path) -> Result<Vec<WalkedFile>, AgentError> {
     serde_json::from_slice(&text).map_err(AgentError::failed)
 }
 
-/// A message in JSON.
-pub(crate) fn message(
-    to: AgentName,
-    capability: &str,
-    value: &impl Serialize,
-) -> Result<Message, AgentError> {
-    let capability =
-        capability.parse::<Capability>().map_err(|error: NameError| AgentError::failed(error))?;
-    Message::json(to, capability, value).map_err(AgentError::failed)
+/// A capability by its name.
+pub(crate) fn capability(name: &str) -> Result<Capability, AgentError> {
+    name.parse().map_err(|error: NameError| AgentError::failed(error))
 }
 
-/// Tells the analyst of findings, in parts that fit a message. File names are the one free text in them: a
-/// part whose names the content guard takes for an attack is told again without names.
+/// The topic of the live view.
+pub(crate) fn topic() -> Result<Resource, AgentError> {
+    PROGRESS.parse().map_err(|error: NameError| AgentError::failed(error))
+}
+
+/// A message in JSON, to an agent by its name or to [`To::Service`].
+pub(crate) fn message(to: impl Into<To>, asked: &str, value: &impl Serialize) -> Result<Message, AgentError> {
+    Message::json(to, capability(asked)?, value).map_err(AgentError::failed)
+}
+
+/// Says how far this agent is. Nobody's work waits for who watches it.
+pub(crate) async fn progress(bus: &Bus, progress: Progress) -> Result<(), AgentError> {
+    if let Err(error) = bus.publish(topic()?, &progress).await {
+        tracing::warn!(%error, "nobody can see how far the work is");
+    }
+    Ok(())
+}
+
+/// Tells the analyst of findings. File names are the one free text in them: where the content guard takes a
+/// name for an attack, that finding is told without it, and all others with theirs.
 pub(crate) async fn report(
-    bus: &testudo::agents::Bus,
+    bus: &Bus,
     analyst: AgentName,
     examined: Vec<usize>,
     unread: usize,
     findings: Vec<Finding>,
 ) -> Result<(), AgentError> {
-    let mut examined = Some((examined, unread));
-    let mut parts: Vec<Vec<Finding>> = findings.chunks(FINDINGS_PER_MESSAGE).map(<[_]>::to_vec).collect();
-    if parts.is_empty() {
-        parts.push(Vec::new());
-    }
-    for findings in parts {
-        let (examined, unread) = examined.take().unwrap_or_default();
-        let mut found = Found { examined, unread, findings };
+    let mut parts = Parts::of(findings);
+    let mut counts = (examined, unread);
+    while let Some(part) = parts.next() {
+        let (examined, unread) = std::mem::take(&mut counts);
+        let found = Found { examined, unread, findings: part };
         match bus.tell(message(analyst, REPORT, &found)?).await {
             Err(SendFailure::Refused { refusal: Refusal::Poisoned, .. }) => {
-                for finding in &mut found.findings {
-                    finding.path =
-                        format!("withheld-{}", &blake3::hash(finding.path.as_bytes()).to_hex()[..16]);
-                }
-                bus.tell(message(analyst, REPORT, &found)?).await?;
+                counts = (found.examined, found.unread);
+                parts.refused(found.findings)?;
             }
-            other => {
-                other?;
-            }
+            told => _ = told?,
         }
     }
     Ok(())

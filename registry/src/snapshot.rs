@@ -121,6 +121,11 @@ impl Standings for Snapshot {
     fn is_revoked(&self, id: &TokenFactId) -> bool {
         self.tokens.contains(id)
     }
+
+    fn is_delegated_only(&self, name: &AgentName) -> bool {
+        // Of a stranger nothing is known, so nothing may be done on its authority.
+        self.agent(name).is_none_or(|standing| standing.grant.delegated_only)
+    }
 }
 
 #[derive(Debug)]
@@ -211,6 +216,18 @@ mod tests {
         assert!(directory.load().may_link(&a), "suspended: its login brings it back");
         assert!(!directory.load().is_good(&a, RegistrySequence(9)), "but not its tokens");
         assert!(snapshot.is_good(&a, RegistrySequence(3)), "a loaded snapshot never changes");
+    }
+
+    #[test]
+    fn the_grant_says_who_acts_only_under_delegated_tokens_and_a_stranger_has_no_authority() {
+        let grant = Arc::new(Grant { delegated_only: true, ..Grant::default() });
+        let bound = Standing { grant, ..standing(1, 1) };
+        let (mut publisher, directory) =
+            Publisher::new(update(1, vec![(name("a"), bound), (name("b"), standing(2, 1))]));
+        let only = |text| directory.load().is_delegated_only(&name(text));
+        assert_eq!(["a", "b", "stranger"].map(only), [true, false, true]);
+        publisher.publish(update(2, vec![(name("a"), standing(1, 2))]));
+        assert!(!directory.load().is_delegated_only(&name("a")), "a new grant counts at once");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use testudo::config::{Config, Overrides};
 use testudo::files::Reserved;
-use testudo::identity::{Identity, Issued};
+use testudo::identity::Identity;
 use testudo::operator::{AgentLine, Answer, Credentials, Request};
 use testudo::server::{self, AskError};
 use testudo::wire::standing::{Quota, RevocationCause};
@@ -24,7 +24,7 @@ pub(super) enum Agent {
     List(List),
     /// Put an agent out, at once and for good
     Revoke(Revoke),
-    /// Bring an agent back that was revoked for silence
+    /// Bring an agent back that fell silent or failed too often
     Reinstate(Reinstate),
     /// A fresh certificate and token into an identity file
     Renew(Renew),
@@ -42,6 +42,9 @@ pub(super) struct Add {
     /// The part of --allow that it may hand on
     #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
     delegatable: Vec<Capability>,
+    /// It acts only under tokens that other agents hand it, never under its own
+    #[arg(long)]
+    delegated_only: bool,
     /// Bundles a second that it may send
     #[arg(long, value_name = "N", default_value_t = Quota::default().bundles_per_second, value_parser = clap::value_parser!(u32).range(1..))]
     bundles_per_second: u32,
@@ -154,13 +157,17 @@ impl Add {
         if let Some(wide) = delegatable.difference(&right).next() {
             return Err(CliError::Usage(format!("--delegatable {wide} is not in --allow; add it there too")));
         }
-        if right.is_empty() && serve.is_empty() {
+        if self.delegated_only && !delegatable.is_empty() {
+            let why = "--delegated-only leaves it nothing of its own to hand on; leave out --delegatable";
+            return Err(CliError::Usage(why.into()));
+        }
+        if right.is_empty() && serve.is_empty() && !self.delegated_only {
             return Err(CliError::Usage("nothing to do for it; give --allow, --serve or both".into()));
         }
         // Taken first: an agent whose identity cannot be written must not be enrolled.
         let place = Reserved::new(&self.out)?;
         let key = SecretKey::from_seed(&testudo::bus::env::random(&testudo::env::System));
-        let grant = Grant { right, serve, delegatable, quota };
+        let grant = Grant { right, serve, delegatable, quota, delegated_only: self.delegated_only };
         let request = Request::AgentAdd { name: self.name, key: key.public(), grant };
         let Answer::Credentials(credentials) = operate(&self.at, request)? else { return Err(unexpected()) };
         let saved = identity(self.name, key, *credentials)
@@ -181,12 +188,21 @@ impl Add {
 }
 
 fn identity(name: AgentName, key: SecretKey, credentials: Credentials) -> Result<Identity, CliError> {
-    let Credentials { node, authority, ca, certificate, token } = credentials;
-    Identity::of(Issued { node, name, key, authority, ca, certificate, token }).map_err(CliError::Failed)
+    Identity::issued(name, key, credentials).map_err(CliError::Failed)
 }
 
 fn joined(set: &BTreeSet<Capability>) -> String {
     set.iter().map(Capability::as_str).collect::<Vec<_>>().join(" ")
+}
+
+/// What it may do, and whether under tokens of others alone.
+fn may(grant: &Grant) -> String {
+    let rights = joined(&grant.right);
+    match (grant.delegated_only, rights.is_empty()) {
+        (false, _) => rights,
+        (true, true) => "(delegated only)".to_owned(),
+        (true, false) => format!("{rights} (delegated only)"),
+    }
 }
 
 fn table(agents: &[AgentLine]) -> Table {
@@ -197,7 +213,7 @@ fn table(agents: &[AgentLine]) -> Table {
         table.add_row([
             agent.name.to_string(),
             agent.state.clone(),
-            joined(&agent.grant.right),
+            may(&agent.grant),
             joined(&agent.grant.serve),
             joined(&agent.grant.delegatable),
         ]);

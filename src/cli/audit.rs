@@ -109,7 +109,7 @@ impl Tail {
             let json = record.to_json(index);
             let wanted = self.agent.is_none_or(|agent| {
                 let fields = &json["fields"];
-                ["agent", "sender"].iter().any(|field| fields[*field] == agent.as_str())
+                ["agent", "sender", "to"].iter().any(|field| fields[*field] == agent.as_str())
             });
             if wanted {
                 return Ok(Some(if self.json { json.to_string() } else { record.to_line(index) }));

@@ -8,6 +8,7 @@ mod demo;
 mod guard;
 mod init;
 mod node;
+mod talk;
 mod token;
 
 use std::path::PathBuf;
@@ -50,8 +51,16 @@ enum Verb {
     Init(init::Init),
     /// Run a node
     Node(node::RunNode),
+    /// Publish messages to a topic
+    Publish(talk::Publish),
+    /// Ask an agent, and print its answer as it comes
+    Request(talk::Request),
+    /// Send messages to an agent
+    Send(talk::Send),
     /// How a running node is
     Status(node::Status),
+    /// Print the messages of topics as they come
+    Subscribe(talk::Subscribe),
     /// Make, narrow, hand on and read capability tokens
     #[command(subcommand)]
     Token(token::Token),
@@ -96,7 +105,14 @@ macro_rules! failed {
         }
     )+};
 }
-failed!(AskError, std::io::Error, serde_json::Error, testudo::DialError, testudo::SendError);
+failed!(
+    AskError,
+    std::io::Error,
+    serde_json::Error,
+    testudo::DialError,
+    testudo::SendError,
+    testudo::ThreadError
+);
 
 impl From<testudo::rules::token::TokenError> for CliError {
     fn from(error: testudo::rules::token::TokenError) -> Self {
@@ -125,7 +141,7 @@ pub(crate) fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match logging().and_then(|()| cli.verb.run()) {
+    match logging(cli.verb.logs()).and_then(|()| cli.verb.run()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let line = error.to_string().replace('\n', " ");
@@ -139,6 +155,22 @@ pub(crate) fn main() -> ExitCode {
 }
 
 impl Verb {
+    /// What is logged when nobody asks for more: those who talk say themselves what becomes of their link.
+    const fn logs(&self) -> &'static str {
+        match self {
+            Self::Publish(_) | Self::Request(_) | Self::Send(_) | Self::Subscribe(_) => "error",
+            Self::Agent(_)
+            | Self::Audit(_)
+            | Self::Demo(_)
+            | Self::DemoRole(_)
+            | Self::Guard(_)
+            | Self::Init(_)
+            | Self::Node(_)
+            | Self::Status(_)
+            | Self::Token(_) => "warn",
+        }
+    }
+
     fn run(self) -> Done {
         match self {
             Self::Agent(verb) => verb.run(),
@@ -148,15 +180,19 @@ impl Verb {
             Self::Guard(verb) => verb.run(),
             Self::Init(init) => init.run(),
             Self::Node(node) => node.run(),
+            Self::Publish(verb) => verb.run(),
+            Self::Request(verb) => verb.run(),
+            Self::Send(verb) => verb.run(),
             Self::Status(status) => status.run(),
+            Self::Subscribe(verb) => verb.run(),
             Self::Token(verb) => verb.run(),
         }
     }
 }
 
 /// Warnings to standard error; more with `TESTUDO_LOG=info` and the like.
-fn logging() -> Done {
-    let text = std::env::var("TESTUDO_LOG").unwrap_or_else(|_| "warn".to_owned());
+fn logging(default: &str) -> Done {
+    let text = std::env::var("TESTUDO_LOG").unwrap_or_else(|_| default.to_owned());
     let filter = tracing_subscriber::EnvFilter::try_new(&text).map_err(|error| {
         CliError::Usage(format!("the environment variable TESTUDO_LOG: {error}; write a level such as info"))
     })?;

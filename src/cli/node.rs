@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use clap::Args;
+use testudo::Account;
 use testudo::config::{Config, Overrides};
 use testudo::operator::{Answer, Request};
 use testudo::server::{self, Server};
@@ -36,6 +37,16 @@ enum End {
     Stale(u64),
 }
 
+/// What became of every message, as the law of the account has it. Says so when it does not hold.
+fn equation(account: &Account) -> String {
+    let Account { submitted, delivered, failed, dropped, queued, in_flight } = account;
+    let sign = if account.is_balanced() { "=" } else { "is not" };
+    format!(
+        "submitted {submitted} {sign} delivered {delivered} + failed {failed} + dropped {dropped} + queued {queued} \
+         + in flight {in_flight}"
+    )
+}
+
 impl RunNode {
     pub(super) fn run(self) -> Done {
         let config = Config::load(&self.at.config, Overrides { listen: self.listen, health: self.health })?;
@@ -46,13 +57,12 @@ impl RunNode {
             self.tell_start(&config, &server);
             let end = self.wait(&server, &mut signals).await?;
             let account = server.shut_down().await;
-            let account = serde_json::to_value(account)?;
-            if self.json {
-                say(&serde_json::json!({"event": "stopped", "account": account}).to_string());
-            } else {
-                say(&format!("stopped; messages {account}"));
-            }
+            self.tell_end(&account);
             match end {
+                End::Asked if !account.is_balanced() => Err(CliError::Failed(format!(
+                    "the account of messages does not hold: {}; keep data/audit and report it",
+                    equation(&account)
+                ))),
                 End::Asked => Ok(()),
                 End::Stale(seen) => Err(CliError::Failed(format!(
                     "the registry is an old copy: an agent has seen sequence {seen}; restore the newest one"
@@ -74,6 +84,16 @@ impl RunNode {
             say(&format!(
                 "node {name} of swarm {swarm}: agents on {listen}, health on http://{health}/readyz"
             ));
+        }
+    }
+
+    fn tell_end(&self, account: &Account) {
+        if self.json {
+            let balanced = account.is_balanced();
+            let event = serde_json::json!({"event": "stopped", "account": account, "balanced": balanced});
+            say(&event.to_string());
+        } else {
+            say(&format!("stopped: {}", equation(account)));
         }
     }
 
@@ -142,5 +162,20 @@ impl Status {
             ));
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_equation_says_whether_it_holds() {
+        let mut account =
+            Account { submitted: 120, delivered: 100, failed: 15, dropped: 5, ..Account::default() };
+        let holds = "submitted 120 = delivered 100 + failed 15 + dropped 5 + queued 0 + in flight 0";
+        assert_eq!(equation(&account), holds);
+        account.in_flight = 1;
+        assert!(equation(&account).starts_with("submitted 120 is not delivered 100 +"));
     }
 }

@@ -1,5 +1,8 @@
 //! `agent`: enrolment is whole or not at all, with and without a running node; identity files.
 
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
+
 use super::kit::{Node, Place};
 
 const C: &str = "--config s/testudo.toml";
@@ -20,6 +23,27 @@ fn an_agent_is_enrolled_with_a_private_identity_file() {
 }
 
 #[test]
+fn an_agent_that_acts_only_under_delegated_tokens_is_shown_as_one() {
+    let place = Place::swarm();
+    place.does(&format!("agent add free {C} --allow read:logs --out free.id"));
+    place.does(&format!("agent add mere {C} --delegated-only --out mere.id"));
+    place.does(&format!("agent add tool {C} --delegated-only --allow read:logs --out tool.id"));
+    for running in [false, true] {
+        let node = running.then(|| Node::start(&place));
+        let agents = place.json(&format!("agent list --json {C}"));
+        let only = |n: usize| agents[n]["grant"]["delegated_only"].as_bool();
+        assert_eq!([0, 1, 2].map(only), [None, Some(true), Some(true)], "{agents}");
+        let table = place.does(&format!("agent list {C}"));
+        let line = |name: &str| table.lines().find(|l| l.contains(name)).unwrap().to_owned();
+        assert!(line("tool").contains("read:logs (delegated only)"), "{table}");
+        assert!(line("mere").contains("(delegated only)") && !line("free").contains("delegated"), "{table}");
+        if let Some(node) = node {
+            node.end();
+        }
+    }
+}
+
+#[test]
 fn what_is_refused_enrols_nobody_and_writes_nothing() {
     let place = Place::swarm();
     place.write("taken", "mine");
@@ -30,6 +54,7 @@ fn what_is_refused_enrols_nobody_and_writes_nothing() {
     for (args, says) in [
         ("--allow read:x --delegatable write:x --out a.id", "--delegatable write:x is not in --allow"),
         ("--out a.id", "give --allow, --serve or both"),
+        ("--delegated-only --allow read:x --delegatable read:x --out a.id", "leave out --delegatable"),
         ("--allow read:x --out taken", "taken exists already"),
         ("--allow read:x --out dangling", "dangling exists already"),
         ("--allow read:x --out folder", "folder exists already"),
@@ -89,6 +114,33 @@ fn operators_work_through_a_running_node_and_on_the_folder() {
             node.end();
         }
     }
+}
+
+/// Says one line to the running node's socket, as an operator's tool may.
+fn tell(place: &Place, line: &str) -> serde_json::Value {
+    let mut stream = UnixStream::connect(place.path("s/data/admin.sock")).unwrap();
+    writeln!(stream, "{line}").unwrap();
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer).unwrap();
+    serde_json::from_str(&answer).unwrap()
+}
+
+#[test]
+fn a_failed_agent_stays_out_past_kill_9_until_it_is_reinstated() {
+    let place = Place::swarm();
+    place.does(&format!("agent add a {C} --allow read:x --out a.id"));
+    let node = Node::start(&place);
+    let said = tell(&place, r#"{"do":"agent_revoke","name":"a","cause":"failed"}"#);
+    assert_eq!(said["done"], "changed", "{said}");
+    node.kill();
+    assert_eq!(place.states(), [("a".into(), "revoked (failed)".into())]);
+    place.fails(1, &format!("agent add a {C} --allow read:x --out a2.id"), "`testudo agent reinstate`");
+    place.fails(1, &format!("agent renew --identity a.id {C}"), "a is revoked");
+    let log = place.does(&format!("audit tail {C}"));
+    assert!(log.lines().any(|line| line.ends_with("registry a revoked (failed)")), "{log}");
+    place.does(&format!("agent reinstate a {C}"));
+    place.does(&format!("agent renew --identity a.id {C}"));
+    assert_eq!(place.states(), [("a".into(), "offline".into())]);
 }
 
 #[test]

@@ -4,6 +4,12 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
 use serde_json::Value;
+use testudo::bus::audit::AuditLog;
+use testudo::config::{Config, Overrides};
+use testudo::rules::audit::{Event, LinkChange, LinkEvent, Outcome, OutcomeOf, Outcomes, Record};
+use testudo::server::{audit_dir, origin};
+use testudo::swarm::{KeyPurpose, read_key};
+use testudo::wire::{AgentName, Refusal, RegistrySequence, Timestamp};
 
 use super::kit::{Node, Place, ended};
 use super::node::patch;
@@ -43,6 +49,32 @@ fn tail_prints_records_as_json_lines() {
     assert_eq!(place.does(&format!("audit tail -n 0 {C}")).lines().count(), all.len());
     assert_eq!(place.does(&format!("audit tail --agent nobody {C}")), "");
     place.fails(2, &format!("audit tail --agent No/body {C}"), "not an agent name");
+}
+
+#[test]
+fn tail_shows_an_agent_its_copies_and_its_topics() {
+    let place = Place::swarm();
+    let config = Config::load(&place.path("s/testudo.toml"), Overrides::default()).unwrap();
+    let key = read_key(&config.node.keys, KeyPurpose::Log).unwrap();
+    let at = Timestamp::from_millis(5);
+    let (log, _) =
+        AuditLog::open(&audit_dir(&config), origin(&config), key, at, RegistrySequence(0)).unwrap();
+    let append = |event: Event| drop(log.append(&Record { at, registry: RegistrySequence(0), event }));
+    for to in ["a", "b"] {
+        let to = AgentName::parse(to).ok();
+        let outcomes = vec![OutcomeOf { position: 0, outcome: Outcome::Delivered }];
+        append(Outcomes { of: 0, to, outcomes }.into());
+        let what = LinkChange::SubscriptionRefused { topic: "alerts".into(), refusal: Refusal::Unauthorised };
+        append(LinkEvent { agent: to, session: None, remote: "127.0.0.1:9".into(), what }.into());
+    }
+    drop(log);
+    let told = place.does(&format!("audit tail --agent b {C}"));
+    let told: Vec<_> = told.lines().collect();
+    assert!(told.len() == 2 && told[0].ends_with(" outcomes of #0 to b: 0 delivered;"), "{told:?}");
+    assert!(told[1].ends_with(" subscription-refused (topic: alerts) (refusal: unauthorised)"), "{told:?}");
+    let told = lines(&place.does(&format!("audit tail --json --agent b {C}")));
+    assert_eq!((&told[0]["fields"]["to"], &told[1]["fields"]["topic"]), (&"b".into(), &"alerts".into()));
+    assert_eq!(told[1]["fields"]["refusal"], "unauthorised");
 }
 
 #[test]

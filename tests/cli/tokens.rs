@@ -143,9 +143,9 @@ fn told(place: &Place) -> Result<(), Box<dyn std::error::Error>> {
     let (a, b) = (load("a.id"), load("b.id"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let (receiver, mut inbox) = testudo::connect(&b).await?;
+        let (receiver, mut inbox) = testudo::dial(&b).await?;
         let receiving = tokio::spawn(async move { while inbox.next().await.is_some() {} });
-        let (sender, _inbox) = testudo::connect(&a).await?;
+        let (sender, _inbox) = testudo::dial(&a).await?;
         let what = Capability::parse("read:logs").unwrap();
         let mut message = Outgoing::new(b.client.name, what, "the last lines, please".to_owned());
         message.content_type = ContentType::text();

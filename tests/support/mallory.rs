@@ -1,5 +1,7 @@
 //! The peer that misbehaves on purpose: a real link with its streams in hand, and nobody's manners.
 
+pub(crate) mod talk;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ pub(crate) struct Mallory {
     deliveries: FrameReader,
     sequence: u64,
     endpoint: quinn::Endpoint,
+    beats: u64,
 }
 
 /// A connection after TLS and nothing else.
@@ -106,7 +109,8 @@ impl Mallory {
         let frame_max = 4 + limits.annotation_bytes_max + limits.bundle_bytes_max;
         let deliveries = FrameReader::new(stream, frame_max);
         let token = identity.token.seal().unwrap();
-        let mut mallory = Self { link, identity, token: token.id(), deliveries, sequence: 0, endpoint };
+        let mut mallory =
+            Self { link, identity, token: token.id(), deliveries, sequence: 0, endpoint, beats: 0 };
         assert_eq!(mallory.present(&token).await, None);
         mallory
     }
@@ -125,7 +129,14 @@ impl Mallory {
                 | FromNode::Presented(_)
                 | FromNode::RefusedBundle(_)
                 | FromNode::RefusedMessages(_)
-                | FromNode::Accepted(_)) => return frame,
+                | FromNode::Accepted(_)
+                | FromNode::Subscribed(_)
+                | FromNode::Cancelled(_)
+                | FromNode::Credited(_)
+                | FromNode::Delivered(_)
+                | FromNode::Introduced(_)
+                | FromNode::Lost(_)
+                | FromNode::CopiesRefused(_)) => return frame,
             }
         }
     }
@@ -166,7 +177,9 @@ impl Mallory {
     }
 
     fn env(&self) -> testudo_bus::env::SharedEnv {
-        Arc::new(Counted(self.sequence))
+        let mut link = [0; 8];
+        link.copy_from_slice(&self.link.welcome.seen.session.as_bytes()[..8]);
+        Arc::new(Counted(self.sequence, link))
     }
 
     /// Signs headers, each with the body "hello", with this identity's key.
@@ -196,6 +209,13 @@ impl Mallory {
             other @ (FromNode::Welcome(_)
             | FromNode::Presented(_)
             | FromNode::Settled(_)
+            | FromNode::Subscribed(_)
+            | FromNode::Cancelled(_)
+            | FromNode::Credited(_)
+            | FromNode::Delivered(_)
+            | FromNode::Introduced(_)
+            | FromNode::Lost(_)
+            | FromNode::CopiesRefused(_)
             | FromNode::Revoked(_)) => panic!("no word on the bundle but {other:?}"),
         }
     }
@@ -217,9 +237,9 @@ impl Mallory {
     }
 }
 
-/// Ids that differ, no more.
+/// Ids that differ, by link and sequence, no more.
 #[derive(Debug)]
-struct Counted(u64);
+struct Counted(u64, [u8; 8]);
 
 impl testudo_bus::env::Env for Counted {
     fn now(&self) -> testudo_wire::Timestamp {
@@ -229,5 +249,6 @@ impl testudo_bus::env::Env for Counted {
     fn fill(&self, bytes: &mut [u8]) {
         bytes.fill(0x5a);
         bytes[..8].copy_from_slice(&self.0.to_be_bytes());
+        bytes[8..16].copy_from_slice(&self.1);
     }
 }

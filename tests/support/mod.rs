@@ -6,7 +6,9 @@ pub(crate) mod certs;
 pub(crate) mod ledger;
 pub(crate) mod mallory;
 pub(crate) mod net;
+pub(crate) mod site;
 pub(crate) mod swarm;
+pub(crate) mod tally;
 pub(crate) mod world;
 
 use std::time::Duration;

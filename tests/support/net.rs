@@ -77,10 +77,16 @@ impl SimNet {
         let mut state = locked(&self.0);
         state.hosts += 1;
         let address = SocketAddr::from(([10, 0, 0, state.hosts], 4433));
+        drop(state);
+        (address, self.bind_at(address))
+    }
+
+    /// A socket on a host whose older one is heard no more.
+    pub(crate) fn bind_at(&self, address: SocketAddr) -> Socket {
         let inbox = Inbox { queue: VecDeque::new(), waker: None, timer: Box::pin(tokio::time::sleep(DELAY)) };
         let port = Arc::new(Port { net: self.clone(), address, inbox: Mutex::new(inbox) });
-        state.ports.insert(address, port.clone());
-        (address, Socket::Abstract(port))
+        locked(&self.0).ports.insert(address, port.clone());
+        Socket::Abstract(port)
     }
 
     /// Loses so many of a thousand datagrams from now on.
@@ -116,6 +122,11 @@ impl SimNet {
             state.carry(Datagram { at: Instant::now() + DELAY, ..datagram.clone() });
         }
         captured.len()
+    }
+
+    /// The socket of this host is gone, as of a process that was killed: it hears nothing, and nobody hears it.
+    pub(crate) fn unplug(&self, address: SocketAddr) {
+        locked(&self.0).ports.remove(&address);
     }
 }
 
@@ -160,6 +171,9 @@ impl AsyncUdpSocket for Port {
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let (from, to, at) = (self.address, transmit.destination, Instant::now() + DELAY);
         let mut state = locked(&self.net.0);
+        if !state.ports.get(&self.address).is_some_and(|port| std::ptr::eq(Arc::as_ptr(port), self)) {
+            return Ok(());
+        }
         for bytes in transmit.contents.chunks(transmit.segment_size.unwrap_or(usize::MAX)) {
             state.carry(Datagram { from, to, at, bytes: bytes.to_vec() });
         }

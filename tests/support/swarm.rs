@@ -158,6 +158,7 @@ impl Swarm {
             audit,
             witnessed: RegistrySequence(0),
             window: 512 * 1024,
+            bodies: testudo_bus::node::Bodies::default(),
             inspector: Inspector::standard(),
             env: self.env.clone(),
             socket,

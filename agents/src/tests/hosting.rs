@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::net::{BODY_MAX, Net, agent, remote, run, secs, settle, text};
-use crate::{Agent, AgentError, Bus, HostOptions, Incoming, Outcome, SendFailure, Stopped, host};
+use crate::{Agent, AgentError, Bus, Context, HostOptions, Incoming, Outcome, SendFailure, Stopped, host};
 
 /// Counts its messages and obeys the body.
 #[derive(Default)]
@@ -24,7 +24,7 @@ impl Agent for Obedient {
         Ok(())
     }
 
-    async fn handle(&mut self, incoming: Incoming, _: &Bus) -> Result<Outcome, AgentError> {
+    async fn handle(&mut self, incoming: Incoming, _: &Context) -> Result<Outcome, AgentError> {
         self.handled += 1;
         match &incoming.body[..] {
             b"panic" => panic!("poison"),
@@ -125,7 +125,8 @@ fn t_a58_too_many_faults_in_a_short_time_stop_the_host_and_tell_who_waits() {
         assert_eq!(codes[..6], ["agent-fault"; 6]);
         assert_eq!(codes[6], "agent-stopped");
         assert_eq!(handle.stopped().await, Stopped::TooManyFaults);
-        assert_eq!((net.goodbyes(), handle.faults()), (vec!["a".to_owned()], 16));
+        assert_eq!(net.diary(), ["a failed", "a leaves"], "said once, and before it leaves");
+        assert_eq!(handle.faults(), 16);
         assert!(matches!(say(&bus, "a", "hello").await, Err(SendFailure::Refused { .. })));
     });
 }
@@ -137,7 +138,7 @@ fn a_factory_or_a_start_that_fails_counts_as_a_fault() {
         async fn on_start(&mut self, _: &Bus) -> Result<(), AgentError> {
             Err(AgentError::failed("no"))
         }
-        async fn handle(&mut self, _: Incoming, _: &Bus) -> Result<Outcome, AgentError> {
+        async fn handle(&mut self, _: Incoming, _: &Context) -> Result<Outcome, AgentError> {
             panic!("never reached");
         }
     }
@@ -195,5 +196,43 @@ fn t_a62_the_door_holds_no_more_than_its_queue_and_one_message_runs_at_a_time() 
         sleep(secs(60)).await;
         assert_eq!(say(&bus, "a", "hello").await, Ok(502), "in order, none lost");
         assert_eq!(peak.load(Ordering::SeqCst), 1);
+    });
+}
+
+#[test]
+fn faults_while_the_last_messages_are_handled_are_reported_too() {
+    run(async {
+        let net = Net::new();
+        let (wire, inbox) = net.join("a");
+        let handle = host(wire, inbox, Obedient::default, HostOptions::default());
+        let bus = net.caller();
+        for _ in 0..6 {
+            bus.post(text("a", "panic")).await.unwrap();
+        }
+        net.cut("a");
+        assert_eq!(handle.stopped().await, Stopped::TooManyFaults);
+        assert_eq!(net.diary(), ["a failed", "a leaves"]);
+    });
+}
+
+#[test]
+fn agents_that_share_an_inbox_share_their_restart_intensity() {
+    run(async {
+        let net = Net::new();
+        let (wire, inbox) = net.join("a");
+        let starts = Arc::new(AtomicU32::new(0));
+        let of = starts.clone();
+        let factory = move || Obedient { starts: of.clone(), ..Obedient::default() };
+        let options = HostOptions { concurrency: 4.try_into().unwrap(), ..HostOptions::default() };
+        let handle = host(wire, inbox, factory, options);
+        let bus = net.caller();
+        settle().await;
+        assert_eq!(starts.load(Ordering::SeqCst), 4);
+        for _ in 0..6 {
+            assert_eq!(remote(say(&bus, "a", "panic").await.unwrap_err()).0, "agent-fault");
+        }
+        assert_eq!((handle.stopped().await, handle.faults()), (Stopped::TooManyFaults, 6));
+        assert_eq!(net.diary(), ["a failed", "a leaves"]);
+        assert_eq!(starts.load(Ordering::SeqCst), 9);
     });
 }

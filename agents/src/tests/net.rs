@@ -1,6 +1,6 @@
 //! A transport that is a map of queues, and verbs to tell stories with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,24 +8,37 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use testudo_wire::{
-    AgentName, Capability, ContentType, CorrelationId, Digest, Holder, MessageId, Refusal, SecretKey,
+    AgentName, Capability, ContentType, CorrelationId, Digest, Holder, MessageId, Part, Refusal, Resource,
+    SecretKey, TokenId,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::{Answer, Arrived, Bus, Inbox, Incoming, Message, Receipt, SendFailure, Transport};
+use crate::{
+    Answer, Arrived, Bus, Delegate, Inbox, Incoming, Message, Parts, Receipt, SendFailure, To, TokenText,
+    Transport, Wish,
+};
 
 /// Largest body of this network.
 pub(super) const BODY_MAX: usize = 4096;
+/// Parts that may be under way to a requester.
+pub(super) const CREDIT: usize = 4;
 
-type Origin = Arc<Mutex<Option<oneshot::Sender<(ContentType, Bytes)>>>>;
+type Back = (Option<Part>, ContentType, Bytes);
+type Origin = Option<mpsc::Sender<Back>>;
 
 #[derive(Default)]
 pub(super) struct Net {
     queues: Mutex<BTreeMap<AgentName, mpsc::Sender<Arrived<Origin>>>>,
+    /// The one live server of a capability.
+    pub(super) servers: Mutex<BTreeMap<Capability, AgentName>>,
+    subscribers: Mutex<BTreeSet<(Resource, AgentName)>>,
     messages: AtomicU64,
-    goodbyes: Mutex<Vec<AgentName>>,
+    /// What was said beside messages.
+    diary: Mutex<Vec<String>>,
     taken: AtomicU64,
+    /// Answers and parts that somebody tried to send.
+    pub(super) said: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -51,7 +64,7 @@ impl Net {
     }
 
     pub(super) fn join(self: &Arc<Self>, name: &str) -> (Wire, Queue) {
-        let me = Holder { name: agent(name), key: SecretKey::from_seed(&[7; 32]).public() };
+        let me = holder(name);
         let (sender, receiver) = mpsc::channel(1000);
         self.queues.lock().unwrap().insert(me.name, sender);
         (Wire { me, net: self.clone() }, Queue(receiver, self.clone()))
@@ -72,72 +85,208 @@ impl Net {
         self.taken.load(Ordering::SeqCst)
     }
 
-    pub(super) fn goodbyes(&self) -> Vec<String> {
-        self.goodbyes.lock().unwrap().iter().map(ToString::to_string).collect()
+    /// What was said beside messages, and which messages went under which presented token.
+    pub(super) fn diary(&self) -> Vec<String> {
+        self.diary.lock().unwrap().clone()
+    }
+
+    fn write(&self, entry: String) {
+        self.diary.lock().unwrap().push(entry);
     }
 
     fn id(&self) -> [u8; 16] {
         u128::from(self.messages.fetch_add(1, Ordering::SeqCst) + 1).to_be_bytes()
     }
+
+    fn receivers(&self, message: &Message) -> Vec<AgentName> {
+        match message.to {
+            To::Agent(name) => vec![name],
+            To::Service => {
+                self.servers.lock().unwrap().get(&message.capability).copied().into_iter().collect()
+            }
+            To::Topic(topic) => {
+                let all = self.subscribers.lock().unwrap();
+                all.iter().filter(|(heard, _)| *heard == topic).map(|(_, name)| *name).collect()
+            }
+        }
+    }
 }
 
 impl Wire {
-    fn deliver(&self, message: Message, origin: Origin, wants_reply: bool) -> Result<MessageId, SendFailure> {
+    /// Delivers a message and says to whom last.
+    fn deliver(&self, message: Message, origin: Origin) -> Result<(MessageId, AgentName), SendFailure> {
         if message.body.len() > BODY_MAX {
             return Err(SendFailure::TooLarge { bytes: message.body.len(), max: BODY_MAX });
         }
+        if let Some(token) = message.token {
+            self.net.write(format!(
+                "{} sends {} under {}",
+                self.me.name,
+                message.capability,
+                of_token(token)
+            ));
+        }
         let id = MessageId::new(self.net.id());
-        let correlation = message.correlation.unwrap_or_else(|| CorrelationId::new(self.net.id()));
         let incoming = Incoming {
             message: id,
             sender: self.me,
+            to: message.to,
             capability: message.capability,
-            correlation,
+            correlation: message.correlation.unwrap_or_else(|| CorrelationId::new(self.net.id())),
             content_type: message.content_type,
-            body: message.body,
-            wants_reply,
+            body: message.body.clone(),
+            wants_reply: origin.is_some(),
             alerts: Vec::new(),
             trace: message.trace,
+            delegated: None,
         };
         let unroutable = || SendFailure::Refused { refusal: Refusal::Unroutable, rules: Vec::new() };
-        let queue = self.net.queues.lock().unwrap().get(&message.to).cloned().ok_or_else(unroutable)?;
-        queue.try_send(Arrived { incoming, origin }).map_err(|_| unroutable())?;
-        Ok(id)
+        let mut last = Err(unroutable());
+        for name in self.net.receivers(&message) {
+            let queue = self.net.queues.lock().unwrap().get(&name).cloned().ok_or_else(unroutable)?;
+            let arrived = Arrived { incoming: incoming.clone(), origin: origin.clone() };
+            queue.try_send(arrived).map_err(|_| unroutable())?;
+            last = Ok((id, name));
+        }
+        last
+    }
+
+    fn asked(&self, message: Message) -> Result<Coming, SendFailure> {
+        let (back, coming) = mpsc::channel(CREDIT);
+        let ttl = message.ttl;
+        let (id, name) = self.deliver(message, Some(back))?;
+        Ok(Coming { id, sender: holder(name.as_str()), coming, ttl: ttl.duration() })
+    }
+
+    async fn back(&self, to: &Origin, back: Back) -> Result<(), SendFailure> {
+        self.net.said.fetch_add(1, Ordering::SeqCst);
+        if back.2.len() > BODY_MAX {
+            return Err(SendFailure::TooLarge { bytes: back.2.len(), max: BODY_MAX });
+        }
+        to.as_ref().expect("somebody waits").send(back).await.map_err(|_| SendFailure::Cancelled)
+    }
+}
+
+pub(super) struct Coming {
+    id: MessageId,
+    sender: Holder,
+    coming: mpsc::Receiver<Back>,
+    ttl: Duration,
+}
+
+impl Parts for Coming {
+    async fn next(&mut self) -> Option<Result<Answer, SendFailure>> {
+        let after_ms = u32::try_from(self.ttl.as_millis()).unwrap();
+        let Ok(back) = timeout(self.ttl, self.coming.recv()).await else {
+            return Some(Err(SendFailure::NoAnswer { after_ms }));
+        };
+        let (part, content_type, body) = back?;
+        let (message, sender, correlation) = (self.id, self.sender, CorrelationId::new([0; 16]));
+        Some(Ok(Answer { message, sender, correlation, part, content_type, body, alerts: Vec::new() }))
     }
 }
 
 impl Transport for Wire {
     type Origin = Origin;
+    type Parts = Coming;
 
-    async fn tell(&self, message: Message) -> Result<Receipt, SendFailure> {
-        let message = self.deliver(message, Origin::default(), false)?;
-        Ok(Receipt { message, digest: Digest::new([0; 32]), record: 0 })
+    async fn tell(&self, message: Message, wish: Wish) -> Result<Receipt, SendFailure> {
+        let (message, name) = self.deliver(message, None)?;
+        let (record, delivered_by) = match wish {
+            Wish::Accepted => (Some(0), None),
+            Wish::Delivered => (None, Some(holder(name.as_str()))),
+        };
+        Ok(Receipt { message, digest: Digest::new([0; 32]), record, delivered_by })
+    }
+
+    async fn post(&self, message: Message) -> Result<MessageId, SendFailure> {
+        Ok(self.deliver(message, None)?.0)
     }
 
     async fn request(&self, message: Message) -> Result<Answer, SendFailure> {
-        let (answer, word) = oneshot::channel();
-        let (to, ttl) = (message.to, message.ttl);
-        let id = self.deliver(message, Arc::new(Mutex::new(Some(answer))), true)?;
-        let late = SendFailure::NoAnswer { after_ms: ttl.as_millis() };
-        let word = timeout(ttl.duration(), word).await.map_err(|_| late)?;
-        let (content_type, body) = word.map_err(|_| SendFailure::Unknown)?;
-        let sender = Holder { name: to, ..self.me };
-        let correlation = CorrelationId::new([0; 16]);
-        Ok(Answer { message: id, sender, correlation, content_type, body, alerts: Vec::new() })
+        let mut coming = self.asked(message)?;
+        coming.next().await.unwrap_or(Err(SendFailure::Unknown))
+    }
+
+    async fn stream(&self, message: Message) -> Result<Coming, SendFailure> {
+        self.asked(message)
+    }
+
+    async fn subscribe(&self, topic: Resource) -> Result<(), SendFailure> {
+        if topic.as_str() == "forbidden" {
+            return Err(SendFailure::Refused { refusal: Refusal::Unauthorised, rules: Vec::new() });
+        }
+        self.net.write(format!("{} hears {topic}", self.me.name));
+        self.net.subscribers.lock().unwrap().insert((topic, self.me.name));
+        Ok(())
+    }
+
+    async fn unsubscribe(&self, topic: Resource) -> Result<(), SendFailure> {
+        self.net.subscribers.lock().unwrap().remove(&(topic, self.me.name));
+        Ok(())
     }
 
     async fn reply(&self, to: &Origin, content_type: ContentType, body: Bytes) -> Result<(), SendFailure> {
-        if body.len() > BODY_MAX {
-            return Err(SendFailure::TooLarge { bytes: body.len(), max: BODY_MAX });
+        self.back(to, (None, content_type, body)).await
+    }
+
+    async fn reply_part(
+        &self,
+        to: &Origin,
+        part: Part,
+        content_type: ContentType,
+        body: Bytes,
+    ) -> Result<(), SendFailure> {
+        self.back(to, (Some(part), content_type, body)).await
+    }
+
+    async fn cancelled(&self, to: &Origin) {
+        to.as_ref().expect("somebody waits").closed().await;
+    }
+
+    async fn present(&self, token: &TokenText) -> Result<TokenId, SendFailure> {
+        if !token.as_str().ends_with(&format!("-to-{}", self.me.name)) {
+            return Err(SendFailure::BadToken { why: "its holder is another".to_owned() });
         }
-        let answer = to.lock().unwrap().take().expect("one reply to one request");
-        answer.send((content_type, body)).map_err(|_| SendFailure::Unknown)
+        let mut id = [0; 32];
+        id[..token.as_str().len()].copy_from_slice(token.as_str().as_bytes());
+        Ok(TokenId::new(id))
+    }
+
+    async fn delegate(
+        &self,
+        from: Option<&TokenText>,
+        delegate: &Delegate,
+    ) -> Result<TokenText, SendFailure> {
+        let from = from.map_or_else(|| self.me.name.to_string(), |from| from.as_str().to_owned());
+        Ok(token(&format!("{from}-to-{}", delegate.to)))
+    }
+
+    async fn failed(&self) {
+        self.net.write(format!("{} failed", self.me.name));
     }
 
     async fn goodbye(&self) {
-        self.net.goodbyes.lock().unwrap().push(self.me.name);
+        self.net.write(format!("{} leaves", self.me.name));
         self.net.cut(self.me.name.as_str());
     }
+}
+
+fn of_token(id: TokenId) -> String {
+    String::from_utf8(id.as_bytes().to_vec()).unwrap().trim_end_matches('\0').to_owned()
+}
+
+fn holder(name: &str) -> Holder {
+    Holder { name: agent(name), key: SecretKey::from_seed(&[7; 32]).public() }
+}
+
+/// A token of this network says who handed it to whom: `a-to-b-to-c`.
+pub(super) fn token(text: &str) -> TokenText {
+    TokenText::parse(text).unwrap()
+}
+
+pub(super) fn topic(text: &str) -> Resource {
+    Resource::parse(text).unwrap()
 }
 
 #[derive(Debug, Deserialize, Eq, PartialEq, Serialize)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::net::{Net, remote, run, secs, settle, text};
-use crate::{Agent, AgentError, Bus, HostOptions, Incoming, Outcome, SendFailure, Stopped, host};
+use crate::{Agent, AgentError, Bus, Context, HostOptions, Incoming, Outcome, SendFailure, Stopped, host};
 
 type Diary = Arc<Mutex<Vec<String>>>;
 
@@ -29,7 +29,7 @@ impl Drop for Worker {
 }
 
 impl Agent for Worker {
-    async fn handle(&mut self, incoming: Incoming, _: &Bus) -> Result<Outcome, AgentError> {
+    async fn handle(&mut self, incoming: Incoming, _: &Context) -> Result<Outcome, AgentError> {
         self.write("begins");
         sleep(self.takes).await;
         self.write("ends");
@@ -81,7 +81,7 @@ fn a_stop_finishes_what_runs_turns_away_what_waits_and_says_goodbye() {
         assert_eq!(first.await.unwrap().unwrap().body, "work");
         assert_eq!(remote(second.await.unwrap().unwrap_err()).0, "agent-stopped");
         assert_eq!(scene.diary(), ["begins", "ends", "stops", "dropped"]);
-        assert_eq!(scene.net.goodbyes(), ["a"]);
+        assert_eq!(scene.net.diary(), ["a leaves"]);
         assert_eq!(scene.handle.stopped().await, Stopped::Asked, "may be asked again");
     });
 }
@@ -100,7 +100,7 @@ fn a_stop_does_not_wait_for_ever() {
             assert_eq!(remote(asked.await.unwrap().unwrap_err()).0, "agent-stopped");
         }
         assert_eq!(scene.diary(), ["begins", "dropped"]);
-        assert_eq!(scene.net.goodbyes(), ["a"]);
+        assert_eq!(scene.net.diary(), ["a leaves"]);
     });
 }
 

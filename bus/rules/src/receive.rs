@@ -63,6 +63,19 @@ impl Receiver<'_> {
         now: Timestamp,
     ) -> Result<Vec<Result<Vetted, Refusal>>, Refusal> {
         let bundle = Bundle::decode(bundle, &self.limits).map_err(|_| Refusal::Malformed)?;
+        self.verify_decoded(&bundle, windows, now)
+    }
+
+    /// The same of a bundle that was decoded, and so hashed, elsewhere.
+    ///
+    /// # Errors
+    /// The refusal of the bundle: malformed, unauthorised (no token), unauthentic.
+    pub fn verify_decoded(
+        &self,
+        bundle: &Bundle,
+        windows: &mut ReceiverWindows,
+        now: Timestamp,
+    ) -> Result<Vec<Result<Vetted, Refusal>>, Refusal> {
         let first = bundle.first().map_err(|_| Refusal::Malformed)?;
         let sender = *self.tokens.meaning(&first.token).ok_or(Refusal::Unauthorised)?.holder();
         if first.swarm != self.swarm || first.sender != sender.name || first.key != *sender.key.as_bytes() {

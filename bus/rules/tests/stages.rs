@@ -42,6 +42,9 @@ impl Standings for World {
     fn is_revoked(&self, id: &TokenFactId) -> bool {
         self.revoked.contains(&name("token")) && *id == TokenFactId::new([8; 16])
     }
+    fn is_delegated_only(&self, _: &AgentName) -> bool {
+        false
+    }
 }
 
 struct Shown<'a>(&'a World);
@@ -129,7 +132,7 @@ impl World {
     fn judge_at(&mut self, bytes: Bytes, now: Timestamp) -> Result<Inspected, Refusal> {
         let (mut windows, mut bucket) = (self.windows.clone(), self.bucket.clone());
         let judged = Decoded::of(bytes, &Limits::standard())
-            .and_then(|decoded| decoded.bind(&self.peer, self))
+            .and_then(|decoded| decoded.bind(&self.peer, 0, self))
             .and_then(|bound| bound.admit(&mut bucket, Duration::ZERO))
             .and_then(|admitted| admitted.fresh(now).verify(&self.peer, &mut windows))
             .map(|verified| verified.authorise(&self.peer, &Shown(self), self, self, now))

@@ -38,7 +38,7 @@ pub struct Recovery {
     pub records: u64,
     /// Bytes of half a record that were cut off.
     pub recovered_bytes: u64,
-    /// Messages that had no outcome and are now failed by the crash.
+    /// Copies of messages that had no outcome and are now failed by the crash.
     pub crashed: u64,
 }
 

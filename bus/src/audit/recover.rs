@@ -2,57 +2,18 @@
 //!
 //! Reads only; what is to be cut off or appended is the opener's to do.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use testudo_rules::audit::frame::{self, FrameError, FrameReader};
-use testudo_rules::audit::{Cause, Checkpoint, Frontier, Outcome, OutcomeOf, Outcomes, Settlement};
+use testudo_rules::audit::{Checkpoint, Frontier, Settlement, Unsettled};
 
 use super::files;
 use super::open::OpenError;
 
 /// Most bytes that can be lost in one cut: what was written since the last sync. A longer rest is damage.
 const TORN_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// Positions of allowed messages without an outcome, by the index of their verdicts.
-#[derive(Debug, Default)]
-pub(super) struct Unsettled(BTreeMap<u64, BTreeSet<u16>>);
-
-impl Unsettled {
-    fn note(&mut self, index: u64, settlement: Settlement) {
-        match settlement {
-            Settlement::None => {}
-            Settlement::Opens { positions } if positions.is_empty() => {}
-            Settlement::Opens { positions } => {
-                self.0.insert(index, positions.into_iter().collect());
-            }
-            Settlement::Settles { of, positions } => self.settle(of, &positions),
-        }
-    }
-
-    fn settle(&mut self, of: u64, positions: &[u16]) {
-        let Some(open) = self.0.get_mut(&of) else { return };
-        for position in positions {
-            open.remove(position);
-        }
-        if open.is_empty() {
-            self.0.remove(&of);
-        }
-    }
-
-    /// Failed by the crash, one record for each record of verdicts.
-    pub(super) fn into_crashed(self) -> impl Iterator<Item = Outcomes> {
-        self.0.into_iter().map(|(of, positions)| Outcomes {
-            of,
-            outcomes: positions
-                .into_iter()
-                .map(|position| OutcomeOf { position, outcome: Outcome::Failed(Cause::Crash) })
-                .collect(),
-        })
-    }
-}
 
 /// What a log holds.
 #[derive(Debug)]

@@ -54,16 +54,17 @@ pub(super) fn verdicts() -> Record {
         lane: 0,
         root: Digest::new([5; 32]),
         envelopes: vec![
-            envelope(1, Verdict::allowed([])),
+            envelope(1, Verdict::allowed([], 1)),
             envelope(2, Verdict::refused(Refusal::Poisoned, ["x"])),
-            envelope(3, Verdict::allowed(["y"])),
+            envelope(3, Verdict::allowed(["y"], 1)),
         ],
     })
 }
 
 fn settled(of: u64, positions: &[u16], outcome: Outcome) -> Record {
     let outcomes = positions.iter().map(|position| OutcomeOf { position: *position, outcome }).collect();
-    record(Outcomes { of, outcomes })
+    let to = (outcome != Outcome::Failed(Cause::Crash)).then(|| AgentName::parse("reader-1").unwrap());
+    record(Outcomes { of, to, outcomes })
 }
 
 pub(super) fn small() -> AuditConfig {
@@ -185,6 +186,46 @@ fn t_f01_after_a_kill_nothing_is_lost_and_what_was_open_has_failed() {
     assert_eq!(records[7].event, settled(3, &[0, 2], crash).event);
     assert_eq!(records[8].event, NodeEvent::Started { records: 6, recovered_bytes: 0 }.into());
     assert_eq!((records[8].at, records[8].registry), (Timestamp::from_millis(7), RegistrySequence(4)));
+    drop(log);
+    assert_eq!(open(dir.path()).unwrap().1.crashed, 0, "settled once");
+}
+
+/// The verdicts on one message to a topic with so many subscribers, and one to somebody.
+fn published(subscribers: u32) -> Record {
+    let Event::Verdicts(mut verdicts) = verdicts().event else { panic!("verdicts") };
+    verdicts.envelopes[0].verdict = Verdict::allowed([], subscribers);
+    record(verdicts)
+}
+
+#[test]
+fn t_f01_after_a_kill_what_each_copy_left_open_has_failed_one_by_one() {
+    let dir = TempDir::new().unwrap();
+    let (log, _) = open(dir.path()).unwrap();
+    let of = log.append(&published(300)).unwrap().index();
+    let nobody = log.append(&published(0)).unwrap().index();
+    let _ = log.append(&settled(nobody, &[2], Outcome::Delivered)).unwrap();
+    let _ = log.append(&settled(of, &[0, 2], Outcome::Delivered)).unwrap();
+    let _ = log.append(&settled(of, &[0], Outcome::Dropped(Cause::Overflow))).unwrap();
+    drop(log);
+
+    let (log, recovery) = open(dir.path()).unwrap();
+    assert_eq!(recovery, Recovery { records: 6, recovered_bytes: 0, crashed: 298 });
+    let crash = Outcome::Failed(Cause::Crash);
+    let records = read(dir.path());
+    assert_eq!(records[6].event, settled(of, &[0; 256], crash).event);
+    assert_eq!(records[7].event, settled(of, &[0; 42], crash).event);
+    assert!(matches!(records[8].event, Event::Node(NodeEvent::Started { records: 6, .. })));
+    drop(log);
+
+    // A second kill, before the second of these records was written.
+    let path = files::segment_path(dir.path(), 0);
+    let bytes = fs::read(&path).unwrap();
+    let mut frames = testudo_rules::audit::frame::FrameReader::new(bytes.as_slice());
+    (0..7).for_each(|_| assert!(frames.next_frame().unwrap().is_some()));
+    fs::write(&path, &bytes[..frames.offset() as usize]).unwrap();
+    fs::remove_file(dir.path().join(files::CHECKPOINTS)).unwrap();
+    let (log, recovery) = open(dir.path()).unwrap();
+    assert_eq!((recovery.records, recovery.crashed), (7, 42));
     drop(log);
     assert_eq!(open(dir.path()).unwrap().1.crashed, 0, "settled once");
 }

@@ -1,15 +1,17 @@
-//! The control stream of a link: heartbeats, tokens and acknowledgements out; refusals, receipts and
-//! revocations in.
+//! The control stream of a link: heartbeats, tokens, subscriptions and acknowledgements out; refusals,
+//! receipts, introductions and revocations in.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::SendStream;
-use testudo_wire::frame::{FromAgent, FromNode, Heartbeat};
+use rustls::pki_types::UnixTime;
+use testudo_wire::frame::{Accepted, Delivered, FromAgent, FromNode, Heartbeat, Introduced, RefusedMessage};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use super::Shared;
+use super::names;
+use super::shared::Shared;
 use crate::stream::{FrameError, FrameReader, write_frame};
 
 /// Writes control frames until the link ends, and a heartbeat at every interval.
@@ -28,20 +30,35 @@ pub(super) async fn write(
                 Some(frame) => frame,
                 None => break,
             },
+            () = shared.board.posted() => match post(&shared, &mut stream).await {
+                Some(()) => continue,
+                None => break,
+            },
             _ = beats.tick() => {
                 counter += 1;
-                let session = &shared.welcome.seen.session;
                 FromAgent::Heartbeat(Heartbeat::sign(
-                    &shared.identity.key, &shared.identity.swarm(), session, counter,
+                    &shared.identity.key, &shared.identity.swarm(), &shared.session(), counter,
                 ))
             }
+            _ = shared.connection.closed() => break,
         };
-        let Ok(bytes) = frame.encode() else { break };
-        if write_frame(&mut stream, bytes).await.is_err() {
+        if write_one(&mut stream, &frame).await.is_none() {
             break;
         }
     }
     let _ = stream.finish();
+}
+
+async fn write_one(stream: &mut SendStream, frame: &FromAgent) -> Option<()> {
+    write_frame(stream, frame.encode().ok()?).await.ok()
+}
+
+/// Writes what stands on the board.
+async fn post(shared: &Shared, stream: &mut SendStream) -> Option<()> {
+    while let Some(frame) = shared.board.take() {
+        write_one(stream, &frame).await?;
+    }
+    Some(())
 }
 
 /// Reads control frames until the link ends.
@@ -65,28 +82,37 @@ fn take(shared: &Shared, frame: FromNode) {
         FromNode::Welcome(_) => shared.fail("the node welcomed twice"),
         FromNode::Presented(word) => shared.waiting().presented(word.token, word.refusal),
         FromNode::RefusedBundle(refused) => {
-            tracing::debug!(refusal = %refused.refusal, "bundle refused");
-            shared.waiting().refused_bundle(refused.bundle, refused.refusal);
+            tracing::debug!(refusal = %refused.refusal, lane = refused.lane, "bundle refused");
+            shared.waiting().refused_bundle((refused.lane, refused.bundle), refused.refusal);
         }
         FromNode::RefusedMessages(refused) => {
-            for one in refused {
-                tracing::debug!(refusal = %one.refusal, message = one.message.short(), "message refused");
-                shared.waiting().refused_message(one.message, one.refusal, one.rules);
-            }
+            refused.into_iter().for_each(|one| refused_message(shared, one));
         }
-        FromNode::Accepted(accepted) => {
-            let (swarm, session) = (shared.identity.swarm(), shared.welcome.seen.session);
+        FromNode::Accepted(word) => accepted(shared, &word),
+        FromNode::Settled(settled) => shared.settled(settled.lane, settled.bundles),
+        FromNode::Subscribed(word) => {
+            if let Some(refusal) = word.refusal {
+                tracing::debug!(%refusal, topic = %word.topic, "not subscribed");
+            }
+            shared.waiting().subscribed(word.topic, word.refusal);
+        }
+        FromNode::Cancelled(word) => {
+            let mut answers = shared.answers();
+            word.requests.iter().for_each(|request| answers.close(request));
+        }
+        FromNode::Credited(words) => {
+            let answers = shared.answers();
+            words.iter().for_each(|word| answers.credited(&word.request, word.bytes));
+        }
+        FromNode::CopiesRefused(words) => {
             let mut waiting = shared.waiting();
-            let signed = waiting
-                .digests(accepted.bundle)
-                .is_some_and(|sent| accepted.is_signed_by(&shared.node, &swarm, &session, sent));
-            if signed {
-                waiting.accepted(accepted.bundle, &accepted.positions, accepted.record);
-            }
+            words.iter().for_each(|word| waiting.refused_copies(word.refusal, word.count));
         }
-        FromNode::Settled(settled) => {
-            shared.waiting().settled(settled.bundles);
-            shared.settled.notify_waiters();
+        FromNode::Delivered(word) => delivered(shared, &word),
+        FromNode::Introduced(word) => introduced(shared, &word),
+        FromNode::Lost(lost) => {
+            let mut waiting = shared.waiting();
+            lost.messages.iter().for_each(|message| waiting.lost(message));
         }
         FromNode::Revoked(revoked) => {
             let signed = revoked.is_signed_by(&shared.node, &shared.identity.swarm());
@@ -95,4 +121,39 @@ fn take(shared: &Shared, frame: FromNode) {
             }
         }
     }
+}
+
+fn refused_message(shared: &Shared, one: RefusedMessage) {
+    tracing::debug!(refusal = %one.refusal, message = one.message.short(), "message refused");
+    shared.waiting().refused_message(&one.message, one.refusal, one.rules);
+}
+
+fn accepted(shared: &Shared, word: &Accepted) {
+    let (swarm, session) = (shared.identity.swarm(), shared.session());
+    let mut waiting = shared.waiting();
+    let place = (word.lane, word.bundle);
+    let sent = waiting.bundles.digests(place);
+    if sent.is_some_and(|sent| word.is_signed_by(&shared.node, &swarm, &session, sent)) {
+        waiting.bundles.accepted(place, &word.positions, word.record);
+    }
+}
+
+fn delivered(shared: &Shared, word: &Delivered) {
+    let (swarm, session) = (shared.identity.swarm(), shared.session());
+    let mut waiting = shared.waiting();
+    let receiver = waiting.names.get(&word.receiver);
+    let counts =
+        receiver.is_some_and(|receiver| waiting.receipts.delivered(word, &receiver, &swarm, &session));
+    if !counts {
+        tracing::debug!(receiver = %word.receiver, "a receipt that counts for nothing");
+    }
+}
+
+fn introduced(shared: &Shared, word: &Introduced) {
+    let now = UnixTime::since_unix_epoch(Duration::from_secs(shared.env.now().as_secs()));
+    let checked = names::check(word, &shared.identity.trust, now);
+    if let Err(refusal) = checked {
+        tracing::debug!(%refusal, name = %word.name, "not introduced");
+    }
+    shared.waiting().names.introduced(word.name, checked);
 }

@@ -5,7 +5,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use quinn::{ConnectError, Connection, ConnectionError, Endpoint, RecvStream, SendStream};
+use quinn::{
+    ConnectError, Connection, ConnectionError, Endpoint, ReadError, ReadExactError, RecvStream, SendStream,
+};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Hello, Seen, Welcome};
 use testudo_wire::{Limits, PublicKey, SpiffeId};
@@ -21,7 +23,7 @@ use crate::transport;
 pub const DIAL_TIME: Duration = Duration::from_secs(3);
 
 /// Why there is no link.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum DialError {
     /// Nobody answers.
     #[error("no node answers at {0}; check the address and that `testudo node` runs there")]
@@ -167,7 +169,9 @@ async fn open(
         return Err(DialError::Protocol("a welcome that the node did not sign"));
     }
     let mut data = connection.open_uni().await.map_err(|e| lost(&e))?;
-    data.write_all(&[0]).await.map_err(|_| DialError::Protocol("the data stream broke"))?;
+    if data.write_all(&[0]).await.is_err() {
+        return Err(ended(&connection, address).await);
+    }
     Ok(OpenLink { connection, node, welcome, control, answers, data })
 }
 
@@ -183,6 +187,11 @@ async fn ended(connection: &Connection, address: SocketAddr) -> DialError {
 pub async fn deliveries(connection: &Connection, node: SocketAddr) -> Result<RecvStream, DialError> {
     let mut stream = connection.accept_uni().await.map_err(|error| explain(&error, node))?;
     let mut lane = [0xff];
-    stream.read_exact(&mut lane).await.map_err(|_| DialError::Protocol("no lane"))?;
+    if let Err(error) = stream.read_exact(&mut lane).await {
+        return Err(match error {
+            ReadExactError::ReadError(ReadError::ConnectionLost(error)) => explain(&error, node),
+            ReadExactError::ReadError(_) | ReadExactError::FinishedEarly(_) => DialError::Protocol("no lane"),
+        });
+    }
     if lane == [0] { Ok(stream) } else { Err(DialError::Protocol("an unknown lane")) }
 }

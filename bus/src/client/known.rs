@@ -9,7 +9,7 @@ use testudo_rules::pipeline::Tokens;
 use testudo_rules::token::{Meaning, SealedToken, TokenError, Trust};
 use testudo_wire::frame::Notice;
 use testudo_wire::standing::Standings;
-use testudo_wire::{Holder, Limits, PublicKey, RegistrySequence, TokenFactId, TokenId};
+use testudo_wire::{AgentName, Holder, Limits, PublicKey, RegistrySequence, TokenFactId, TokenId};
 
 /// Tokens that a receiver keeps read. A node introduces a token again before 256 others have passed.
 const TOKENS_MAX: usize = 1024;
@@ -45,6 +45,11 @@ impl Standings for Known {
 
     fn is_revoked(&self, id: &TokenFactId) -> bool {
         self.tokens.contains(id)
+    }
+
+    /// Grants are the registry's and no node tells of them: it is the node that refuses.
+    fn is_delegated_only(&self, _: &AgentName) -> bool {
+        false
     }
 }
 

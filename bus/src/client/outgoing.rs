@@ -2,7 +2,7 @@
 //!
 //! The one place that numbers and signs this link's envelopes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,13 +11,13 @@ use testudo_rules::quota::Bucket;
 use testudo_wire::header::TraceParent;
 use testudo_wire::standing::Quota;
 use testudo_wire::{
-    Bundle, Capability, ContentType, CorrelationId, Destination, Envelope, Header, MessageId, Part,
+    Bundle, Capability, ContentType, CorrelationId, Destination, Envelope, Header, Limits, MessageId, Part,
     ReceiptWish, Sequence, TokenId, Ttl,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-use super::Shared;
+use super::shared::Shared;
 use super::waiting::Waiter;
 use crate::stream::prefix;
 
@@ -49,31 +49,40 @@ pub(super) struct Queued {
 }
 
 /// Paces a sender a little below its quota, so that an honest one never meets the refusal.
-struct Pace {
-    bucket: Bucket,
+#[derive(Debug)]
+pub(super) struct Pace {
+    bucket: Mutex<Bucket>,
+    bytes_per_second: u64,
     started: Instant,
 }
 
 impl Pace {
-    fn new(quota: Quota) -> Self {
+    /// A little below this quota.
+    pub(super) fn new(quota: Quota) -> Self {
         let slower = Quota {
             bundles_per_second: quota.bundles_per_second - quota.bundles_per_second / 10,
             bytes_per_second: quota.bytes_per_second - quota.bytes_per_second / 10,
         };
-        Self { bucket: Bucket::new(slower, Duration::ZERO), started: Instant::now() }
+        let bucket = Mutex::new(Bucket::new(slower, Duration::ZERO));
+        Self { bucket, bytes_per_second: slower.bytes_per_second, started: Instant::now() }
     }
 
-    async fn wait(&mut self, bytes: usize) {
-        while self.bucket.take(bytes, self.started.elapsed()).is_err() {
+    /// Waits until a bundle of so many bytes may go. One that never may goes at once: the node refuses it by
+    /// name, which is better than silence.
+    pub(super) async fn wait(&self, bytes: usize) {
+        let take = || {
+            let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+            bucket.take(bytes, self.started.elapsed()).is_ok()
+        };
+        while bytes as u64 <= self.bytes_per_second && !take() {
             sleep(Duration::from_millis(1)).await;
         }
     }
 }
 
-/// Runs until the link ends or every sender is gone.
+/// Runs lane 0 until the link ends or every sender is gone.
 pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Queued>, mut stream: SendStream) {
     let limits = shared.limits;
-    let mut pace = Pace::new(shared.welcome.quota);
     let mut next = Sequence(1);
     let mut bundles = 0;
     let mut waiting: Vec<Queued> = Vec::new();
@@ -89,17 +98,34 @@ pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Queued>, 
         }
         let rest = waiting.split_off(fits(&waiting, limits.bundle_bytes_max));
         let taken = std::mem::replace(&mut waiting, rest);
-        let Some((bundle, messages)) = seal(&shared, taken, &mut next) else { continue };
+        let count = taken.len();
+        let sealed = seal(&shared, wanted(&shared, taken), 0, &mut next, &limits);
+        let Some((bundle, messages)) = sealed else {
+            shared.unqueue(count);
+            continue;
+        };
         let bytes = bundle.bytes().clone();
         shared.room(bytes.len()).await;
-        pace.wait(bytes.len()).await;
-        shared.waiting().sent(bundles, bytes.len(), messages);
+        shared.pace.wait(bytes.len()).await;
+        shared.waiting().sent((0, bundles), bytes.len(), messages);
+        shared.unqueue(count);
         bundles += 1;
         if stream.write_all_chunks(&mut [prefix(bytes.len()), bytes]).await.is_err() {
             break;
         }
     }
     let _ = stream.finish();
+}
+
+/// Without the requests that were given up while they were queued.
+pub(super) fn wanted(shared: &Shared, mut taken: Vec<Queued>) -> Vec<Queued> {
+    if taken.iter().any(|queued| matches!(queued.waiter, Waiter::Reply)) {
+        let waiting = shared.waiting();
+        taken.retain(|queued| {
+            !matches!(queued.waiter, Waiter::Reply) || waiting.requests.is_open(&queued.draft.message)
+        });
+    }
+    taken
 }
 
 /// How many from the front fit one bundle; at least one.
@@ -112,10 +138,17 @@ fn fits(queued: &[Queued], bytes_max: usize) -> usize {
     count.count().max(1)
 }
 
-type Sealed = (Bundle, Vec<(MessageId, testudo_wire::Digest, Waiter)>);
+/// A signed bundle, and who waits for each of its messages.
+pub(super) type Sealed = (Bundle, Vec<(MessageId, testudo_wire::Digest, Waiter)>);
 
-/// Numbers, encodes and signs.
-fn seal(shared: &Shared, taken: Vec<Queued>, next: &mut Sequence) -> Option<Sealed> {
+/// Numbers, encodes and signs. `None` for nothing.
+pub(super) fn seal(
+    shared: &Shared,
+    taken: Vec<Queued>,
+    lane: u8,
+    next: &mut Sequence,
+    limits: &Limits,
+) -> Option<Sealed> {
     let mut envelopes = Vec::with_capacity(taken.len());
     let mut messages = Vec::with_capacity(taken.len());
     let now = shared.env.now();
@@ -128,8 +161,8 @@ fn seal(shared: &Shared, taken: Vec<Queued>, next: &mut Sequence) -> Option<Seal
             capability: draft.capability,
             message: draft.message,
             timestamp: now,
-            session: shared.welcome.seen.session,
-            lane: 0,
+            session: shared.session(),
+            lane,
             sequence: *next,
             correlation: draft.correlation,
             in_reply_to: draft.in_reply_to,
@@ -145,6 +178,6 @@ fn seal(shared: &Shared, taken: Vec<Queued>, next: &mut Sequence) -> Option<Seal
         messages.push((draft.message, envelope.digest(), waiter));
         envelopes.push(envelope);
     }
-    let bundle = Bundle::sign(envelopes, &shared.identity.key, &shared.limits).ok()?;
+    let bundle = Bundle::sign(envelopes, &shared.identity.key, limits).ok()?;
     Some((bundle, messages))
 }

@@ -1,26 +1,19 @@
-//! Who waits for what on a link: receipts, answers, tokens, room in the window.
+//! Who waits for what on a link: receipts, answers, words on tokens and topics, room in the window.
 //!
 //! Everything that waits ends: with an answer, a refusal, a time-out of the caller, or the link's end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
-use testudo_wire::{AgentName, Digest, MessageId, Refusal, TokenId};
+use testudo_wire::{AgentName, Digest, Holder, MessageId, Refusal, Resource, TokenId};
 use tokio::sync::oneshot;
 
+use super::inflow::Flow;
+use super::names::Names;
+use super::receipts::{Answer, Delivered, Receipts};
+use super::requests::{Place, Requests};
+use super::sent::{Bundles, Receipt, Sent};
 use super::{Delivery, SendError};
-
-/// The node's durable word on one message.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Receipt {
-    /// The message.
-    pub message: MessageId,
-    /// Its leaf digest.
-    pub digest: Digest,
-    /// Index of the verdict's record on the node's audit log.
-    pub record: u64,
-}
-
-type Answer<T> = oneshot::Sender<Result<T, SendError>>;
 
 /// What the sender of one message waits for.
 #[derive(Debug)]
@@ -29,177 +22,182 @@ pub(super) enum Waiter {
     Nothing,
     /// The receipt *accepted*.
     Receipt(Answer<Receipt>),
-    /// The answer to a request asked of this agent.
-    Reply(AgentName, Answer<Delivery>),
+    /// The receipt *delivered*, of this agent if it is known which.
+    Delivered(Option<AgentName>, Answer<Delivered>),
+    /// The answer to a request, which is open already.
+    Reply,
 }
 
-#[derive(Debug)]
-struct Sent {
-    bytes: usize,
-    digests: Vec<Digest>,
-    receipts: HashMap<u16, (MessageId, Answer<Receipt>)>,
-    requests: Vec<MessageId>,
-    settled: bool,
+/// What became of messages that nobody may wait for.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Counts {
+    /// Refused, by reason.
+    pub(super) refused: BTreeMap<Refusal, u64>,
+    /// Single copies of messages to topics that were refused or dropped, by reason.
+    pub(super) copies: BTreeMap<Refusal, u64>,
+    /// Of unknown outcome, because another's link ended.
+    pub(super) lost: u64,
 }
 
 /// All tables of one link.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    bundles: BTreeMap<u64, Sent>,
-    places: HashMap<MessageId, (u64, u16)>,
-    requests: HashMap<MessageId, (AgentName, Answer<Delivery>)>,
-    tokens: HashMap<TokenId, Vec<oneshot::Sender<Result<(), SendError>>>>,
-    unsettled: usize,
-    refused: BTreeMap<Refusal, u64>,
+    pub(super) bundles: Bundles,
+    pub(super) requests: Requests<Delivery>,
+    pub(super) receipts: Receipts,
+    pub(super) names: Names,
+    pub(super) counts: Counts,
+    tokens: HashMap<TokenId, Vec<Answer<()>>>,
+    asked: HashMap<Resource, Vec<Answer<()>>>,
+    topics: BTreeSet<Resource>,
     ended: bool,
 }
 
 impl Waiting {
-    /// Bytes that the node is not done with.
-    pub(super) const fn unsettled(&self) -> usize {
-        self.unsettled
-    }
-
-    /// Messages refused so far, by reason.
-    pub(super) const fn refused(&self) -> &BTreeMap<Refusal, u64> {
-        &self.refused
+    /// A request that is about to be queued.
+    pub(super) fn open(&mut self, request: MessageId, from: Option<AgentName>, flow: Arc<Flow<Delivery>>) {
+        if self.ended {
+            flow.close(Err(SendError::Unknown));
+        } else {
+            self.requests.open(request, from, flow);
+        }
     }
 
     /// Enters a bundle that is about to be written.
-    pub(super) fn sent(&mut self, bundle: u64, bytes: usize, messages: Vec<(MessageId, Digest, Waiter)>) {
-        let mut sent = Sent {
-            bytes,
-            digests: messages.iter().map(|(_, digest, _)| *digest).collect(),
-            receipts: HashMap::new(),
-            requests: Vec::new(),
-            settled: false,
-        };
-        for (position, (message, _, waiter)) in (0_u16..).zip(messages) {
+    pub(super) fn sent(&mut self, place: Place, bytes: usize, messages: Vec<(MessageId, Digest, Waiter)>) {
+        let digests = messages.iter().map(|(_, digest, _)| *digest).collect();
+        let mut sent = Sent::new(bytes, digests);
+        for (position, (message, digest, waiter)) in (0_u16..).zip(messages) {
             match waiter {
-                Waiter::Nothing => {}
+                Waiter::Nothing => continue,
                 Waiter::Receipt(answer) => {
-                    self.places.insert(message, (bundle, position));
                     sent.receipts.insert(position, (message, answer));
+                    continue;
                 }
-                Waiter::Reply(from, answer) => {
-                    self.requests.insert(message, (from, answer));
-                    sent.requests.push(message);
-                }
+                Waiter::Delivered(from, answer) => self.receipts.wish(message, digest, from, answer),
+                Waiter::Reply => self.requests.placed(&message, place),
             }
+            sent.others.push(message);
         }
-        self.unsettled += bytes;
+        self.bundles.enter(place, sent);
         if self.ended {
             self.end();
-        } else {
-            self.bundles.insert(bundle, sent);
-        }
-    }
-
-    /// Every bundle below this number is settled.
-    pub(super) fn settled(&mut self, bundles: u64) {
-        for (_, sent) in self.bundles.range_mut(..bundles) {
-            if !std::mem::replace(&mut sent.settled, true) {
-                self.unsettled = self.unsettled.saturating_sub(sent.bytes);
-            }
-        }
-        self.bundles.retain(|_, sent| !sent.settled || !sent.receipts.is_empty());
-    }
-
-    /// The digests of a bundle by position, to check a receipt against.
-    pub(super) fn digests(&self, bundle: u64) -> Option<&[Digest]> {
-        self.bundles.get(&bundle).map(|sent| sent.digests.as_slice())
-    }
-
-    /// A verified receipt.
-    pub(super) fn accepted(&mut self, bundle: u64, positions: &[u16], record: u64) {
-        let Some(sent) = self.bundles.get_mut(&bundle) else { return };
-        for position in positions {
-            let digest = sent.digests.get(usize::from(*position)).copied();
-            if let (Some((message, answer)), Some(digest)) = (sent.receipts.remove(position), digest) {
-                self.places.remove(&message);
-                let _ = answer.send(Ok(Receipt { message, digest, record }));
-            }
-        }
-        if sent.settled && sent.receipts.is_empty() {
-            self.bundles.remove(&bundle);
         }
     }
 
     /// A message that the node, or its receiver, refused.
-    pub(super) fn refused_message(&mut self, message: MessageId, refusal: Refusal, rules: Vec<String>) {
-        *self.refused.entry(refusal).or_default() += 1;
-        let error = SendError::Refused { refusal, rules };
-        if let Some((_, answer)) = self.requests.remove(&message) {
-            let _ = answer.send(Err(error));
-        } else if let Some((bundle, position)) = self.places.remove(&message)
-            && let Some(sent) = self.bundles.get_mut(&bundle)
-        {
-            if let Some((_, answer)) = sent.receipts.remove(&position) {
-                let _ = answer.send(Err(error));
-            }
-            if sent.settled && sent.receipts.is_empty() {
-                self.bundles.remove(&bundle);
-            }
-        }
+    pub(super) fn refused_message(&mut self, message: &MessageId, refusal: Refusal, rules: Vec<String>) {
+        *self.counts.refused.entry(refusal).or_default() += 1;
+        self.fail(message, &SendError::Refused { refusal, rules });
+    }
+
+    /// Subscribers' copies of messages to topics, which is no word on the messages themselves.
+    pub(super) fn refused_copies(&mut self, refusal: Refusal, count: u64) {
+        *self.counts.copies.entry(refusal).or_default() += count;
     }
 
     /// A bundle that the node refused whole.
-    pub(super) fn refused_bundle(&mut self, bundle: u64, refusal: Refusal) {
-        let Some(sent) = self.bundles.get_mut(&bundle) else { return };
-        *self.refused.entry(refusal).or_default() += sent.digests.len() as u64;
-        let error = || SendError::Refused { refusal, rules: Vec::new() };
-        for (message, answer) in std::mem::take(&mut sent.receipts).into_values() {
-            self.places.remove(&message);
-            let _ = answer.send(Err(error()));
+    pub(super) fn refused_bundle(&mut self, place: Place, refusal: Refusal) {
+        let why = SendError::refused(refusal);
+        let (messages, others) = self.bundles.refused(place, &why);
+        if messages > 0 {
+            *self.counts.refused.entry(refusal).or_default() += messages as u64;
         }
-        for message in std::mem::take(&mut sent.requests) {
-            if let Some((_, answer)) = self.requests.remove(&message) {
-                let _ = answer.send(Err(error()));
-            }
-        }
-        if sent.settled {
-            self.bundles.remove(&bundle);
+        for message in others {
+            self.fail(&message, &why);
         }
     }
 
-    /// Whether an answer to this request may come from this agent.
-    pub(super) fn awaits(&self, request: &MessageId, from: &AgentName) -> bool {
-        self.requests.get(request).is_some_and(|(expected, _)| expected == from)
+    /// A message of which nobody can know any more.
+    pub(super) fn lost(&mut self, message: &MessageId) {
+        self.counts.lost += 1;
+        self.fail(message, &SendError::Unknown);
     }
 
-    /// A verified answer.
-    pub(super) fn answered(&mut self, request: &MessageId, delivery: Delivery) {
-        if let Some((_, answer)) = self.requests.remove(request) {
-            let _ = answer.send(Ok(delivery));
+    fn fail(&mut self, message: &MessageId, why: &SendError) {
+        let _ = self.requests.close(message, why.clone())
+            || self.receipts.fail(message, why.clone())
+            || self.bundles.fail(message, why.clone());
+    }
+
+    /// The caller gave up. `true` when the node is to hear of it now; if it may not have the request yet, that
+    /// comes with [`Bundles::settled`], and what has not gone will not go.
+    pub(super) fn abandon(&mut self, request: &MessageId) -> bool {
+        match self.requests.abandon(request) {
+            Some(Some(place)) => !self.bundles.cancel_when_settled(place, *request),
+            Some(None) | None => false,
         }
-    }
-
-    /// The caller gave up.
-    pub(super) fn abandon(&mut self, request: &MessageId) {
-        self.requests.remove(request);
     }
 
     /// Somebody waits for the node's word on a token.
-    pub(super) fn present(&mut self, token: TokenId, answer: oneshot::Sender<Result<(), SendError>>) {
-        self.tokens.entry(token).or_default().push(answer);
+    pub(super) fn present(&mut self, token: TokenId) -> oneshot::Receiver<Result<(), SendError>> {
+        let (answer, word) = oneshot::channel();
+        if !self.ended {
+            self.tokens.entry(token).or_default().push(answer);
+        }
+        word
     }
 
     /// The node's word on a token.
     pub(super) fn presented(&mut self, token: TokenId, refusal: Option<Refusal>) {
-        for answer in self.tokens.remove(&token).unwrap_or_default() {
-            let word =
-                refusal.map_or(Ok(()), |refusal| Err(SendError::Refused { refusal, rules: Vec::new() }));
-            let _ = answer.send(word);
+        answer_all(self.tokens.remove(&token), refusal);
+    }
+
+    /// Somebody waits for the node's word on who an agent is.
+    pub(super) fn whois(&mut self, name: AgentName) -> oneshot::Receiver<Result<Holder, SendError>> {
+        let (answer, word) = oneshot::channel();
+        if !self.ended {
+            self.names.ask(name, answer);
         }
+        word
+    }
+
+    /// Somebody waits for the node's word on a subscription.
+    pub(super) fn subscribe(&mut self, topic: Resource) -> oneshot::Receiver<Result<(), SendError>> {
+        let (answer, word) = oneshot::channel();
+        if !self.ended {
+            self.asked.entry(topic).or_default().push(answer);
+        }
+        word
+    }
+
+    /// The node's word on a subscription, asked or not.
+    pub(super) fn subscribed(&mut self, topic: Resource, refusal: Option<Refusal>) {
+        match refusal {
+            None => self.topics.insert(topic),
+            Some(_) => self.topics.remove(&topic),
+        };
+        answer_all(self.asked.remove(&topic), refusal);
+    }
+
+    /// The topic is wanted no more.
+    pub(super) fn unsubscribe(&mut self, topic: &Resource) {
+        self.topics.remove(topic);
+    }
+
+    /// The topics whose messages come.
+    pub(super) const fn topics(&self) -> &BTreeSet<Resource> {
+        &self.topics
     }
 
     /// The link has ended: whoever still waits will never know. Dropping the answers tells them so.
     pub(super) fn end(&mut self) {
         self.ended = true;
-        self.bundles.clear();
-        self.places.clear();
-        self.requests.clear();
+        self.bundles.end();
+        self.requests.end();
+        self.receipts.end();
+        self.names.end();
         self.tokens.clear();
-        self.unsettled = 0;
+        self.asked.clear();
+        self.topics.clear();
     }
 }
+
+fn answer_all(answers: Option<Vec<Answer<()>>>, refusal: Option<Refusal>) {
+    for answer in answers.unwrap_or_default() {
+        let _ = answer.send(refusal.map_or(Ok(()), |refusal| Err(SendError::refused(refusal))));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -6,28 +6,44 @@ use std::sync::Arc;
 use actix::{Actor, Addr, Context, Handler, Message};
 use bytes::Bytes;
 use testudo_rules::inspect::Inspector;
-use testudo_wire::Refusal;
+use testudo_rules::pipeline::{Authorised, Decoded, Inspected};
 use testudo_wire::frame::CloseReason;
+use testudo_wire::{MessageId, Refusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::judge::{judge, refuse_bundle};
+use super::judge::{Case, assess, conclude, judge, refuse_bundle};
+use super::large::{Large, Pool};
 use crate::node::{Link, Shared, Ticket};
 
-/// Bundles in the mailbox at once, of all links; a link has one.
+/// Bundles in the mailbox at once, of all links; a link has one, and one for each lane.
 const PERMITS: usize = 256;
 
 struct Guard {
     shared: Arc<Shared>,
-    inspector: Inspector,
+    inspector: Arc<Inspector>,
 }
 
 impl Actor for Guard {
     type Context = Context<Self>;
 }
 
+impl Guard {
+    /// Runs a piece of the way. A panic refuses the bundle and closes the link whose state it may have left half
+    /// changed.
+    fn contain<T>(&self, case: &Case, work: impl FnOnce() -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(work));
+        if done.is_err() {
+            self.shared.metrics.guard_fault();
+            refuse_bundle(&self.shared, case, Refusal::GuardFault, 0);
+            case.link.close(CloseReason::Protocol);
+        }
+        done.ok()
+    }
+}
+
+/// A bundle of the data stream, to be judged whole.
 struct Judge {
-    link: Arc<Link>,
-    bundle: u64,
+    case: Case,
     bytes: Bytes,
     _permit: OwnedSemaphorePermit,
 }
@@ -39,17 +55,57 @@ impl Message for Judge {
 impl Handler<Judge> for Guard {
     type Result = ();
     fn handle(&mut self, message: Judge, _: &mut Context<Self>) {
-        let Judge { link, bundle, bytes, _permit } = message;
-        let size = bytes.len();
-        let ticket = Ticket::new(&link.settling, bundle, size);
-        let judged = catch_unwind(AssertUnwindSafe(|| {
-            judge(&self.shared, &self.inspector, &link, bundle, bytes, &ticket);
-        }));
-        if judged.is_err() {
-            self.shared.metrics.guard_fault();
-            refuse_bundle(&self.shared, &link, bundle, Refusal::GuardFault, size, 0);
-            link.close(CloseReason::Protocol);
-        }
+        let Judge { case, bytes, _permit } = message;
+        self.contain(&case, || judge(&self.shared, &self.inspector, &case, bytes));
+    }
+}
+
+/// A large bundle, before its content is vetted.
+struct Assess {
+    case: Case,
+    decoded: Result<Decoded, Refusal>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Message for Assess {
+    type Result = Option<Authorised>;
+}
+
+impl Handler<Assess> for Guard {
+    type Result = Option<Authorised>;
+    fn handle(&mut self, message: Assess, _: &mut Context<Self>) -> Option<Authorised> {
+        let Assess { case, decoded, _permit } = message;
+        self.contain(&case, || assess(&self.shared, &case, decoded)).flatten()
+    }
+}
+
+/// A large bundle, after that.
+struct Conclude {
+    case: Case,
+    inspected: Option<Inspected>,
+    /// The requests that it answers.
+    answers: Vec<MessageId>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Message for Conclude {
+    type Result = ();
+}
+
+impl Handler<Conclude> for Guard {
+    type Result = ();
+    fn handle(&mut self, message: Conclude, _: &mut Context<Self>) {
+        let Conclude { case, inspected, answers, _permit } = message;
+        self.contain(&case, || match inspected {
+            Some(inspected) => conclude(&self.shared, &case, inspected),
+            None => {
+                self.shared.metrics.guard_fault();
+                refuse_bundle(&self.shared, &case, Refusal::GuardFault, 1);
+                for request in &answers {
+                    self.shared.requests.fail(request, &case.link, Refusal::GuardFault);
+                }
+            }
+        });
     }
 }
 
@@ -57,6 +113,7 @@ impl Handler<Judge> for Guard {
 #[derive(Clone)]
 pub(crate) struct GuardDoor {
     actor: Addr<Guard>,
+    pool: Pool,
     permits: Arc<Semaphore>,
 }
 
@@ -69,15 +126,41 @@ impl std::fmt::Debug for GuardDoor {
 impl GuardDoor {
     /// Starts the actor on the current arbiter.
     pub(crate) fn start(shared: Arc<Shared>, inspector: Inspector) -> Self {
+        let inspector = Arc::new(inspector);
+        let pool = Pool::new(inspector.clone());
         let actor = Guard { shared, inspector }.start();
-        Self { actor, permits: Arc::new(Semaphore::new(PERMITS)) }
+        Self { actor, pool, permits: Arc::new(Semaphore::new(PERMITS)) }
     }
 
-    /// Has a bundle judged; returns when it is. `false` when the guard is gone: nothing may pass any more.
+    /// Has a bundle of the data stream judged; returns when it is. `false` when the guard is gone: nothing may
+    /// pass any more.
     pub(crate) async fn judge(&self, link: &Arc<Link>, bundle: u64, bytes: Bytes) -> bool {
-        let Ok(permit) = self.permits.clone().acquire_owned().await else { return false };
-        let message = Judge { link: link.clone(), bundle, bytes, _permit: permit };
-        self.actor.send(message).await.is_ok()
+        let Ok(_permit) = self.permits.clone().acquire_owned().await else { return false };
+        let (lane, size) = (0, bytes.len());
+        let ticket = Ticket::new(&link.settling[0], bundle, size);
+        let case = Case { link: link.clone(), lane, bundle, size, ticket };
+        self.actor.send(Judge { case, bytes, _permit }).await.is_ok()
+    }
+
+    /// The same for a bundle of a lane.
+    pub(crate) async fn judge_large(&self, shared: &Shared, link: &Arc<Link>, large: Large) -> bool {
+        let Large { lane, bundle, bytes, reservation } = large;
+        let size = bytes.len();
+        let settling = &link.settling[usize::from(lane)];
+        let ticket = Ticket::holding(settling, bundle, size, Some(reservation));
+        let case = Case { link: link.clone(), lane, bundle, size, ticket };
+        let decoded = self.pool.decode(shared, bytes).await;
+        let Ok(_permit) = self.permits.clone().acquire_owned().await else { return false };
+        let assessed = self.actor.send(Assess { case: case.clone(), decoded, _permit }).await;
+        let authorised = match assessed {
+            Ok(Some(authorised)) => authorised,
+            Ok(None) => return true,
+            Err(_) => return false,
+        };
+        let answers = authorised.answers().collect();
+        let inspected = self.pool.inspect(&case, authorised).await;
+        let Ok(_permit) = self.permits.clone().acquire_owned().await else { return false };
+        self.actor.send(Conclude { case, inspected, answers, _permit }).await.is_ok()
     }
 
     /// Whether the actor lives.

@@ -5,5 +5,8 @@
 
 mod actor;
 mod judge;
+mod large;
+mod placing;
 
 pub(crate) use actor::GuardDoor;
+pub(crate) use large::Large;

@@ -6,12 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use quinn::{Connection, Incoming, RecvStream, SendStream};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use testudo_registry::{LinkRequest, Login, LoginError, VerbError};
 use testudo_rules::audit::{Cause, LinkChange, Note};
 use testudo_rules::pipeline::Peer;
 use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Seen, Welcome};
+use testudo_wire::header::LANES;
 use testudo_wire::{Holder, Refusal, RegistrySequence, SessionId, SpiffeId, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -19,7 +22,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::control::{self, LAST_WORDS, Left};
 use super::link::{Door, Link};
 use super::shared::Shared;
-use super::{Listener, notices, writer};
+use super::{Listener, lanes, notices, subscriptions};
 use crate::env::random;
 use crate::stream::{FrameError, FrameReader, write_frame};
 use crate::tls::{self, Role};
@@ -206,7 +209,8 @@ async fn open(
     let quota = standing.unwrap_or_default();
     let seen = Seen::sign(&shared.key, &shared.swarm, &holder.key, session, registry, shared.env.now());
     let heartbeat_ms = u32::try_from(shared.heartbeat.as_millis()).unwrap_or(u32::MAX);
-    let welcome = FromNode::Welcome(Welcome { seen, heartbeat_ms, window: shared.window, quota });
+    let body = u32::try_from(shared.large_limits.body_bytes_max).unwrap_or(u32::MAX);
+    let welcome = FromNode::Welcome(Welcome { seen, heartbeat_ms, window: shared.window, quota, body });
     let lost = |what| {
         shared.registry.link_lost(holder.name, session);
         broken(&connection, what)
@@ -220,7 +224,14 @@ async fn open(
     let (tell, frames) = mpsc::channel(CONTROL_QUEUE);
     let peer = Peer { swarm: shared.swarm, holder, session };
     let bucket = shared.bucket(&holder.name, quota);
-    let link = Arc::new(Link::new(peer, connection, bucket, tell));
+    let link = Arc::new(Link::new(
+        peer,
+        connection,
+        bucket,
+        tell,
+        shared.large_limits.body_bytes_max,
+        shared.reserve_kib,
+    ));
     Ok(Open { link, frames, control, requests, not_after })
 }
 
@@ -235,10 +246,11 @@ async fn run(listener: &Arc<Listener>, open: Open) {
         link.tell(notice);
     }
     install(shared, &link);
-    let delivering = tokio::spawn(deliver(shared.clone(), link.clone()));
+    let small = link.outboxes.small().clone();
+    let delivering = tokio::spawn(lanes::deliver(shared.clone(), link.clone(), 0, small));
     let left = tokio::select! {
         left = control::read(shared.clone(), link.clone(), requests) => left,
-        left = take_bundles(listener, &link) => left,
+        left = take_lanes(listener, &link) => left,
         () = expiry(shared, not_after) => {
             link.close(CloseReason::CertificateExpired);
             Left::Lost
@@ -248,11 +260,16 @@ async fn run(listener: &Arc<Listener>, open: Open) {
         let goodbye = shared.registry.goodbye(link.peer.holder.name, link.peer.session);
         let _ = timeout(LAST_WORDS, goodbye).await;
     }
+    if matches!(left, Left::Failed)
+        && let Err(error) = shared.registry.fail(link.peer.holder.name, link.peer.session).await
+    {
+        tracing::error!(%error, "an agent that failed was not revoked");
+    }
     left.close(&link);
     let reason = link.connection.closed().await;
     retire(shared, &link, &left, &reason.to_string());
     let _ = delivering.await;
-    shared.bury(&link.outbox.close(), Cause::LinkLost);
+    shared.bury(&link.outboxes.close(), Cause::LinkLost);
     let _ = writing.await;
 }
 
@@ -265,20 +282,6 @@ fn install(shared: &Shared, link: &Arc<Link>) {
     }
 }
 
-/// Opens the delivery stream and writes to it. A peer that grants no stream has no use for a link.
-async fn deliver(shared: Arc<Shared>, link: Arc<Link>) {
-    let opening = async {
-        let mut stream = link.connection.open_uni().await.ok()?;
-        stream.write_all(&[0]).await.ok()?;
-        Some(stream)
-    };
-    match timeout(HELLO_TIME, opening).await {
-        Ok(Some(stream)) => writer::run(shared, link, stream).await,
-        Ok(None) => {}
-        Err(_) => link.close(CloseReason::Protocol),
-    }
-}
-
 /// Takes the link off the tables.
 fn retire(shared: &Shared, link: &Arc<Link>, left: &Left, reason: &str) {
     let name = link.peer.holder.name;
@@ -287,11 +290,14 @@ fn retire(shared: &Shared, link: &Arc<Link>, left: &Left, reason: &str) {
         routes.remove(&name);
     }
     drop(routes);
-    shared.bury(&link.outbox.close(), Cause::LinkLost);
+    subscriptions::end(shared, link);
+    // First what became of the messages: a request that was never handed over is not unknown.
+    shared.bury(&link.outboxes.close(), Cause::LinkLost);
+    shared.requests.link_ended(link);
     shared.registry.link_lost(name, link.peer.session);
     shared.metrics.link_closed();
     let reason = match left {
-        Left::Goodbye | Left::Broken(_) => left.reason(),
+        Left::Goodbye | Left::Broken(_) | Left::Failed => left.reason(),
         Left::Lost => reason,
     };
     shared.keep_bucket(link);
@@ -310,31 +316,72 @@ async fn expiry(shared: &Shared, not_after: Timestamp) {
     }
 }
 
-/// The agent's data stream: whole bundles, one after the other, each to the guard.
-async fn take_bundles(listener: &Listener, link: &Arc<Link>) -> Left {
+/// Everything that the agent sends: the data stream, and lanes of their own for large bodies as it opens them.
+async fn take_lanes(listener: &Arc<Listener>, link: &Arc<Link>) -> Left {
     let shared = &listener.shared;
-    let Ok(mut stream) = link.connection.accept_uni().await else { return Left::Lost };
+    let mut opened = [false; LANES];
+    let (mut opening, mut taking) = (FuturesUnordered::new(), FuturesUnordered::new());
+    let draining = shared.drains();
+    tokio::pin!(draining);
+    loop {
+        // A stream whose lane is still on its way holds up no other: QUIC opens it with any later one.
+        let named = tokio::select! {
+            // What is not taken in is not lost: its sender hears that the node is gone.
+            () = &mut draining => std::future::pending().await,
+            Some(left) = taking.next() => return left,
+            Some(named) = opening.next() => named,
+            stream = link.connection.accept_uni() => match stream {
+                Ok(stream) => {
+                    opening.push(lane(stream));
+                    continue;
+                }
+                Err(_) => return Left::Lost,
+            },
+        };
+        let (lane, stream) = match named {
+            Ok(named) => named,
+            Err(left) => return left,
+        };
+        match opened.get_mut(usize::from(lane)) {
+            Some(opened) if !*opened => *opened = true,
+            Some(_) => return Left::Broken("a lane that is open already"),
+            None => return Left::Broken("an unknown lane"),
+        }
+        taking.push(if lane == 0 {
+            take_bundles(listener.clone(), link.clone(), stream).boxed()
+        } else {
+            lanes::take(listener.clone(), link.clone(), lane, stream).boxed()
+        });
+    }
+}
+
+/// The first byte of a stream.
+async fn lane(mut stream: RecvStream) -> Result<(u8, RecvStream), Left> {
     let mut lane = [0xff];
     match timeout(HELLO_TIME, stream.read_exact(&mut lane)).await {
-        Ok(Ok(())) if lane == [0] => {}
-        Ok(Ok(())) => return Left::Broken("an unknown lane"),
-        Ok(Err(_)) => return Left::Lost,
-        Err(_) => return Left::Broken("no lane"),
+        Ok(Ok(())) => Ok((lane[0], stream)),
+        Ok(Err(_)) => Err(Left::Lost),
+        Err(_) => Err(Left::Broken("no lane")),
     }
+}
+
+/// The agent's data stream: whole bundles, one after the other, each to the guard.
+async fn take_bundles(listener: Arc<Listener>, link: Arc<Link>, stream: RecvStream) -> Left {
+    let shared = &listener.shared;
     let mut frames = FrameReader::new(stream, shared.limits.bundle_bytes_max);
     let mut bundle = 0;
     loop {
         match frames.next().await {
             Ok(Some(bytes)) => {
-                link.settling.room(bytes.len(), shared.window as usize).await;
-                if !listener.guard.judge(link, bundle, bytes).await {
+                link.settling[0].room(bytes.len(), shared.window as usize).await;
+                if !listener.guard.judge(&link, bundle, bytes).await {
                     return Left::Broken("the guard is gone");
                 }
                 bundle += 1;
             }
             // The agent has nothing more to send; it may still receive.
             Ok(None) => std::future::pending().await,
-            Err(FrameError::TooLong(bytes)) => return oversized(shared, link, bundle, bytes).await,
+            Err(FrameError::TooLong(bytes)) => return oversized(shared, &link, (0, bundle), bytes).await,
             Err(FrameError::Slow) => return Left::Broken("a bundle that does not end"),
             Err(FrameError::Cut | FrameError::Stream(_)) => return Left::Lost,
         }
@@ -343,8 +390,13 @@ async fn take_bundles(listener: &Listener, link: &Arc<Link>) -> Left {
 
 /// A frame beyond the limit is never read: the sender hears why, and then the link ends, for nobody knows
 /// where the next frame would begin.
-async fn oversized(shared: &Shared, link: &Arc<Link>, bundle: u64, bytes: usize) -> Left {
-    let refused = testudo_wire::frame::RefusedBundle { bundle, refusal: Refusal::Oversized };
+pub(super) async fn oversized(
+    shared: &Shared,
+    link: &Arc<Link>,
+    (lane, bundle): (u8, u64),
+    bytes: usize,
+) -> Left {
+    let refused = testudo_wire::frame::RefusedBundle { lane, bundle, refusal: Refusal::Oversized };
     shared.metrics.bundle_refused(Refusal::Oversized, 0);
     shared.note_refused_bundle(link, Refusal::Oversized, bytes);
     link.tell(FromNode::RefusedBundle(refused));

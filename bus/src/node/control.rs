@@ -8,14 +8,18 @@ use quinn::SendStream;
 use testudo_rules::quota::Bucket;
 use testudo_rules::token::TokenError;
 use testudo_wire::frame::{
-    Acknowledge, CloseReason, FromAgent, FromNode, Heartbeat, Present, Presented, Settled,
+    Acknowledge, CloseReason, Delivered, FromAgent, FromNode, Heartbeat, Introduced, Present, Presented,
+    Received, Settled, Subscribed, is_received,
 };
-use testudo_wire::standing::Quota;
-use testudo_wire::{Refusal, TokenId};
+use testudo_wire::header::LANES;
+use testudo_wire::standing::{Quota, RevocationCause};
+use testudo_wire::{AgentName, Refusal, Resource, TokenId};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::link::Link;
 use super::shared::Shared;
+use super::subscriptions;
 use crate::capability::CapabilityError;
 use crate::stream::{FrameReader, write_frame};
 
@@ -24,35 +28,51 @@ const PRESENTATIONS: Quota = Quota { bundles_per_second: 10, bytes_per_second: 6
 /// Heartbeats that one link may send a second; each costs one.
 const HEARTBEATS: Quota = Quota { bundles_per_second: 10, bytes_per_second: 64 * 1024 };
 
+/// Subscriptions that one link may make or end a second; each stands on the log.
+const SUBSCRIPTIONS: Quota = Quota { bundles_per_second: 256, bytes_per_second: 64 * 1024 };
+/// Introductions that one link may ask for a second.
+const INTRODUCTIONS: Quota = Quota { bundles_per_second: 100, bytes_per_second: 64 * 1024 };
+/// Receipts that one link may sign a second; each costs one signature check.
+const RECEIPTS: Quota = Quota { bundles_per_second: 5_000, bytes_per_second: 64 * 1024 };
+
 /// Control frames of any kind that one link may send a second: a receiver acknowledges at most every delivery.
 const FRAMES: Quota = Quota { bundles_per_second: 20_000, bytes_per_second: 8 * 1024 * 1024 };
+/// An agent that reads no control frame for so long loses its link: what it does not hear must be kept for it.
+const STALL: Duration = Duration::from_secs(5);
 /// Frames after which a reader lets others run.
 const TURN: u32 = 32;
 
-/// Writes control frames, and how far bundles are settled, until the link ends.
+/// Writes control frames, news, and how far bundles are settled, until the link ends.
 pub(super) async fn write(link: Arc<Link>, mut frames: mpsc::Receiver<FromNode>, mut stream: SendStream) {
-    let mut told = 0;
+    let mut told = [0; LANES];
     loop {
-        let frame = tokio::select! {
+        let told = tokio::select! {
             frame = frames.recv() => match frame {
-                Some(frame) => frame,
+                Some(frame) => vec![frame],
                 None => return,
             },
-            () = link.settling.moved() => {
-                let bundles = link.settling.upto();
-                if bundles == told {
-                    continue;
-                }
-                told = bundles;
-                FromNode::Settled(Settled { bundles })
-            }
+            () = link.stirred.notified() => stirred(&link, &mut told),
             _ = link.connection.closed() => return,
         };
-        let Ok(bytes) = frame.encode() else { return };
-        if write_frame(&mut stream, bytes).await.is_err() {
-            return;
+        for frame in told {
+            let Ok(bytes) = frame.encode() else { return };
+            match timeout(STALL, write_frame(&mut stream, bytes)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return,
+                Err(_) => return link.close(CloseReason::Lagging),
+            }
         }
     }
+}
+
+/// What has moved and what is new. What is said of a message goes before the word that its bundle is settled.
+fn stirred(link: &Link, told: &mut [u64; LANES]) -> Vec<FromNode> {
+    let settled = (0_u8..).zip(&link.settling).zip(told).filter_map(|((lane, settling), told)| {
+        let bundles = settling.upto();
+        (std::mem::replace(told, bundles) != bundles).then_some(FromNode::Settled(Settled { lane, bundles }))
+    });
+    let settled: Vec<_> = settled.collect();
+    link.news.take().into_iter().chain(settled).collect()
 }
 
 /// How an agent's side of the control stream ended.
@@ -61,6 +81,8 @@ pub(super) enum Left {
     Goodbye,
     /// It broke the protocol.
     Broken(&'static str),
+    /// Its host has given up on it.
+    Failed,
     /// The link failed.
     Lost,
 }
@@ -70,6 +92,9 @@ struct Reader {
     link: Arc<Link>,
     presentations: Bucket,
     heartbeats: Bucket,
+    subscriptions: Bucket,
+    introductions: Bucket,
+    receipts: Bucket,
     counter: u64,
 }
 
@@ -79,6 +104,9 @@ pub(super) async fn read(shared: Arc<Shared>, link: Arc<Link>, mut frames: Frame
     let mut reader = Reader {
         presentations: Bucket::new(PRESENTATIONS, now),
         heartbeats: Bucket::new(HEARTBEATS, now),
+        subscriptions: Bucket::new(SUBSCRIPTIONS, now),
+        introductions: Bucket::new(INTRODUCTIONS, now),
+        receipts: Bucket::new(RECEIPTS, now),
         counter: 0,
         shared,
         link,
@@ -117,6 +145,26 @@ impl Reader {
             }
             FromAgent::Acknowledge(acknowledge) => self.acknowledge(&acknowledge),
             FromAgent::Goodbye => Some(Left::Goodbye),
+            FromAgent::Subscribe(want) => self.subscribe(want.topic),
+            // Only what was subscribed to is noted, so it needs no quota of its own.
+            FromAgent::Unsubscribe(want) => {
+                subscriptions::unsubscribe(&self.shared, &self.link, &want.topic);
+                None
+            }
+            FromAgent::Cancel(cancel) => {
+                self.shared.requests.cancel(&cancel.request, &self.link);
+                None
+            }
+            FromAgent::Credit(credit) => {
+                self.shared.requests.credit(credit, &self.link);
+                None
+            }
+            FromAgent::Received(received) => self.receipt(received),
+            FromAgent::Whois(whois) => {
+                self.introduce(whois.name);
+                None
+            }
+            FromAgent::Failed => Some(Left::Failed),
         }
     }
 
@@ -163,8 +211,60 @@ impl Reader {
         judging.tokens.keep(&token, meaning, now)
     }
 
+    fn subscribe(&mut self, topic: Resource) -> Option<Left> {
+        // Asking again for what it has costs nothing and changes nothing.
+        let has = subscriptions::has(&self.link, &topic);
+        let allowed = if has { Ok(()) } else { self.subscriptions.take(0, self.shared.monotonic()) };
+        match allowed {
+            Ok(()) => subscriptions::subscribe(&self.shared, &self.link, topic),
+            Err(refusal) => {
+                self.link.tell(FromNode::Subscribed(Subscribed { topic, refusal: Some(refusal) }));
+            }
+        }
+        None
+    }
+
+    /// A certificate says no more than every message does: a name and a key.
+    fn introduce(&mut self, name: AgentName) {
+        let allowed = self.introductions.take(0, self.shared.monotonic()).is_ok();
+        let other = allowed.then(|| self.shared.routes().get(&name).cloned()).flatten();
+        let nobody = || FromNode::Introduced(Introduced { name, chain: Vec::new() });
+        self.link.tell(other.map_or_else(nobody, |other| other.introduction()));
+    }
+
+    /// A receiver signs for what it was given, once, and for nothing else (threat A66).
+    fn receipt(&mut self, received: Received) -> Option<Left> {
+        let forged = Some(Left::Broken("a receipt for what it was not given"));
+        if self.receipts.take(0, self.shared.monotonic()).is_err() {
+            return Some(Left::Broken("a flood of receipts"));
+        }
+        let mut signed = Vec::with_capacity(received.messages.len());
+        for (lane, delivery, position) in &received.messages {
+            let outbox = self.link.outboxes.get(*lane);
+            let Some(one) = outbox.and_then(|outbox| outbox.sign_for(*delivery, *position)) else {
+                return forged;
+            };
+            signed.push(one);
+        }
+        let Some((sender, _, _)) = signed.first().cloned() else { return forged };
+        let digests: Vec<_> = signed.iter().map(|(_, _, digest)| *digest).collect();
+        let peer = &self.link.peer;
+        let of_one = signed.iter().all(|(other, _, _)| other.peer.session == received.session);
+        if !of_one
+            || !is_received(&received.signature, &peer.holder.key, &peer.swarm, &received.session, &digests)
+        {
+            return forged;
+        }
+        let (receiver, signature) = (peer.holder.name, received.signature);
+        let messages = signed.iter().map(|(_, message, _)| *message).collect();
+        sender.signed(&self.link, Delivered { receiver, messages, signature });
+        None
+    }
+
     fn acknowledge(&self, acknowledge: &Acknowledge) -> Option<Left> {
-        let Some(done) = self.link.outbox.acknowledge(acknowledge.upto, &acknowledge.refused) else {
+        let outbox = self.link.outboxes.get(acknowledge.lane);
+        let done = outbox.and_then(|outbox| outbox.acknowledge(acknowledge.upto, &acknowledge.refused));
+        let Some(done) = done else {
             return Some(Left::Broken("an acknowledgement of what was never delivered"));
         };
         for (parcel, verdicts) in &done {
@@ -191,6 +291,7 @@ impl Left {
     pub(super) const fn reason(&self) -> &'static str {
         match self {
             Self::Goodbye => "goodbye",
+            Self::Failed => "the agent failed too often",
             Self::Broken(what) => what,
             Self::Lost => "the link failed",
         }
@@ -200,6 +301,7 @@ impl Left {
     pub(super) fn close(&self, link: &Link) {
         match self {
             Self::Goodbye => link.connection.close(0_u32.into(), b"goodbye"),
+            Self::Failed => link.close(CloseReason::Revoked(RevocationCause::Failed)),
             Self::Broken(_) => link.close(CloseReason::Protocol),
             // Half a link is none: without this its route would stay until the lease ends.
             Self::Lost => link.close(CloseReason::Protocol),

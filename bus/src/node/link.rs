@@ -3,27 +3,33 @@
 //! What belongs to the link (windows, bucket, tokens) dies with it; a guard that panics over it poisons it,
 //! and the link is closed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use quinn::Connection;
+use rustls::pki_types::CertificateDer;
 use testudo_registry::{LinkClose, LinkControl};
 use testudo_rules::pipeline::{Peer, Tokens};
 use testudo_rules::quota::Bucket;
 use testudo_rules::replay::LinkWindows;
 use testudo_rules::token::{Meaning, SealedToken};
-use testudo_wire::frame::{CloseReason, FromNode};
-use testudo_wire::{Refusal, Timestamp, TokenId};
-use tokio::sync::mpsc;
+use testudo_wire::frame::{CloseReason, Delivered, FromNode, Introduced, RefusedMessage};
+use testudo_wire::header::LANES;
+use testudo_wire::{Holder, MessageId, Refusal, Resource, Timestamp, TokenId};
+use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::floods::Floods;
-use super::outbox::Outbox;
+use super::news::News;
+use super::outboxes::Outboxes;
 use super::settle::Settling;
 
 /// Tokens that one link may hold at once.
 const TOKENS_MAX: usize = 32;
+
+/// Agents introduced before they are introduced again; whoever reads it keeps at least twice as many.
+const INTRODUCED_MAX: usize = 512;
 
 /// A token that this link presented.
 #[derive(Clone, Debug)]
@@ -80,10 +86,19 @@ pub(crate) struct Link {
     pub(crate) remote: SocketAddr,
     pub(crate) connection: Connection,
     pub(crate) judging: Mutex<Judging>,
-    pub(crate) outbox: Arc<Outbox>,
-    pub(crate) settling: Arc<Settling>,
+    pub(crate) outboxes: Outboxes,
+    /// How far the node is done with what came, by lane.
+    pub(crate) settling: [Arc<Settling>; LANES],
     pub(crate) floods: Floods,
+    pub(crate) news: News,
+    /// Topics that this link has subscribed to.
+    pub(crate) topics: Mutex<BTreeSet<Resource>>,
+    /// Room, in KiB, for bodies on lanes of their own that are not settled.
+    pub(crate) reserve: Arc<Semaphore>,
+    introduced: Mutex<HashSet<Holder>>,
     control: mpsc::Sender<FromNode>,
+    /// There is news, or a lane has moved.
+    pub(crate) stirred: Arc<Notify>,
 }
 
 impl Link {
@@ -92,18 +107,31 @@ impl Link {
         connection: Connection,
         bucket: Bucket,
         control: mpsc::Sender<FromNode>,
+        body_bytes_max: usize,
+        reserve_kib: usize,
     ) -> Self {
         let judging = Judging { windows: LinkWindows::default(), bucket, tokens: HeldTokens::default() };
+        let stirred = Arc::new(Notify::new());
         Self {
             peer,
             remote: connection.remote_address(),
             connection,
             judging: Mutex::new(judging),
-            outbox: Arc::default(),
-            settling: Arc::default(),
+            outboxes: Outboxes::new(body_bytes_max),
+            settling: std::array::from_fn(|_| Arc::new(Settling::new(stirred.clone()))),
             floods: Floods::default(),
+            news: News::new(stirred.clone()),
+            topics: Mutex::default(),
+            reserve: Arc::new(Semaphore::new(reserve_kib)),
+            introduced: Mutex::default(),
             control,
+            stirred,
         }
+    }
+
+    /// Whether the two are the same link.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.peer.session == other.peer.session
     }
 
     /// Queues a control frame. A peer that does not read its control stream loses its link.
@@ -111,6 +139,54 @@ impl Link {
         if let Err(mpsc::error::TrySendError::Full(_)) = self.control.try_send(frame) {
             self.close(CloseReason::Lagging);
         }
+    }
+
+    /// Nobody waits any more for what this agent was asked.
+    pub(crate) fn cancelled(&self, request: MessageId) {
+        if !self.news.cancelled(request) {
+            self.close(CloseReason::Lagging);
+        }
+    }
+
+    /// Messages of this agent, or answers that it waits for, came to nothing.
+    pub(crate) fn refused(&self, messages: impl IntoIterator<Item = RefusedMessage>) {
+        if !self.news.refused(messages) {
+            self.close(CloseReason::Lagging);
+        }
+    }
+
+    /// A receiver signed for messages of this agent, which hears who that is, once.
+    pub(crate) fn signed(&self, receiver: &Self, receipt: Delivered) {
+        let mut introduced = self.introduced.lock().unwrap_or_else(PoisonError::into_inner);
+        if introduced.len() >= INTRODUCED_MAX {
+            introduced.clear();
+        }
+        let introduction = introduced.insert(receiver.peer.holder).then(|| receiver.introduction());
+        // Under the lock: nobody's receipt may overtake the introduction.
+        if !self.news.receipts(introduction.into_iter().chain([FromNode::Delivered(receipt)])) {
+            self.close(CloseReason::Lagging);
+        }
+    }
+
+    /// Nobody can know what became of these messages of this agent.
+    pub(crate) fn lost(&self, messages: impl IntoIterator<Item = MessageId>) {
+        if !self.news.lost(messages) {
+            self.close(CloseReason::Lagging);
+        }
+    }
+
+    /// The certificates of the handshake, leaf first.
+    fn chain(&self) -> Vec<serde_bytes::ByteBuf> {
+        let chain = self.connection.peer_identity();
+        let chain = chain.and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
+        chain.map_or_else(Vec::new, |chain| {
+            chain.iter().map(|certificate| serde_bytes::ByteBuf::from(certificate.to_vec())).collect()
+        })
+    }
+
+    /// Who is at the other end, with the proof.
+    pub(crate) fn introduction(&self) -> FromNode {
+        FromNode::Introduced(Introduced { name: self.peer.holder.name, chain: self.chain() })
     }
 
     /// Closes the link at once.

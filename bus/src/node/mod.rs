@@ -8,14 +8,21 @@ mod control;
 mod doors;
 mod floods;
 mod journal;
+mod lanes;
 mod link;
+mod news;
 mod notices;
 mod office;
 mod outbox;
+mod outboxes;
+mod parcel;
 mod receipts;
 mod requests;
+mod services;
 mod settle;
 mod shared;
+mod subscriptions;
+mod topics;
 mod writer;
 
 use std::net::SocketAddr;
@@ -31,7 +38,7 @@ use testudo_wire::frame::CloseReason;
 use testudo_wire::{AgentName, Holder, NodeName, RegistrySequence, SecretKey, SpiffeId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
@@ -44,19 +51,23 @@ use crate::tls::{
 use crate::transport::{self, Socket};
 
 pub use office::{Office, OfficeParts};
+pub use shared::Bodies;
 
+pub(crate) use lanes::outbox;
 pub(crate) use link::{Held, Judging, Link};
-pub(crate) use outbox::{Carried, Parcel, Permit, Place};
+pub(crate) use outbox::{Outbox, Permit};
+pub(crate) use parcel::{Answer, Carried, Ended, Parcel, Place};
 pub(crate) use receipts::Pending;
-pub(crate) use settle::Ticket;
+pub(crate) use services::Candidates;
+pub(crate) use settle::{Reservation, Ticket};
 pub(crate) use shared::Shared;
+pub(crate) use topics::{may as may_subscribe, right as subscribe_right};
 
 use doors::Doors;
 use shared::Given;
 
-/// A receiver that leaves a delivery unacknowledged for so long loses its link: a heartbeat interval, so that
-/// an agent may be busy, but not for ever.
-const ACKNOWLEDGE: Duration = Duration::from_secs(30);
+/// Between two looks at slow subscribers.
+const LOOK: Duration = Duration::from_millis(250);
 /// How long a shut-down may drain.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -85,6 +96,8 @@ pub struct NodeParts {
     pub witnessed: RegistrySequence,
     /// Bytes that a sender may have unsettled.
     pub window: u32,
+    /// Bodies over 64 KiB.
+    pub bodies: Bodies,
     /// The content guard.
     pub inspector: Inspector,
     /// Clock and dice.
@@ -175,13 +188,14 @@ impl Node {
         })?;
         let listing = Arc::new(List(registry.directory().clone()));
         let tls = server_config(trust.clone(), listing, certificate.clone(), env.clone())?;
-        let endpoint = transport::listen(tls, parts.socket)?;
+        let endpoint = transport::listen_as(&key, tls, parts.socket)?;
         let shared = Arc::new(Shared::new(Given {
             swarm: trust.swarm(),
             key: key.clone(),
             env: env.clone(),
             heartbeat: parts.rules.interval,
             window: parts.window,
+            bodies: parts.bodies,
             registry,
             capability,
             audit: audit.clone(),
@@ -199,6 +213,7 @@ impl Node {
             tokio::spawn(listen(endpoint.clone(), listener)),
             tokio::spawn(receipts::run(shared.clone())),
             tokio::spawn(notices::run(shared.clone())),
+            tokio::spawn(subscriptions::run(shared.clone())),
             tokio::spawn(sweep(shared.clone())),
             tokio::spawn(renew(certificate, move || own_certificate(name, &key, &trust, &*issuer, &*env))),
         ];
@@ -266,12 +281,13 @@ impl Node {
         self.is_stale.clone()
     }
 
-    /// Stops accepting, drains for at most five seconds, closes every link, and seals the log. Returns the
+    /// Stops taking anything in, drains for at most five seconds, closes every link, and seals the log. Returns the
     /// last account.
     pub async fn shut_down(&self) -> Account {
         if let Some(listening) = self.tasks.first() {
             listening.abort();
         }
+        self.shared.drain();
         let metrics = self.shared.metrics.clone();
         let drained = async {
             while metrics.account().queued + metrics.account().in_flight > 0 {
@@ -282,7 +298,7 @@ impl Node {
         let links: Vec<_> = self.shared.routes().values().cloned().collect();
         for link in &links {
             link.close(CloseReason::Shutdown);
-            self.shared.bury(&link.outbox.close(), Cause::Shutdown);
+            self.shared.bury(&link.outboxes.close(), Cause::Shutdown);
         }
         if let Err(error) = self.shared.registry.shut_down().await {
             tracing::error!(%error, "the registry did not end in good order");
@@ -316,21 +332,19 @@ async fn listen(endpoint: Endpoint, listener: Arc<Listener>) {
     }
 }
 
-/// Once a second: requests whose time is over, or whose parties are out; receivers that owe acknowledgements
-/// for too long, for every sender to them waits for its window.
+/// Four times a second: requests whose time is over; receivers that read too slowly, for every sender to them
+/// waits for its window; subscribers that publishers need not wait for any more.
 async fn sweep(shared: Arc<Shared>) {
-    let mut ticks = interval(Duration::from_secs(1));
+    let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        ticks.tick().await;
-        let snapshot = shared.directory().load();
-        let out = |name: &AgentName| !snapshot.agent(name).is_some_and(testudo_registry::Standing::is_good);
-        let now = Instant::now();
-        shared.requests.sweep(now, &out);
+        let now = ticks.tick().await;
+        shared.requests.sweep(now);
         for link in shared.routes().values() {
-            if link.outbox.owed_since().is_some_and(|since| now > since + ACKNOWLEDGE) {
+            if link.outboxes.is_stuck(now) {
                 link.close(CloseReason::Lagging);
             }
+            link.outboxes.let_publishers_go(now);
         }
     }
 }

@@ -2,80 +2,66 @@
 //! by one writer, accounted to the last message.
 //!
 //! Credit comes back when the receiver acknowledges, so the bound covers what is queued and what is on its
-//! way. Knows no QUIC.
+//! way. Senders take turns, so a flooder's queue is its own. Knows no QUIC.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use bytes::Bytes;
-use testudo_rules::audit::{Cause, Outcome, OutcomeOf};
-use testudo_rules::token::Meaning;
+use testudo_rules::audit::Cause;
 use testudo_wire::frame::RefusedDelivery;
 use testudo_wire::standing::Standings;
-use testudo_wire::{AgentName, MessageId, Refusal, RegistrySequence, TokenId};
+use testudo_wire::{AgentName, Digest, MessageId, Refusal};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::link::Link;
-use super::settle::Ticket;
+use super::parcel::{Parcel, Place};
 use crate::audit::Appended;
 
-/// Bytes that may be queued or unacknowledged for one receiver (threat A63).
-const BYTES_MAX: usize = 1024 * 1024;
-/// The part of them that one sender may hold: a flooder leaves room for others (threat A64).
-const SHARE_MAX: usize = BYTES_MAX / 2;
-/// Messages, however small, for one receiver: each costs a place beside its bytes. Two full windows of the
-/// smallest messages stay below it.
-const MESSAGES_MAX: usize = 16_384;
 /// Stands for every message of a delivery that the receiver refused whole.
 const ALL: u16 = u16::MAX;
+/// A subscriber that holds up a publication for longer is not waited for any more ...
+const HOLD: Duration = Duration::from_millis(250);
+/// ... for so long: its copies fill its queue and then are dropped.
+const NO_HOLD: Duration = Duration::from_secs(10);
+/// Patience with a queue of small messages (threat A63).
+const STUCK: Duration = Duration::from_secs(4);
+/// The slowest line that large bodies are made for, in bytes a second.
+const SLOWEST: u64 = 256 * 1024;
+/// A receiver that leaves a delivery unacknowledged for so long loses its link: a heartbeat interval, so that
+/// an agent may be busy, but not for ever.
+const ACKNOWLEDGE: Duration = Duration::from_secs(30);
 
-/// One message of a parcel: where it stands in the recorded bundle, and its id.
+/// What an outbox may hold.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) position: u16,
-    pub(crate) message: MessageId,
+pub(crate) struct Bounds {
+    /// Bytes queued or unacknowledged.
+    pub(crate) bytes: usize,
+    /// The part of them that one sender may hold: a flooder leaves room for others (threat A64).
+    pub(crate) share: usize,
+    /// Messages, however small: each costs a place beside its bytes.
+    pub(crate) messages: usize,
+    /// With a lot behind it, a delivery that is unacknowledged for so long means a receiver that reads too slowly.
+    pub(crate) stuck: Duration,
 }
 
-/// A token that a parcel needs: its id, its sealed bytes, what it means.
-pub(crate) type Carried = (TokenId, Bytes, Arc<Meaning>);
+impl Bounds {
+    /// Lane 0 (threat A63). Two full windows of the smallest messages stay below the count.
+    pub(crate) const SMALL: Self =
+        Self { bytes: 1024 * 1024, share: 512 * 1024, messages: 16_384, stuck: STUCK };
 
-/// A bundle, whole or pruned, on its way to one receiver.
-#[derive(Debug)]
-pub(crate) struct Parcel {
-    pub(crate) bundle: Bytes,
-    pub(crate) sender: Arc<Link>,
-    pub(crate) tokens: Vec<Carried>,
-    pub(crate) judged: RegistrySequence,
-    pub(crate) alerts: Vec<(u16, Vec<String>)>,
-    pub(crate) places: Vec<Place>,
-    pub(crate) record: u64,
-    pub(crate) expires: Instant,
-    pub(crate) _permit: Permit,
-    pub(crate) _ticket: Arc<Ticket>,
-}
-
-impl Parcel {
-    /// Whether sender and every holder of its tokens are still in good standing.
-    pub(crate) fn is_good(&self, standings: &dyn Standings) -> bool {
-        let sender = &self.sender.peer.holder;
-        standings.is_good(sender, RegistrySequence(u64::MAX))
-            && self.tokens.iter().all(|(_, _, meaning)| meaning.standing(standings).is_ok())
-    }
-
-    /// The same end for every message of it.
-    pub(crate) fn all(&self, outcome: Outcome) -> Ended {
-        let outcomes =
-            self.places.iter().map(|place| OutcomeOf { position: place.position, outcome }).collect();
-        Ended { record: self.record, outcomes }
+    /// A lane of large bodies: two at once, so that one can be on its way while the next one is taken in.
+    pub(crate) const fn of_bodies(body_bytes_max: usize) -> Self {
+        let bytes = 2 * (body_bytes_max + 2048);
+        let stuck = STUCK.saturating_add(slowest(body_bytes_max));
+        Self { bytes, share: bytes, messages: 64, stuck }
     }
 }
 
-/// What became of messages of one record.
-#[derive(Debug)]
-pub(crate) struct Ended {
-    pub(crate) record: u64,
-    pub(crate) outcomes: Vec<OutcomeOf>,
+/// How long so many bytes may take.
+pub(crate) const fn slowest(bytes: usize) -> Duration {
+    Duration::from_millis(bytes as u64 * 1000 / SLOWEST)
 }
 
 /// Room in an outbox; gives it back when dropped.
@@ -90,12 +76,16 @@ pub(crate) struct Permit {
 impl Permit {
     /// Takes room for one message of so many bytes more.
     pub(crate) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let bounds = self.outbox.bounds;
         let mut state = self.outbox.state();
         if state.closed {
             return Err(Refusal::Unroutable);
         }
         let share = state.shares.get(&self.sender).copied().unwrap_or_default() + bytes;
-        if state.reserved + bytes > BYTES_MAX || share > SHARE_MAX || state.messages >= MESSAGES_MAX {
+        if state.reserved + bytes > bounds.bytes || state.messages >= bounds.messages {
+            return Err(Refusal::Overloaded);
+        }
+        if share > bounds.share {
             return Err(Refusal::Overloaded);
         }
         state.messages += 1;
@@ -121,21 +111,66 @@ impl Drop for Permit {
     }
 }
 
+/// Parcels that wait, by sender; senders take turns.
+#[derive(Debug, Default)]
+struct Queue {
+    turns: VecDeque<AgentName>,
+    parcels: HashMap<AgentName, VecDeque<Parcel>>,
+}
+
+impl Queue {
+    fn push(&mut self, parcel: Parcel) {
+        let sender = parcel.sender.peer.holder.name;
+        let parcels = self.parcels.entry(sender).or_default();
+        if parcels.is_empty() {
+            self.turns.push_back(sender);
+        }
+        parcels.push_back(parcel);
+    }
+
+    fn peek(&self) -> Option<&Parcel> {
+        self.parcels.get(self.turns.front()?)?.front()
+    }
+
+    fn pop(&mut self) -> Option<Parcel> {
+        let sender = self.turns.pop_front()?;
+        let parcels = self.parcels.get_mut(&sender)?;
+        let parcel = parcels.pop_front();
+        if parcels.is_empty() {
+            self.parcels.remove(&sender);
+        } else {
+            self.turns.push_back(sender);
+        }
+        parcel
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Parcel> {
+        self.parcels.values_mut().flatten()
+    }
+
+    fn drain(&mut self) -> Vec<Parcel> {
+        std::iter::from_fn(|| self.pop()).collect()
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
-    queued: VecDeque<Parcel>,
+    queued: Queue,
     in_flight: BTreeMap<u64, (Instant, Parcel)>,
     deliveries: u64,
     written: u64,
     reserved: usize,
     messages: usize,
     shares: HashMap<AgentName, usize>,
+    /// Publishers do not wait for this receiver before then.
+    not_held_before: Option<Instant>,
     closed: bool,
 }
 
-/// One receiver's queue.
-#[derive(Debug, Default)]
+/// One receiver's queue for one lane.
+#[derive(Debug)]
 pub(crate) struct Outbox {
+    bounds: Bounds,
     state: Mutex<State>,
     ready: Notify,
 }
@@ -147,7 +182,17 @@ pub(crate) struct Remains {
     pub(crate) in_flight: Vec<Parcel>,
 }
 
+/// A parcel that is given up, and why.
+pub(crate) type Weed = (Parcel, Cause);
+
+/// A parcel that the receiver is done with, and what it said of each message.
+pub(crate) type Done = (Parcel, Vec<Option<Refusal>>);
+
 impl Outbox {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self { bounds, state: Mutex::default(), ready: Notify::new() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -157,6 +202,28 @@ impl Outbox {
         Permit { outbox: self.clone(), sender, bytes: 0, messages: 0 }
     }
 
+    /// Messages that are queued or unacknowledged.
+    pub(crate) fn load(&self) -> usize {
+        self.state().messages
+    }
+
+    /// Whether a publisher is to wait for this receiver.
+    pub(crate) fn holds_publishers(&self, now: Instant) -> bool {
+        self.state().not_held_before.is_none_or(|then| now >= then)
+    }
+
+    /// Lets publishers go on that this receiver has held up for too long.
+    pub(crate) fn let_publishers_go(&self, now: Instant) {
+        let mut state = self.state();
+        let State { queued, in_flight, not_held_before, .. } = &mut *state;
+        let parcels = queued.all_mut().chain(in_flight.values_mut().map(|(_, parcel)| parcel));
+        for parcel in parcels {
+            if parcel.is_copy && now > parcel.since + HOLD && parcel.ticket.take().is_some() {
+                *not_held_before = Some(now + NO_HOLD);
+            }
+        }
+    }
+
     /// Takes a parcel in. Demands the proof that its verdicts are recorded; gives the parcel back when the
     /// link has ended meanwhile.
     pub(crate) fn hand_over(&self, _recorded: &Appended, parcel: Parcel) -> Result<(), Box<Parcel>> {
@@ -164,7 +231,7 @@ impl Outbox {
         if state.closed {
             return Err(Box::new(parcel));
         }
-        state.queued.push_back(parcel);
+        state.queued.push(parcel);
         drop(state);
         self.ready.notify_one();
         Ok(())
@@ -176,38 +243,43 @@ impl Outbox {
     }
 
     /// Removes queued parcels that are no longer good, or too late.
-    pub(crate) fn weed(&self, standings: &dyn Standings, now: Instant) -> Vec<(Parcel, Cause)> {
+    pub(crate) fn weed(&self, standings: &dyn Standings, now: Instant) -> Vec<Weed> {
         let mut state = self.state();
         let mut weeds = Vec::new();
-        for parcel in std::mem::take(&mut state.queued) {
-            if !parcel.is_good(standings) {
-                weeds.push((parcel, Cause::Revoked));
-            } else if parcel.expires < now {
-                weeds.push((parcel, Cause::Expired));
-            } else {
-                state.queued.push_back(parcel);
+        for parcel in state.queued.drain() {
+            match parcel.overtaken(standings, now) {
+                Some(cause) => weeds.push((parcel, cause)),
+                None => state.queued.push(parcel),
             }
         }
         weeds
     }
 
-    /// Takes parcels off the front, up to so many bytes but at least one, each with its delivery number.
-    pub(crate) fn take(&self, bytes_max: usize) -> Vec<(u64, Parcel)> {
+    /// Takes parcels, in turns of their senders, up to so many bytes but at least one, each with its delivery
+    /// number; and those that are no longer good.
+    pub(crate) fn take(
+        &self,
+        bytes_max: usize,
+        standings: &dyn Standings,
+        now: Instant,
+    ) -> (Vec<(u64, Parcel)>, Vec<Weed>) {
         let mut state = self.state();
-        let mut taken = Vec::new();
+        let (mut taken, mut weeds) = (Vec::new(), Vec::new());
         let mut bytes = 0;
-        while let Some(parcel) = state.queued.front() {
+        while let Some(parcel) = state.queued.peek() {
             bytes += parcel.bundle.len();
             if !taken.is_empty() && bytes > bytes_max {
                 break;
             }
-            state.deliveries += 1;
-            let number = state.deliveries;
-            if let Some(parcel) = state.queued.pop_front() {
-                taken.push((number, parcel));
+            let Some(parcel) = state.queued.pop() else { break };
+            if let Some(cause) = parcel.overtaken(standings, now) {
+                weeds.push((parcel, cause));
+                continue;
             }
+            state.deliveries += 1;
+            taken.push((state.deliveries, parcel));
         }
-        taken
+        (taken, weeds)
     }
 
     /// Whether every parcel in flight from a number on is still good.
@@ -231,18 +303,28 @@ impl Outbox {
         state.written = state.written.max(number);
     }
 
-    /// Since when the receiver owes an acknowledgement.
-    pub(crate) fn owed_since(&self) -> Option<Instant> {
-        self.state().in_flight.values().next().map(|(since, _)| *since)
+    /// Whether the receiver reads too slowly: the oldest of what it was given is too old, much sooner so when its
+    /// transport takes no more. One that reads, however much is sent to it, is not slow: a flood closes nobody.
+    pub(crate) fn is_stuck(&self, now: Instant) -> bool {
+        let (stuck, state) = (self.bounds.stuck, self.state());
+        let owed = state.in_flight.values().next().map(|(since, _)| *since);
+        owed.is_some_and(|since| now > since + ACKNOWLEDGE.max(stuck))
+            || (state.queued.peek().is_some() && owed.is_some_and(|since| now > since + stuck))
+    }
+
+    /// The receiver signs for a message: who sent it, its id and its digest. `None` unless it was written, wished
+    /// for it, and was not signed for before.
+    pub(crate) fn sign_for(&self, delivery: u64, position: u16) -> Option<(Arc<Link>, MessageId, Digest)> {
+        let mut state = self.state();
+        let written = state.written;
+        let (_, parcel) = state.in_flight.get_mut(&delivery).filter(|_| delivery <= written)?;
+        let place: &mut Place = parcel.places.get_mut(usize::from(position))?;
+        Some((parcel.sender.clone(), place.message, place.wants_signature.take()?))
     }
 
     /// The receiver's word: parcels up to a number are done. `None` for a number that was never written: whoever
     /// acknowledges what it cannot have would keep a revocation from seeing it.
-    pub(crate) fn acknowledge(
-        &self,
-        upto: u64,
-        refused: &[RefusedDelivery],
-    ) -> Option<Vec<(Parcel, Vec<Option<Refusal>>)>> {
+    pub(crate) fn acknowledge(&self, upto: u64, refused: &[RefusedDelivery]) -> Option<Vec<Done>> {
         let mut state = self.state();
         if upto > state.written {
             return None;
@@ -268,7 +350,7 @@ impl Outbox {
         let mut state = self.state();
         state.closed = true;
         Remains {
-            queued: std::mem::take(&mut state.queued).into(),
+            queued: state.queued.drain(),
             in_flight: std::mem::take(&mut state.in_flight).into_values().map(|(_, parcel)| parcel).collect(),
         }
     }

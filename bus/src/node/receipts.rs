@@ -8,15 +8,19 @@ use testudo_wire::frame::{Accepted, FromNode};
 use tokio::sync::Notify;
 
 use super::link::Link;
+use super::settle::Ticket;
 use super::shared::Shared;
 
 /// A receipt that waits for the disk.
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) link: Weak<Link>,
+    pub(crate) lane: u8,
     pub(crate) bundle: u64,
     pub(crate) record: u64,
     pub(crate) accepted: Vec<(u16, Digest)>,
+    /// Held until the receipt is on its way: a disk that stalls holds its senders.
+    pub(crate) _ticket: Arc<Ticket>,
 }
 
 /// Receipts in the order of their records. Bounded by the windows of the links that wait for them.
@@ -53,7 +57,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             &shared.key,
             &shared.swarm,
             &session,
-            pending.bundle,
+            (pending.lane, pending.bundle),
             pending.record,
             &pending.accepted,
         );

@@ -1,42 +1,92 @@
 //! Requests that wait for their answer: the only thing that lets an agent write to another without a right.
+//!
+//! A request belongs to two links: it ends with its last part, with its idle time, with the requester's word, or
+//! with either link. Progress extends it; nothing else does.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use testudo_rules::pipeline::OpenRequests;
-use testudo_wire::{AgentName, MessageId, Refusal};
+use testudo_wire::frame::{Credit, RefusedMessage};
+use testudo_wire::{AgentName, MessageId, Part, Refusal, SessionId};
 use tokio::time::Instant;
+
+use super::link::Link;
 
 /// Open requests of one requester.
 const PER_REQUESTER: usize = 1024;
 
+/// One open request.
 #[derive(Debug)]
-struct Request {
-    requester: AgentName,
-    replier: AgentName,
+pub(crate) struct Request {
+    requester: Arc<Link>,
+    replier: Arc<Link>,
+    /// It ends when nothing happens for so long.
+    idle: Duration,
     deadline: Instant,
+    next_part: u32,
 }
 
 #[derive(Debug, Default)]
 struct Table {
     open: HashMap<MessageId, Request>,
-    counts: HashMap<AgentName, usize>,
+    /// Requests by each of their two links.
+    of: HashMap<SessionId, HashSet<MessageId>>,
+    /// How many each agent waits for, and has to answer.
+    asked: HashMap<AgentName, usize>,
+    owed: HashMap<SessionId, usize>,
 }
 
 /// All open requests of a node.
 #[derive(Debug, Default)]
 pub(crate) struct Requests(Mutex<Table>);
 
+fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
+    }
+}
+
 impl Table {
-    fn close(&mut self, request: &MessageId) {
-        if let Some(closed) = self.open.remove(request)
-            && let Some(count) = self.counts.get_mut(&closed.requester)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.counts.remove(&closed.requester);
+    fn insert(&mut self, id: MessageId, request: Request) {
+        let (requester, replier) = (&request.requester.peer, &request.replier.peer);
+        *self.asked.entry(requester.holder.name).or_default() += 1;
+        *self.owed.entry(replier.session).or_default() += 1;
+        for session in [requester.session, replier.session] {
+            self.of.entry(session).or_default().insert(id);
+        }
+        self.open.insert(id, request);
+    }
+
+    fn remove(&mut self, id: &MessageId) -> Option<Request> {
+        let request = self.open.remove(id)?;
+        let (requester, replier) = (&request.requester.peer, &request.replier.peer);
+        less(&mut self.asked, &requester.holder.name);
+        less(&mut self.owed, &replier.session);
+        for session in [requester.session, replier.session] {
+            if let Some(ids) = self.of.get_mut(&session) {
+                ids.remove(id);
+                if ids.is_empty() {
+                    self.of.remove(&session);
+                }
             }
         }
+        Some(request)
+    }
+
+    fn remove_if(&mut self, id: &MessageId, is: impl FnOnce(&Request) -> bool) -> Option<Request> {
+        if self.open.get(id).is_some_and(is) { self.remove(id) } else { None }
+    }
+}
+
+impl Request {
+    /// Nobody waits for the answer any more.
+    fn cancel(&self, request: MessageId) {
+        self.replier.cancelled(request);
     }
 }
 
@@ -47,40 +97,132 @@ impl Requests {
 
     /// Whether `requester` may open `more` besides what is open.
     pub(crate) fn has_room(&self, requester: &AgentName, more: usize) -> bool {
-        self.table().counts.get(requester).copied().unwrap_or_default() + more <= PER_REQUESTER
+        self.table().asked.get(requester).copied().unwrap_or_default() + more <= PER_REQUESTER
     }
 
-    /// Opens a request until a deadline. An id that is open already stays as it was.
+    /// Answers that are still expected over this link.
+    pub(crate) fn owed(&self, link: &Link) -> usize {
+        self.table().owed.get(&link.peer.session).copied().unwrap_or_default()
+    }
+
+    /// Opens a request that ends when nothing happens for `idle`. An id that is open already stays as it was.
+    ///
+    /// # Errors
+    /// [`Refusal::Replayed`] for such an id.
     pub(crate) fn open(
         &self,
         request: MessageId,
-        requester: AgentName,
-        replier: AgentName,
-        deadline: Instant,
+        requester: &Arc<Link>,
+        replier: &Arc<Link>,
+        idle: Duration,
     ) -> Result<(), Refusal> {
         let mut table = self.table();
         if table.open.contains_key(&request) {
             return Err(Refusal::Replayed);
         }
-        *table.counts.entry(requester).or_default() += 1;
-        table.open.insert(request, Request { requester, replier, deadline });
+        let (requester, replier) = (requester.clone(), replier.clone());
+        let opened = Request { requester, replier, idle, deadline: Instant::now() + idle, next_part: 0 };
+        table.insert(request, opened);
         Ok(())
     }
 
-    /// The last part of the answer is on its way.
-    pub(crate) fn close(&self, request: &MessageId) {
-        self.table().close(request);
+    /// An answer, or a part of one, is on its way: the next part is expected, or none any more.
+    ///
+    /// # Errors
+    /// [`Refusal::Unauthorised`] when it is not open to this replier, or another part is expected.
+    pub(crate) fn answer(
+        &self,
+        request: &MessageId,
+        replier: &Link,
+        part: Option<Part>,
+    ) -> Result<(), Refusal> {
+        let mut table = self.table();
+        let open = table.open.get_mut(request).filter(|open| open.replier.is(replier));
+        let open = open.ok_or(Refusal::Unauthorised)?;
+        match part {
+            Some(part) if part.index != open.next_part => return Err(Refusal::Unauthorised),
+            None if open.next_part > 0 => return Err(Refusal::Unauthorised),
+            Some(part) if !part.last => {
+                open.next_part = open.next_part.saturating_add(1);
+                open.deadline = Instant::now() + open.idle;
+            }
+            Some(_) | None => {
+                table.remove(request);
+            }
+        }
+        Ok(())
     }
 
-    /// Forgets requests whose time is over, and those of or to an agent that is out.
-    pub(crate) fn sweep(&self, now: Instant, is_out: &dyn Fn(&AgentName) -> bool) {
+    /// Requests that their replier has now: its time begins.
+    pub(crate) fn delivered(&self, requests: impl Iterator<Item = MessageId>) {
         let mut table = self.table();
-        let over = |request: &Request| {
-            request.deadline < now || is_out(&request.requester) || is_out(&request.replier)
-        };
-        let ids: Vec<_> = table.open.iter().filter(|(_, request)| over(request)).map(|(id, _)| *id).collect();
+        if table.open.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        for request in requests {
+            if let Some(open) = table.open.get_mut(&request) {
+                open.deadline = now + open.idle;
+            }
+        }
+    }
+
+    /// The request came to no receiver after all.
+    pub(crate) fn forget(&self, request: &MessageId, requester: &Link) {
+        self.table().remove_if(request, |open| open.requester.is(requester));
+    }
+
+    /// Its answer, or a part of it, was refused: the requester hears why and waits no longer.
+    pub(crate) fn fail(&self, request: &MessageId, replier: &Link, refusal: Refusal) {
+        let failed = self.table().remove_if(request, |open| open.replier.is(replier));
+        if let Some(failed) = failed {
+            let refused = RefusedMessage { message: *request, refusal, rules: Vec::new() };
+            failed.requester.refused([refused]);
+            failed.cancel(*request);
+        }
+    }
+
+    /// The requester waits no longer.
+    pub(crate) fn cancel(&self, request: &MessageId, requester: &Link) {
+        let cancelled = self.table().remove_if(request, |open| open.requester.is(requester));
+        if let Some(cancelled) = cancelled {
+            cancelled.cancel(*request);
+        }
+    }
+
+    /// The requester has taken in parts: the replier may send more.
+    pub(crate) fn credit(&self, credit: Credit, requester: &Link) {
+        let mut table = self.table();
+        let open = table.open.get_mut(&credit.request).filter(|open| open.requester.is(requester));
+        if let Some(open) = open {
+            open.deadline = Instant::now() + open.idle;
+            open.replier.news.credited(credit);
+        }
+    }
+
+    /// Forgets requests for which nothing happened in their time.
+    pub(crate) fn sweep(&self, now: Instant) {
+        let mut table = self.table();
+        let ids: Vec<_> =
+            table.open.iter().filter(|(_, open)| open.deadline < now).map(|(id, _)| *id).collect();
         for id in ids {
-            table.close(&id);
+            if let Some(expired) = table.remove(&id) {
+                expired.cancel(id);
+            }
+        }
+    }
+
+    /// A link has ended, and with it every request of and to it.
+    pub(crate) fn link_ended(&self, link: &Link) {
+        let mut table = self.table();
+        let ids = table.of.get(&link.peer.session).cloned().unwrap_or_default();
+        for id in ids {
+            let Some(ended) = table.remove(&id) else { continue };
+            if ended.requester.is(link) {
+                ended.cancel(id);
+            } else {
+                ended.requester.lost([id]);
+            }
         }
     }
 }
@@ -88,48 +230,9 @@ impl Requests {
 impl OpenRequests for Requests {
     fn is_open(&self, request: &MessageId, requester: &AgentName, replier: &AgentName) -> bool {
         self.table().open.get(request).is_some_and(|open| {
-            open.requester == *requester && open.replier == *replier && open.deadline >= Instant::now()
+            open.requester.peer.holder.name == *requester
+                && open.replier.peer.holder.name == *replier
+                && open.deadline >= Instant::now()
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn name(text: &str) -> AgentName {
-        AgentName::parse(text).unwrap()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_answer_needs_the_asked_agent_and_time() {
-        let requests = Requests::default();
-        let id = MessageId::new([1; 16]);
-        let deadline = Instant::now() + Duration::from_secs(1);
-        requests.open(id, name("a"), name("b"), deadline).unwrap();
-        assert!(requests.is_open(&id, &name("a"), &name("b")));
-        assert!(!requests.is_open(&id, &name("a"), &name("c")), "somebody else answers");
-        assert!(!requests.is_open(&id, &name("c"), &name("b")), "to somebody else");
-        assert_eq!(requests.open(id, name("a"), name("c"), deadline), Err(Refusal::Replayed));
-        tokio::time::advance(Duration::from_millis(1001)).await;
-        assert!(!requests.is_open(&id, &name("a"), &name("b")), "too late");
-        requests.sweep(Instant::now(), &|_| false);
-        assert!(requests.has_room(&name("a"), PER_REQUESTER));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_requester_at_its_bound_starves_only_itself() {
-        let requests = Requests::default();
-        let deadline = Instant::now() + Duration::from_secs(1);
-        for n in 0..PER_REQUESTER {
-            let mut id = [0; 16];
-            id[..8].copy_from_slice(&(n as u64).to_be_bytes());
-            requests.open(MessageId::new(id), name("a"), name("b"), deadline).unwrap();
-        }
-        assert!(!requests.has_room(&name("a"), 1));
-        assert!(requests.has_room(&name("b"), 1));
-        requests.sweep(Instant::now(), &|out| *out == name("b"));
-        assert!(requests.has_room(&name("a"), 1), "the replier is out: its requests are void");
     }
 }

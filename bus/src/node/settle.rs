@@ -1,12 +1,12 @@
 //! How far the node is done with a link's bundles: the sender's window hangs on it.
 //!
 //! A bundle is settled when its ticket is gone: refused, or every message of it acknowledged, refused or
-//! given up. Told as one cumulative number.
+//! given up. Told as one cumulative number for each lane.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 #[derive(Debug, Default)]
 struct Progress {
@@ -15,23 +15,30 @@ struct Progress {
     unsettled: usize,
 }
 
-/// The bundles of one link.
-#[derive(Debug, Default)]
+/// The bundles of one lane of a link.
+#[derive(Debug)]
 pub(crate) struct Settling {
     progress: Mutex<Progress>,
-    moved: Notify,
+    moved: Arc<Notify>,
     room: Notify,
 }
 
+/// Memory that was set aside for a body before it was read.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    pub(crate) _of_link: OwnedSemaphorePermit,
+    pub(crate) _of_node: OwnedSemaphorePermit,
+}
+
 impl Settling {
+    /// Nothing yet; `moved` is told when the number has moved.
+    pub(crate) fn new(moved: Arc<Notify>) -> Self {
+        Self { progress: Mutex::default(), moved, room: Notify::new() }
+    }
+
     /// Every bundle below this number is settled.
     pub(crate) fn upto(&self) -> u64 {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).next
-    }
-
-    /// Returns when the number may have moved.
-    pub(crate) async fn moved(&self) {
-        self.moved.notified().await;
     }
 
     /// Waits until so many bytes fit the window beside what is not settled. A peer that ignores its window
@@ -68,12 +75,23 @@ pub(crate) struct Ticket {
     settling: Arc<Settling>,
     bundle: u64,
     bytes: usize,
+    _reservation: Option<Reservation>,
 }
 
 impl Ticket {
     pub(crate) fn new(settling: &Arc<Settling>, bundle: u64, bytes: usize) -> Arc<Self> {
+        Self::holding(settling, bundle, bytes, None)
+    }
+
+    /// A ticket that gives back what was set aside when it is dropped.
+    pub(crate) fn holding(
+        settling: &Arc<Settling>,
+        bundle: u64,
+        bytes: usize,
+        reservation: Option<Reservation>,
+    ) -> Arc<Self> {
         settling.progress.lock().unwrap_or_else(PoisonError::into_inner).unsettled += bytes;
-        Arc::new(Self { settling: settling.clone(), bundle, bytes })
+        Arc::new(Self { settling: settling.clone(), bundle, bytes, _reservation: reservation })
     }
 }
 
@@ -89,7 +107,7 @@ mod tests {
 
     #[test]
     fn bundles_settle_in_order_however_they_end() {
-        let settling = Arc::new(Settling::default());
+        let settling = Arc::new(Settling::new(Arc::default()));
         let tickets: Vec<_> = (0..4).map(|n| Ticket::new(&settling, n, 10)).collect();
         let mut tickets = tickets.into_iter();
         let (a, b, c) = (tickets.next(), tickets.next(), tickets.next());
@@ -106,7 +124,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_sender_that_ignores_its_window_waits_for_room() {
-        let settling = Arc::new(Settling::default());
+        let settling = Arc::new(Settling::new(Arc::default()));
         settling.room(1000, 100).await;
         let first = Ticket::new(&settling, 0, 60);
         settling.room(40, 100).await;

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -11,16 +12,21 @@ use testudo_rules::audit::{
     BundleRefused, Cause, Event, LinkChange, LinkEvent, Note, Outcome, OutcomeOf, Outcomes, Record,
 };
 use testudo_rules::quota::Bucket;
-use testudo_wire::frame::{FromNode, RefusedMessage};
+use testudo_wire::frame::RefusedMessage;
+use testudo_wire::header::LANES;
 use testudo_wire::standing::Quota;
 use testudo_wire::{AgentName, Limits, Refusal, SecretKey, SwarmId};
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::floods::Counted;
 use super::link::Link;
-use super::outbox::{Ended, Parcel, Remains};
+use super::outbox::Remains;
+use super::parcel::{Answer, Ended, Parcel};
 use super::receipts::Receipts;
 use super::requests::Requests;
+use super::services::Services;
+use super::topics::Topics;
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
 use crate::env::SharedEnv;
@@ -37,6 +43,12 @@ pub(crate) struct Shared {
     pub(crate) key: SecretKey,
     pub(crate) env: SharedEnv,
     pub(crate) limits: Limits,
+    /// The limits of lanes 1 to 4.
+    pub(crate) large_limits: Limits,
+    /// The part of it, in KiB, that one link may have.
+    pub(crate) reserve_kib: usize,
+    /// Room, in KiB, for bodies on lanes of their own, of all links.
+    pub(crate) large: Arc<Semaphore>,
     pub(crate) heartbeat: Duration,
     pub(crate) window: u32,
     pub(crate) started: Instant,
@@ -46,10 +58,15 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) requests: Requests,
     pub(crate) receipts: Receipts,
+    pub(crate) services: Services,
+    pub(crate) topics: Topics,
     strangers: Mutex<Bucket>,
     /// What agents without a link have left of their quota: a new link is no new quota.
     spent: Mutex<HashMap<AgentName, Bucket>>,
     routes: RwLock<HashMap<AgentName, Arc<Link>>>,
+    /// Rises with every change of the routes.
+    routes_epoch: AtomicU64,
+    draining: watch::Sender<bool>,
 }
 
 /// The parts of [`Shared`] that are given.
@@ -59,9 +76,42 @@ pub(crate) struct Given {
     pub(crate) env: SharedEnv,
     pub(crate) heartbeat: Duration,
     pub(crate) window: u32,
+    pub(crate) bodies: Bodies,
     pub(crate) registry: RegistryDoor,
     pub(crate) capability: CapabilityDoor,
     pub(crate) audit: Arc<AuditLog>,
+}
+
+/// What a node does with bodies over 64 KiB.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Bodies {
+    /// The largest, in bytes: 64 KiB to 16 MiB.
+    pub bytes_max: u32,
+    /// Bytes of memory for all that are on their way at once; never less than one.
+    pub memory_bytes: u64,
+}
+
+impl Default for Bodies {
+    /// 1 MiB, and 64 MiB for all.
+    fn default() -> Self {
+        Self { bytes_max: 1024 * 1024, memory_bytes: 64 * 1024 * 1024 }
+    }
+}
+
+impl Bodies {
+    /// The largest that a node can be told to take.
+    pub const MAX: u32 = 16 * 1024 * 1024;
+
+    /// A body on every lane at once, unless that is more than a quarter of everything.
+    fn kib_of_link(&self) -> usize {
+        let one = super::lanes::reserve_kib(self.bytes_max as usize);
+        (LANES - 1).saturating_mul(one).min(self.kib() / 4).max(one)
+    }
+
+    fn kib(&self) -> usize {
+        let one = super::lanes::reserve_kib(self.bytes_max as usize);
+        usize::try_from(self.memory_bytes / 1024).unwrap_or(usize::MAX).clamp(one, Semaphore::MAX_PERMITS)
+    }
 }
 
 impl Shared {
@@ -71,6 +121,9 @@ impl Shared {
             key: given.key,
             env: given.env,
             limits: Limits::standard(),
+            large_limits: Limits::of_lanes(given.bodies.bytes_max as usize),
+            reserve_kib: given.bodies.kib_of_link(),
+            large: Arc::new(Semaphore::new(given.bodies.kib())),
             heartbeat: given.heartbeat,
             window: given.window,
             started: Instant::now(),
@@ -80,9 +133,13 @@ impl Shared {
             metrics: Metrics::default(),
             requests: Requests::default(),
             receipts: Receipts::default(),
+            services: Services::default(),
+            topics: Topics::default(),
             strangers: Mutex::new(Bucket::new(STRANGERS, Duration::ZERO)),
             spent: Mutex::default(),
             routes: RwLock::default(),
+            routes_epoch: AtomicU64::new(0),
+            draining: watch::Sender::new(false),
         }
     }
 
@@ -100,7 +157,30 @@ impl Shared {
     }
 
     pub(crate) fn routes_mut(&self) -> RwLockWriteGuard<'_, HashMap<AgentName, Arc<Link>>> {
-        self.routes.write().unwrap_or_else(PoisonError::into_inner)
+        let routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
+        self.routes_epoch.fetch_add(1, Ordering::Relaxed);
+        routes
+    }
+
+    /// From now on no bundle is taken in; what was taken in goes on to its end.
+    pub(crate) fn drain(&self) {
+        self.draining.send_replace(true);
+    }
+
+    /// Returns when no bundle is to be taken in any more.
+    pub(crate) async fn drains(&self) {
+        // The sender lives as long as the node: there is nothing else to wait for.
+        let _ = self.draining.subscribe().wait_for(|draining| *draining).await;
+    }
+
+    /// Differs whenever the routes may differ.
+    pub(crate) fn routes_epoch(&self) -> u64 {
+        self.routes_epoch.load(Ordering::Relaxed)
+    }
+
+    /// What an agent has to do: messages that it has not acknowledged, and answers that it owes.
+    pub(crate) fn load(&self, link: &Link) -> usize {
+        link.outboxes.load() + self.requests.owed(link)
     }
 
     /// The bucket of an agent that comes back.
@@ -183,36 +263,76 @@ impl Shared {
     }
 
     fn note_ended(&self, ended: Ended) {
-        if !ended.outcomes.is_empty() {
-            self.note(Event::Outcomes(Outcomes { of: ended.record, outcomes: ended.outcomes }));
+        for outcomes in Outcomes::split(ended.record, Some(ended.to), ended.outcomes) {
+            self.note(Event::Outcomes(outcomes));
         }
     }
 
     /// Messages given up before hand-over: counted, recorded, and their sender hears of it.
     pub(crate) fn drop_parcel(&self, parcel: &Parcel, cause: Cause) {
-        self.metrics.dropped(parcel.places.len());
+        self.metrics.dropped(cause, parcel.places.len());
         self.note_ended(parcel.all(Outcome::Dropped(cause)));
         let refusal = match cause {
             Cause::Expired => Refusal::Expired,
+            Cause::Overflow => Refusal::Overloaded,
             Cause::Revoked => Refusal::Revoked,
             Cause::AuditUnavailable
             | Cause::Crash
             | Cause::HandlerFailed
             | Cause::LinkLost
             | Cause::NoReceiver
-            | Cause::Overflow
             | Cause::ReceiverRefused(_)
             | Cause::Shutdown => Refusal::Unroutable,
         };
         let refused = |message| RefusedMessage { message, refusal, rules: Vec::new() };
-        let refused = parcel.places.iter().map(|place| refused(place.message)).collect();
-        parcel.sender.tell(FromNode::RefusedMessages(refused));
+        self.tell_sender(parcel, parcel.places.iter().map(|place| refused(place.message)).collect());
+        if !matches!(cause, Cause::LinkLost | Cause::Shutdown) {
+            self.give_up_answers(parcel, refusal);
+        }
+    }
+
+    /// Answers that do not reach a requester who is still there: it waits no longer, and hears why, once.
+    fn give_up_answers(&self, parcel: &Parcel, refusal: Refusal) {
+        for Answer { request, is_last } in parcel.places.iter().filter_map(|place| place.answers) {
+            if !is_last {
+                self.requests.fail(&request, &parcel.sender, refusal);
+            } else if let Some(requester) = self.routes().get(&parcel.to) {
+                requester.refused([RefusedMessage { message: request, refusal, rules: Vec::new() }]);
+            }
+        }
+    }
+
+    /// A sender hears of messages that came to no good end; of copies, how many and whose.
+    fn tell_sender(&self, parcel: &Parcel, refused: Vec<RefusedMessage>) {
+        if parcel.is_copy {
+            for one in &refused {
+                parcel.sender.news.copies(parcel.to, one.refusal, 1);
+            }
+        } else if !refused.is_empty() {
+            for one in &refused {
+                self.requests.forget(&one.message, &parcel.sender);
+            }
+            parcel.sender.refused(refused);
+        }
+    }
+
+    /// Copies for which a subscriber had no room.
+    pub(crate) fn drop_copies(&self, sender: &Link, ended: Ended) {
+        let (n, to) = (ended.outcomes.len(), ended.to);
+        self.metrics.dropped_at_once(Cause::Overflow, n);
+        self.note_ended(ended);
+        sender.news.copies(to, Refusal::Overloaded, n as u64);
     }
 
     /// Messages handed over whose receiver never answered: nobody can know what became of them.
     pub(crate) fn fail_parcel(&self, parcel: &Parcel, cause: Cause) {
-        self.metrics.failed(parcel.places.len());
+        self.metrics.failed(cause, parcel.places.len());
         self.note_ended(parcel.all(Outcome::Failed(cause)));
+        if !parcel.is_copy {
+            let messages = parcel.places.iter().map(|place| place.message);
+            messages.clone().for_each(|message| self.requests.forget(&message, &parcel.sender));
+            parcel.sender.lost(messages);
+        }
     }
 
     /// The receiver's word on each message of a parcel.
@@ -221,25 +341,24 @@ impl Shared {
         let outcomes = parcel.places.iter().zip(verdicts).map(|(place, verdict)| {
             let outcome = verdict.map_or(Outcome::Delivered, |refusal| {
                 refused.push(RefusedMessage { message: place.message, refusal, rules: Vec::new() });
+                self.metrics.failed(Cause::ReceiverRefused(refusal), 1);
                 Outcome::Failed(Cause::ReceiverRefused(refusal))
             });
             OutcomeOf { position: place.position, outcome }
         });
-        let ended = Ended { record: parcel.record, outcomes: outcomes.collect() };
-        self.metrics.failed(refused.len());
+        let ended = Ended { record: parcel.record, to: parcel.to, outcomes: outcomes.collect() };
         self.metrics.delivered(ended.outcomes.len() - refused.len());
+        self.requests.delivered(parcel.places.iter().map(|place| place.message));
         self.note_ended(ended);
-        if !refused.is_empty() {
-            parcel.sender.tell(FromNode::RefusedMessages(refused));
-        }
+        self.tell_sender(parcel, refused);
     }
 
     /// What a link leaves behind.
-    pub(crate) fn bury(&self, remains: &Remains, cause: Cause) {
-        for parcel in &remains.queued {
+    pub(crate) fn bury(&self, remains: &[Remains], cause: Cause) {
+        for parcel in remains.iter().flat_map(|remains| &remains.queued) {
             self.drop_parcel(parcel, cause);
         }
-        for parcel in &remains.in_flight {
+        for parcel in remains.iter().flat_map(|remains| &remains.in_flight) {
             self.fail_parcel(parcel, cause);
         }
     }

@@ -1,5 +1,5 @@
-//! The one writer of a receiver's link: takes parcels from its outbox, checks standing in the same step, and
-//! gives bytes to the stream. What it acknowledges at the registry's barrier holds from then on.
+//! The one writer of a lane of a receiver's link: takes parcels from its outbox, checks standing in the same step,
+//! and gives bytes to the stream. What it acknowledges at the registry's barrier holds from then on.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::link::Link;
-use super::outbox::Parcel;
+use super::outbox::{Outbox, Weed};
+use super::parcel::Parcel;
 use super::shared::Shared;
 use crate::stream::prefix;
 
@@ -29,14 +30,16 @@ const INTRODUCED_MAX: usize = 256;
 struct Writer {
     shared: Arc<Shared>,
     link: Arc<Link>,
+    outbox: Arc<Outbox>,
     stream: SendStream,
     slot: WriterSlot,
     changed: watch::Receiver<RegistrySequence>,
     introduced: HashSet<TokenId>,
+    weeded: Option<RegistrySequence>,
 }
 
 /// Runs until the link ends.
-pub(crate) async fn run(shared: Arc<Shared>, link: Arc<Link>, stream: SendStream) {
+pub(crate) async fn run(shared: Arc<Shared>, link: Arc<Link>, outbox: Arc<Outbox>, stream: SendStream) {
     let changed = shared.directory().changed();
     let closing = link.clone();
     let slot = shared.registry.barrier().register(
@@ -44,18 +47,18 @@ pub(crate) async fn run(shared: Arc<Shared>, link: Arc<Link>, stream: SendStream
         RegistrySequence(0),
         Arc::new(move || closing.close(CloseReason::Lagging)),
     );
-    let mut writer = Writer { shared, link, stream, slot, changed, introduced: HashSet::new() };
+    let introduced = HashSet::new();
+    let mut writer = Writer { shared, link, outbox, stream, slot, changed, introduced, weeded: None };
     while writer.step().await.is_some() {}
 }
 
 impl Writer {
     /// One round: weed, acknowledge, write what there is, or wait. `None` when the link has ended.
     async fn step(&mut self) -> Option<()> {
-        self.catch_up();
-        let parcels = self.link.outbox.take(BATCH_BYTES);
+        let parcels = self.catch_up();
         if parcels.is_empty() {
             tokio::select! {
-                () = self.link.outbox.ready() => {}
+                () = self.outbox.ready() => {}
                 changed = self.changed.changed() => changed.ok()?,
                 _ = self.link.connection.closed() => return None,
             }
@@ -73,7 +76,7 @@ impl Writer {
                 ended = true;
                 continue;
             };
-            if let Err(parcel) = self.link.outbox.in_flight(number, parcel) {
+            if let Err(parcel) = self.outbox.in_flight(number, parcel) {
                 self.shared.drop_parcel(&parcel, Cause::LinkLost);
                 ended = true;
                 continue;
@@ -84,13 +87,22 @@ impl Writer {
         if ended { None } else { self.write(first, &mut chunks).await }
     }
 
-    /// Brings the queue under the latest directory, and only then says so.
-    fn catch_up(&mut self) {
-        let snapshot = self.shared.directory().load();
-        for (parcel, cause) in self.link.outbox.weed(&**snapshot, Instant::now()) {
-            self.shared.drop_parcel(&parcel, cause);
+    /// Brings the queue under the latest directory, says so, and takes what is good under it.
+    fn catch_up(&mut self) -> Vec<(u64, Parcel)> {
+        let (snapshot, now) = (self.shared.directory().load(), Instant::now());
+        if self.weeded.replace(snapshot.sequence()) != Some(snapshot.sequence()) {
+            self.give_up(self.outbox.weed(&**snapshot, now));
         }
         self.slot.acknowledge(snapshot.sequence());
+        let (parcels, weeds) = self.outbox.take(BATCH_BYTES, &**snapshot, now);
+        self.give_up(weeds);
+        parcels
+    }
+
+    fn give_up(&self, weeds: Vec<Weed>) {
+        for (parcel, cause) in weeds {
+            self.shared.drop_parcel(&parcel, cause);
+        }
     }
 
     /// Length, annotation length, annotation: what goes before the bundle.
@@ -124,7 +136,7 @@ impl Writer {
                 changed = self.changed.changed() => {
                     changed.ok()?;
                     let snapshot = self.shared.directory().load();
-                    if !self.link.outbox.is_good_from(first, &**snapshot) {
+                    if !self.outbox.is_good_from(first, &**snapshot) {
                         self.link.close(CloseReason::Lagging);
                         return None;
                     }
@@ -138,9 +150,14 @@ impl Writer {
                     rest = &mut rest[written.chunks..];
                     // Every parcel is two chunks: its head and its bundle.
                     let whole = u64::try_from((chunks_all - rest.len()) / 2).unwrap_or_default();
-                    self.link.outbox.written(first.saturating_add(whole).saturating_sub(1));
+                    self.outbox.written(first.saturating_add(whole).saturating_sub(1));
                 }
-                Ok(Err(_)) => return None,
+                Ok(Err(_)) => {
+                    // The link has ended; or the receiver stopped the stream, and then it ends now: what waits
+                    // for the stream has no other writer.
+                    self.link.close(CloseReason::Protocol);
+                    return None;
+                }
                 Err(_) => {
                     self.link.close(CloseReason::Lagging);
                     return None;

@@ -20,7 +20,7 @@ use super::verifier::{AgentVerifier, Listing, NodeCertificate, NodeVerifier};
 use crate::env::SharedEnv;
 
 /// Why a TLS configuration cannot be made.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum TlsError {
     /// rustls would not take the key, the chain or a setting.
     #[error("TLS configuration: {0}")]

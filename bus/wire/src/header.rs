@@ -225,7 +225,8 @@ impl Header {
             Destination::Topic(topic) => {
                 self.in_reply_to.is_none()
                     && self.part.is_none()
-                    && !matches!(self.receipt, ReceiptWish::Reply)
+                    // Nobody knows of how many receivers a topic's receipt would have to be.
+                    && matches!(self.receipt, ReceiptWish::None | ReceiptWish::Accepted)
                     && self
                         .capability
                         .is_some_and(|c| c.verb() == "publish" && c.resource() == topic.as_str())

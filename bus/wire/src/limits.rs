@@ -21,6 +21,8 @@ pub struct Limits {
     pub depth_max: usize,
     /// Elements of a MessagePack value, all levels together (measured fact M6: 24-fold growth).
     pub elements_max: usize,
+    /// Bytes of bodies by which an answer in parts may be ahead of what its requester has taken in.
+    pub stream_window_bytes: usize,
     /// Bytes of the annotations before a delivered bundle: one token for each sender it introduces.
     pub annotation_bytes_max: usize,
 }
@@ -39,8 +41,19 @@ impl Limits {
             token_blocks_max: 8,
             depth_max: 16,
             elements_max: 10_000,
+            stream_window_bytes: 256 * 1024,
             annotation_bytes_max: 192 * 1024,
         }
+    }
+
+    /// The limits of lanes 1 to 4: one envelope a bundle, with a body of at most so many bytes.
+    #[must_use]
+    pub const fn of_lanes(body_bytes_max: usize) -> Self {
+        let mut limits = Self::standard();
+        limits.bundle_envelopes_max = 1;
+        limits.body_bytes_max = body_bytes_max;
+        limits.bundle_bytes_max = body_bytes_max + limits.header_bytes_max + 128;
+        limits
     }
 }
 

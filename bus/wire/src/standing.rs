@@ -28,6 +28,16 @@ pub struct Grant {
     pub delegatable: BTreeSet<Capability>,
     /// How fast it may send.
     pub quota: Quota,
+    /// It has no authority of its own: tokens that the authority gives it are good for replies alone, and it
+    /// acts only under tokens that came to it from another agent. Left out of the encoding unless true, so
+    /// that grants stored before there was such a thing read, and are sealed, as ever.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub delegated_only: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 impl Grant {
@@ -37,6 +47,7 @@ impl Grant {
         self.right.is_subset(&other.right)
             && self.serve.is_subset(&other.serve)
             && self.delegatable.is_subset(&other.delegatable)
+            && (self.delegated_only || !other.delegated_only)
     }
 }
 
@@ -62,6 +73,8 @@ impl Default for Quota {
 pub enum RevocationCause {
     /// The key is in the wrong hands: it is burnt for ever.
     Compromised,
+    /// Its host gave up, the agent failed too often: `agent reinstate` brings it back, nothing else does.
+    Failed,
     /// An operator said so: the key is burnt for ever.
     Operator,
     /// No heartbeat for two intervals: `agent reinstate` brings it back.
@@ -100,4 +113,43 @@ pub trait Standings {
     fn is_good(&self, holder: &Holder, minted: RegistrySequence) -> bool;
     /// Whether a token block with this id is revoked.
     fn is_revoked(&self, id: &TokenFactId) -> bool;
+    /// Whether what the authority gave this agent authorises nothing, in whosever hands
+    /// ([`Grant::delegated_only`]). Grants are the registry's: a receiver is not told of them and says no.
+    fn is_delegated_only(&self, name: &AgentName) -> bool;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Limits, canonical};
+
+    fn grant(rights: &[&str], delegated_only: bool) -> Grant {
+        let right = rights.iter().map(|text| text.parse().unwrap()).collect();
+        Grant { right, delegated_only, ..Grant::default() }
+    }
+
+    #[test]
+    fn to_act_only_under_delegated_tokens_is_less_than_to_act_freely() {
+        let (free, bound) = (grant(&["read:logs"], false), grant(&["read:logs"], true));
+        assert!(bound.is_within(&free) && bound.is_within(&bound) && free.is_within(&free));
+        assert!(!free.is_within(&bound), "authority of its own is more");
+        assert!(!grant(&[], false).is_within(&bound), "however little it may do");
+        assert!(!grant(&["read:logs", "read:more"], true).is_within(&free), "other rights still count");
+    }
+
+    #[test]
+    fn a_grant_of_before_is_read_as_one_with_authority_of_its_own_and_encoded_as_ever() {
+        let lists = (["read:logs"], [(); 0], [(); 0]);
+        let before = canonical::encode(&(lists.0, lists.1, lists.2, Quota::default())).unwrap();
+        let read: Grant = canonical::decode(&before, &Limits::standard()).unwrap();
+        assert_eq!(read, grant(&["read:logs"], false));
+        assert_eq!(canonical::encode(&read).unwrap(), before);
+        let bound = canonical::encode(&grant(&["read:logs"], true)).unwrap();
+        assert_eq!((bound[0], bound.last()), (0x95, Some(&0xc3)), "five elements, the last true");
+        assert_eq!(canonical::decode(&bound, &Limits::standard()), Ok(grant(&["read:logs"], true)));
+        let mut spelled_out = before;
+        spelled_out[0] = 0x95;
+        spelled_out.push(0xc2);
+        assert!(canonical::decode::<Grant>(&spelled_out, &Limits::standard()).is_err(), "one encoding");
+    }
 }

@@ -14,6 +14,11 @@ use testudo_wire::{
     SessionId, SpiffeId, SwarmId, Timestamp, TokenFactId, TokenId, Ttl, tree,
 };
 
+#[path = "protocol_doc/words.rs"]
+mod words;
+
+use words::{kinds, receipts, words_of_agents, words_of_nodes};
+
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
 const SESSION: SessionId = SessionId::new([0x55; 16]);
 /// 2026-01-01T00:00:00Z.
@@ -38,15 +43,19 @@ fn hex(bytes: &[u8]) -> String {
     bytes.chunks(32).map(hex::encode).collect::<Vec<_>>().join("\n")
 }
 
-fn envelope(to: &str, sequence: u64, body: &str) -> Envelope {
+fn id(number: u8) -> MessageId {
+    MessageId::new([number; 16])
+}
+
+fn header(to: &str, sequence: u64) -> Header {
     let number = u8::try_from(sequence).unwrap();
-    let header = Header {
+    Header {
         swarm: swarm(),
         sender: agent("ada"),
         key: *key(3).public().as_bytes(),
         destination: Destination::Agent(agent(to)),
         capability: Some(Capability::parse("read:logs").unwrap()),
-        message: MessageId::new([0xa0 + number; 16]),
+        message: id(0xa0 + number),
         timestamp: NOW,
         session: SESSION,
         lane: 0,
@@ -59,8 +68,11 @@ fn envelope(to: &str, sequence: u64, body: &str) -> Envelope {
         token: TOKEN.parse::<TokenId>().unwrap(),
         ttl: Ttl::default(),
         content_type: ContentType::json(),
-    };
-    Envelope::encode(header, body.as_bytes())
+    }
+}
+
+fn envelope(to: &str, sequence: u64, body: &str) -> Envelope {
+    Envelope::encode(header(to, sequence), body.as_bytes())
 }
 
 fn envelopes() -> Vec<Envelope> {
@@ -127,10 +139,20 @@ fn ada() -> PublicKey {
     key(3).public()
 }
 
+fn from_agent(frame: &FromAgent) -> String {
+    let bytes = frame.encode().unwrap();
+    assert_eq!(FromAgent::decode(&bytes, &Limits::standard()).as_ref(), Ok(frame));
+    hex(&bytes)
+}
+
+fn from_node(frame: &FromNode) -> String {
+    let bytes = frame.encode().unwrap();
+    assert_eq!(FromNode::decode(&bytes, &Limits::standard()).as_ref(), Ok(frame));
+    hex(&bytes)
+}
+
 fn frames() -> Vec<(&'static str, String)> {
     let seen = Seen::sign(&key(2), &swarm(), &ada(), SESSION, RegistrySequence(7), NOW);
-    let from_agent = |frame: FromAgent| hex(&frame.encode().unwrap());
-    let from_node = |frame: FromNode| hex(&frame.encode().unwrap());
     let refused = RefusedDelivery { delivery: 8, position: 1, refusal: Refusal::Stale };
     let whole = RefusedDelivery { delivery: 9, position: u16::MAX, refusal: Refusal::Unauthentic };
     let notice = Notice {
@@ -145,22 +167,31 @@ fn frames() -> Vec<(&'static str, String)> {
         time: NOW,
         tokens: Vec::new(),
     };
-    let welcome = Welcome { seen, heartbeat_ms: 30_000, window: 524_288, quota: Quota::default() };
+    let welcome =
+        Welcome { seen, heartbeat_ms: 30_000, window: 524_288, quota: Quota::default(), body: 1_048_576 };
     vec![
-        ("hello", from_agent(FromAgent::Hello(Hello { version: 1, seen: None }))),
-        ("hello-again", from_agent(FromAgent::Hello(Hello { version: 1, seen: Some(seen) }))),
-        ("heartbeat", from_agent(FromAgent::Heartbeat(Heartbeat::sign(&key(3), &swarm(), &SESSION, 1)))),
-        ("present", from_agent(FromAgent::Present(Present { token: vec![1, 2, 3] }))),
+        ("hello", from_agent(&FromAgent::Hello(Hello { version: 1, seen: None }))),
+        ("hello-again", from_agent(&FromAgent::Hello(Hello { version: 1, seen: Some(seen) }))),
+        ("heartbeat", from_agent(&FromAgent::Heartbeat(Heartbeat::sign(&key(3), &swarm(), &SESSION, 1)))),
+        ("present", from_agent(&FromAgent::Present(Present { token: vec![1, 2, 3] }))),
         (
             "acknowledge",
-            from_agent(FromAgent::Acknowledge(Acknowledge { upto: 9, refused: vec![refused, whole] })),
+            from_agent(&FromAgent::Acknowledge(Acknowledge {
+                lane: 0,
+                upto: 9,
+                refused: vec![refused, whole],
+            })),
         ),
-        ("goodbye", from_agent(FromAgent::Goodbye)),
-        ("welcome", from_node(FromNode::Welcome(welcome))),
-        ("settled", from_node(FromNode::Settled(Settled { bundles: 300 }))),
-        ("revoked", from_node(FromNode::Revoked(Revoked::sign(&key(2), &swarm(), notice).unwrap()))),
+        ("goodbye", from_agent(&FromAgent::Goodbye)),
+        ("welcome", from_node(&FromNode::Welcome(welcome))),
+        ("settled", from_node(&FromNode::Settled(Settled { lane: 0, bundles: 300 }))),
+        ("revoked", from_node(&FromNode::Revoked(Revoked::sign(&key(2), &swarm(), notice).unwrap()))),
         ("annotation", hex(&annotation.encode().unwrap())),
     ]
+}
+
+fn examples() -> Vec<(&'static str, String)> {
+    [identities(), bundles(), kinds(), frames(), words_of_agents(), words_of_nodes(), receipts()].concat()
 }
 
 /// Puts `block` in the place of the one that stands after the same comment.
@@ -175,7 +206,7 @@ fn replace(page: &str, comment: &str, block: &str) -> String {
 fn the_page_shows_what_the_code_writes() {
     let mut page = std::fs::read_to_string(PAGE).unwrap();
     let regenerate = std::env::var_os("TESTUDO_REGENERATE").is_some_and(|value| value == "1");
-    for (name, text) in [identities(), bundles(), frames()].concat() {
+    for (name, text) in examples() {
         let comment = format!("<!-- example: {name} -->");
         let block = format!("{comment}\n```text\n{text}\n```");
         if regenerate {
@@ -199,7 +230,58 @@ fn the_page_lists_every_refusal_and_close_code() {
     }
     for reason in CloseReason::ALL {
         let code = reason.code();
-        let row = if code < 16 { format!("\n| {code} | ") } else { "\n| 16 / 17 / 18 | ".to_owned() };
+        let row = if code < 16 { format!("\n| {code} | ") } else { "\n| 16 / 17 / 18 / 19 | ".to_owned() };
         assert!(closing.contains(&row), "docs/protocol.md lacks close code {code}");
     }
+}
+
+#[test]
+fn the_page_lists_every_frame_and_shows_one_of_each() {
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let examples = examples();
+    for tag in (1_u8..=12).chain(16..=29) {
+        assert!(page.contains(&format!("\n| {tag} | ")), "docs/protocol.md lacks the frame {tag}");
+        let head = canonical_head(tag);
+        assert!(examples.iter().any(|(_, text)| text.starts_with(&head)), "no example of the frame {tag}");
+    }
+    // Whatever else the code takes for a frame must have a row of its own.
+    for tag in [0, 13, 14, 15, 30, 31, 32] {
+        for fields in [0xc0, 0x90] {
+            let frame = [0x92, tag, fields];
+            assert!(FromAgent::decode(&frame, &Limits::standard()).is_err(), "{tag}");
+            assert!(FromNode::decode(&frame, &Limits::standard()).is_err(), "{tag}");
+        }
+    }
+}
+
+/// The first bytes of every control frame: an array of two, and the tag.
+fn canonical_head(tag: u8) -> String {
+    hex(&[0x92, tag])
+}
+
+#[test]
+fn the_page_says_the_limits_of_the_code() {
+    let page = std::fs::read_to_string(PAGE).unwrap();
+    let (_, limits) = page.split_once("\n## 11. Windows, quotas, times\n").unwrap();
+    let (limits, _) = limits.split_once("\n## 12. Codes\n").unwrap();
+    let of = Limits::standard();
+    let large = Limits::of_lanes(0);
+    for said in [
+        format!("| {} / {} |", of.bundle_envelopes_max, people(of.bundle_bytes_max)),
+        format!("| {} / {} bytes |", people(of.body_bytes_max), people(of.header_bytes_max)),
+        format!("| {} / {} bytes |", people(of.control_bytes_max), people(of.annotation_bytes_max)),
+        format!("| {} bytes / {} blocks |", people(of.token_bytes_max), of.token_blocks_max),
+        format!("| {} / {} |", of.depth_max, people(of.elements_max)),
+        format!("| {} bytes; ", people(of.stream_window_bytes)),
+        format!("| one envelope, `body` + {} bytes;", people(large.bundle_bytes_max)),
+    ] {
+        assert!(limits.contains(&said), "docs/protocol.md lacks the limit {said}");
+    }
+}
+
+/// A number as the page writes it: 262,144.
+fn people(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
 }

@@ -10,10 +10,10 @@ use testudo::bus::env::{SharedEnv, random};
 use testudo::bus::stream::{prefix, write_frame};
 use testudo::bus::transport;
 use testudo::env::System;
-use testudo::wire::frame::{FromAgent, FromNode, Present};
+use testudo::wire::frame::{FromAgent, FromNode, Present, RefusedMessage, Subscription};
 use testudo::wire::{
     Bundle, Capability, ContentType, CorrelationId, Destination, Envelope, Header, Limits, MessageId,
-    ReceiptWish, Refusal, Sequence, SessionId, TokenId, Ttl,
+    ReceiptWish, Refusal, Resource, Sequence, SessionId, TokenId, Ttl,
 };
 
 use super::mishap::Mishap;
@@ -28,6 +28,24 @@ pub(super) struct RawLink {
     sequence: u64,
     bundles: u64,
 }
+
+/// What became of many bundles.
+#[derive(Default)]
+pub(super) struct Poured {
+    /// Messages that the node took.
+    pub(super) accepted: Vec<MessageId>,
+    /// Why it refused the others.
+    pub(super) refused: Vec<Refusal>,
+}
+
+impl Poured {
+    fn words(&self) -> u64 {
+        (self.accepted.len() + self.refused.len()) as u64
+    }
+}
+
+/// Bundles whose fate is unknown at once: the node closes links that do not hear it out.
+const AT_ONCE: usize = 250;
 
 /// The smallest that QUIC allows (RFC 9000, section 14.1).
 const DATAGRAM_BYTES: u16 = 1200;
@@ -77,18 +95,22 @@ impl RawLink {
     /// Presents the bytes of a token; the node's refusal, if any.
     pub(super) async fn present(&mut self, token: &[u8]) -> Result<Option<Refusal>, Mishap> {
         self.say(FromAgent::Present(Present { token: token.to_vec() })).await?;
-        loop {
-            match self.hear().await? {
-                FromNode::Presented(word) if word.token == TokenId::of(token) => return Ok(word.refusal),
-                FromNode::Presented(_)
-                | FromNode::Welcome(_)
-                | FromNode::RefusedBundle(_)
-                | FromNode::RefusedMessages(_)
-                | FromNode::Accepted(_)
-                | FromNode::Settled(_)
-                | FromNode::Revoked(_) => {}
-            }
-        }
+        let shown = TokenId::of(token);
+        let answer = |frame| {
+            let FromNode::Presented(word) = frame else { return None };
+            (word.token == shown).then_some(word.refusal)
+        };
+        self.until(answer).await
+    }
+
+    /// Asks for a topic; the node's refusal, if any.
+    pub(super) async fn subscribe(&mut self, topic: Resource) -> Result<Option<Refusal>, Mishap> {
+        self.say(FromAgent::Subscribe(Subscription { topic })).await?;
+        let answer = |frame| {
+            let FromNode::Subscribed(word) = frame else { return None };
+            (word.topic == topic).then_some(word.refusal)
+        };
+        self.until(answer).await
     }
 
     /// The header of a message that is right in everything.
@@ -140,25 +162,65 @@ impl RawLink {
 
     /// The node's word on a bundle, or on one message of it.
     pub(super) async fn verdict(&mut self, bundle: u64, message: &MessageId) -> Result<String, Mishap> {
-        loop {
-            match self.hear().await? {
-                FromNode::RefusedBundle(refused) if refused.bundle == bundle => {
-                    return Ok(refused.refusal.to_string());
-                }
-                FromNode::RefusedMessages(refused) => {
-                    if let Some(one) = refused.iter().find(|one| one.message == *message) {
-                        return Ok(one.refusal.to_string());
+        let answer = |frame| {
+            if let FromNode::RefusedBundle(refused) = &frame {
+                return (refused.bundle == bundle).then(|| refused.refusal.to_string());
+            }
+            if let FromNode::RefusedMessages(refused) = &frame {
+                let one = refused.iter().find(|one| one.message == *message);
+                return one.map(|one| one.refusal.to_string());
+            }
+            let FromNode::Accepted(accepted) = frame else { return None };
+            (accepted.bundle == bundle).then(|| "accepted".to_owned())
+        };
+        self.until(answer).await
+    }
+
+    /// Writes bundles of one message each, as fast as it goes, and hears what becomes of them.
+    pub(super) async fn pour(&mut self, bundles: &[(MessageId, Bundle)]) -> Result<Poured, Mishap> {
+        let (first, mut poured) = (self.bundles, Poured::default());
+        for some in bundles.chunks(AT_ONCE) {
+            for (_, bundle) in some {
+                self.send(bundle.bytes()).await?;
+            }
+            while first + poured.words() < self.bundles {
+                match self.hear().await? {
+                    // What became of earlier bundles may come first.
+                    FromNode::RefusedBundle(refused) if refused.bundle >= first => {
+                        poured.refused.push(refused.refusal);
                     }
+                    FromNode::Accepted(accepted) if accepted.bundle >= first => {
+                        let at = usize::try_from(accepted.bundle - first).unwrap_or(usize::MAX);
+                        poured.accepted.extend(bundles.get(at).map(|(message, _)| *message));
+                    }
+                    FromNode::RefusedMessages(all) => {
+                        let ours = |one: &&RefusedMessage| bundles.iter().any(|(id, _)| *id == one.message);
+                        poured.refused.extend(all.iter().filter(ours).map(|one| one.refusal));
+                    }
+                    FromNode::RefusedBundle(_)
+                    | FromNode::Accepted(_)
+                    | FromNode::Welcome(_)
+                    | FromNode::Presented(_)
+                    | FromNode::Settled(_)
+                    | FromNode::Subscribed(_)
+                    | FromNode::Cancelled(_)
+                    | FromNode::Credited(_)
+                    | FromNode::Delivered(_)
+                    | FromNode::Introduced(_)
+                    | FromNode::Lost(_)
+                    | FromNode::CopiesRefused(_)
+                    | FromNode::Revoked(_) => {}
                 }
-                FromNode::Accepted(accepted) if accepted.bundle == bundle => {
-                    return Ok("accepted".to_owned());
-                }
-                FromNode::RefusedBundle(_)
-                | FromNode::Accepted(_)
-                | FromNode::Welcome(_)
-                | FromNode::Presented(_)
-                | FromNode::Settled(_)
-                | FromNode::Revoked(_) => {}
+            }
+        }
+        Ok(poured)
+    }
+
+    /// Reads control frames until one is what is waited for.
+    async fn until<T>(&mut self, wanted: impl Fn(FromNode) -> Option<T>) -> Result<T, Mishap> {
+        loop {
+            if let Some(found) = wanted(self.hear().await?) {
+                return Ok(found);
             }
         }
     }

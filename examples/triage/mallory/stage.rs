@@ -1,5 +1,7 @@
 //! Where the attacks are played: mallory's present link, the accomplice, and the count of what arrives there.
 
+use std::time::Duration;
+
 use testudo::bus::env::random;
 use testudo::env::System;
 use testudo::rules::token::SealedToken;
@@ -9,22 +11,26 @@ use testudo::wire::{
 use testudo::{Client, Deliveries, Identity, Outgoing, SendError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-use super::Loot;
 use super::link::RawLink;
 use super::mishap::Mishap;
+use super::slow::SlowReader;
 use super::tokens::Handover;
+use super::{Crew, Loot};
 
 /// The body of every message that is not itself the attack.
 pub(super) const HELLO: &[u8] = b"hello";
 /// How long a delegation lives.
-const HOUR: std::time::Duration = std::time::Duration::from_secs(3600);
+const HOUR: Duration = Duration::from_secs(3600);
 
-/// Both agents, and what is known of them.
+/// Mallory and its accomplice, and what is known of them.
 pub(super) struct Stage<'a> {
     pub(super) mallory: &'a Identity,
     pub(super) accomplice: &'a Identity,
     pub(super) loot: &'a Loot,
+    /// How the link of an agent that reads nothing ends; it takes seconds, and nobody waits for it before.
+    pub(super) slow_reader: SlowReader,
     /// What mallory may do.
     pub(super) hello: Capability,
     /// What it may not.
@@ -40,6 +46,15 @@ pub(super) struct Stage<'a> {
     honest: Vec<MessageId>,
 }
 
+/// A task that ends with whoever waits for it.
+pub(super) struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 /// Takes whatever the accomplice is sent.
 async fn take(mut inbox: Deliveries, arrived: watch::Sender<Vec<MessageId>>) {
     while let Some(delivery) = inbox.next().await {
@@ -49,13 +64,11 @@ async fn take(mut inbox: Deliveries, arrived: watch::Sender<Vec<MessageId>>) {
 
 impl<'a> Stage<'a> {
     /// Connects the accomplice, and captures an honest message of mallory on a link that then ends.
-    pub(super) async fn set(
-        mallory: &'a Identity,
-        accomplice: &'a Identity,
-        loot: &'a Loot,
-    ) -> Result<Self, Mishap> {
+    pub(super) async fn set(crew: &Crew<'a>, loot: &'a Loot) -> Result<Self, Mishap> {
+        let Crew { mallory, accomplice, sloth, crony } = *crew;
+        let slow_reader = SlowReader::start(sloth, crony);
         let (hello, admin) = (Capability::parse("say:hello")?, Capability::parse("say:admin")?);
-        let (helper, inbox) = testudo::connect(accomplice).await?;
+        let (helper, inbox) = testudo::dial(accomplice).await?;
         let (arrivals, arrived) = watch::channel(Vec::new());
         let taking = tokio::spawn(take(inbox, arrivals));
         let mut link = RawLink::dial(mallory).await?;
@@ -65,6 +78,7 @@ impl<'a> Stage<'a> {
             mallory,
             accomplice,
             loot,
+            slow_reader,
             hello,
             admin,
             captured,
@@ -88,6 +102,17 @@ impl<'a> Stage<'a> {
             None => RawLink::dial(self.mallory).await?,
         };
         Ok(self.link.insert(link))
+    }
+
+    /// Mallory's link, to be used while the accomplice does something; to be given back.
+    pub(super) async fn take_link(&mut self) -> Result<RawLink, Mishap> {
+        self.link().await?;
+        self.link.take().ok_or(Mishap::Forgery("there is no link"))
+    }
+
+    /// Gives mallory's link back.
+    pub(super) fn give_back(&mut self, link: RawLink) {
+        self.link = Some(link);
     }
 
     /// Gives up mallory's link.
@@ -161,6 +186,41 @@ impl<'a> Stage<'a> {
         Ok(id)
     }
 
+    /// The accomplice asks itself something that it never answers, and waits until it has been asked; meanwhile
+    /// the request is open. Dropping what this returns gives it up.
+    pub(super) async fn open_request(&mut self) -> Result<(MessageId, AbortOnDrop), Mishap> {
+        let (helper, known) = (self.helper.clone(), self.arrived.borrow().len());
+        let ask = self.to_itself(self.hello);
+        let asking = AbortOnDrop(tokio::spawn(async move { _ = helper.request(ask).await }));
+        let arriving = self.arrived.wait_for(|all| all.len() > known).await;
+        let request = arriving.ok().and_then(|all| all.last().copied());
+        let request = request.ok_or(Mishap::Forgery("the accomplice has lost its link"))?;
+        self.honest.push(request);
+        Ok((request, asking))
+    }
+
+    /// The accomplice asks whoever serves a capability; what the node says of it.
+    pub(super) async fn helper_asks_anybody(&self, what: Capability) -> Result<String, Mishap> {
+        let ask = Outgoing { content_type: ContentType::text(), ..Outgoing::service(what, HELLO) };
+        match self.helper.tell(ask).await {
+            Ok(_) => Ok("accepted".to_owned()),
+            Err(SendError::Refused { refusal, .. }) => Ok(refusal.to_string()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Honest messages of the accomplice to itself, one after the other: how long the slowest took to be accepted.
+    pub(super) async fn honest_work(&mut self, messages: usize) -> Result<Duration, Mishap> {
+        let mut slowest = Duration::ZERO;
+        for _ in 0..messages {
+            let began = Instant::now();
+            let receipt = self.helper.tell(self.to_itself(self.hello)).await?;
+            slowest = slowest.max(began.elapsed());
+            self.arrives(receipt.message).await?;
+        }
+        Ok(slowest)
+    }
+
     /// The accomplice tries to send itself something under a token.
     pub(super) async fn helper_tries(&self, what: Capability, token: TokenId) -> Result<String, Mishap> {
         match self.helper.tell(self.note(what, token)).await {
@@ -171,10 +231,12 @@ impl<'a> Stage<'a> {
     }
 
     fn note(&self, what: Capability, token: TokenId) -> Outgoing {
-        let mut note = Outgoing::new(self.accomplice.client.name, what, HELLO);
-        note.content_type = ContentType::text();
-        note.token = Some(token);
-        note
+        Outgoing { token: Some(token), ..self.to_itself(what) }
+    }
+
+    fn to_itself(&self, what: Capability) -> Outgoing {
+        let note = Outgoing::new(self.accomplice.client.name, what, HELLO);
+        Outgoing { content_type: ContentType::text(), ..note }
     }
 
     /// Both leave.

@@ -1,10 +1,13 @@
 //! The attacks, by name, each with the one answer that it must get. How they are made stands in the modules
-//! below: [`forge`] changes bytes, [`messages`] and [`delegations`] send, [`links`] breaks the link itself.
+//! below: [`forge`] changes bytes, [`messages`], [`deliveries`] and [`delegations`] send, [`links`] breaks the link.
 
 mod delegations;
+mod deliveries;
 mod forge;
 mod links;
 mod messages;
+
+use std::time::Duration;
 
 use super::mishap::Mishap;
 use super::stage::Stage;
@@ -55,15 +58,28 @@ tricks! {
     UnknownReceiver = "unknown receiver", "unroutable";
     NotServed = "capability not served", "unroutable";
     Unasked = "reply without a request", "unauthorised";
+    InAnothersPlace = "reply in another's place", "unauthorised";
+    Unserved = "service without the grant", "unroutable";
+    Subscribing = "subscribing without right", "unauthorised";
+    Publishing = "publishing without right", "unauthorised";
+    Flood = "flood", "over quota";
     Oversized = "oversized frame", "oversized";
     OthersHeartbeat = "heartbeat for another agent", "broke the protocol";
     SecondHello = "second hello", "broke the protocol";
+    Acknowledging = "acknowledgement for another", "broke the protocol";
+    SigningFor = "receipt for another", "broke the protocol";
     Posing = "posing as a node", "not a node";
+    SlowReader = "slow reader", "reads too slowly";
     AfterRevocation = "sending after revocation", "revoked";
     Inherited = "delegation of a revoked agent", "revoked";
 }
 
 impl Trick {
+    /// Longest wait for what it brings: a flood is long, and the node lets a slow reader be for seconds.
+    pub(super) const fn patience(self) -> Duration {
+        Duration::from_secs(if matches!(self, Self::Flood | Self::SlowReader) { 10 } else { 3 })
+    }
+
     /// What came of it.
     pub(super) fn came_to(self, refused: bool, reason: String) -> Attack {
         Attack { name: self.name().to_owned(), refused, reason, expected: self.expected().to_owned() }
@@ -97,9 +113,17 @@ impl Trick {
             Self::UnknownReceiver => messages::unknown_receiver(stage).await,
             Self::NotServed => messages::not_served(stage).await,
             Self::Unasked => messages::unasked(stage).await,
+            Self::InAnothersPlace => deliveries::in_anothers_place(stage).await,
+            Self::Unserved => deliveries::unserved(stage).await,
+            Self::Subscribing => deliveries::subscribing(stage).await,
+            Self::Publishing => deliveries::publishing(stage).await,
+            Self::Flood => deliveries::flood(stage).await,
             Self::Oversized => links::oversized(stage).await,
             Self::OthersHeartbeat => links::others_heartbeat(stage).await,
             Self::SecondHello => links::second_hello(stage).await,
+            Self::Acknowledging => deliveries::acknowledging(stage).await,
+            Self::SigningFor => deliveries::signing_for(stage).await,
+            Self::SlowReader => stage.slow_reader.end().await,
             Self::Posing => links::posing(stage).await,
             Self::AfterRevocation => links::after_revocation(stage, desk).await,
             Self::Inherited => delegations::inherited(stage).await,

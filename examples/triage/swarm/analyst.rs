@@ -1,12 +1,13 @@
-//! The analyst: takes findings from readers, ranks them when asked.
+//! The analyst: takes findings from readers, streams them ranked when asked.
 
 use std::collections::BTreeSet;
 
-use testudo::agents::{Agent, AgentError, Bus, Incoming, Outcome};
+use testudo::agents::{Agent, AgentError, Context, Incoming, Outcome};
 
-use super::{FINDINGS_PER_MESSAGE, Found, RANK, REPORT, RankPart, Ranked};
+use super::parts::Parts;
+use super::{Found, RANK, REPORT, Ranked};
 use crate::triage::findings::Finding;
-use crate::triage::report::{Report, rank};
+use crate::triage::report::rank;
 
 /// What it has heard so far.
 #[derive(Default)]
@@ -15,25 +16,21 @@ pub(crate) struct Analyst {
     examined_twice: usize,
     unread: usize,
     findings: Vec<Finding>,
-    ranked: Option<Report>,
 }
 
 impl Agent for Analyst {
-    async fn handle(&mut self, incoming: Incoming, _: &Bus) -> Result<Outcome, AgentError> {
+    async fn handle(&mut self, incoming: Incoming, context: &Context) -> Result<Outcome, AgentError> {
         match incoming.capability.as_str() {
             REPORT => self.take(incoming.json().map_err(AgentError::bad_request)?),
-            RANK => {
-                let asked: RankPart = incoming.json().map_err(AgentError::bad_request)?;
-                Outcome::json(&self.part(asked.from)).map_err(AgentError::failed)
-            }
-            other => Err(AgentError::bad_request(format_args!("{other} is not served here"))),
+            RANK => self.stream(context).await?,
+            other => return Err(AgentError::bad_request(format_args!("{other} is not served here"))),
         }
+        Ok(Outcome::Done)
     }
 }
 
 impl Analyst {
-    fn take(&mut self, found: Found) -> Result<Outcome, AgentError> {
-        self.ranked = None;
+    fn take(&mut self, found: Found) {
         self.unread += found.unread;
         for file in found.examined {
             if !self.examined.insert(file) {
@@ -41,18 +38,18 @@ impl Analyst {
             }
         }
         self.findings.extend(found.findings);
-        Ok(Outcome::Done)
     }
 
-    fn part(&mut self, from: usize) -> Ranked {
-        let files_examined = self.examined.len();
-        let report = self.ranked.get_or_insert_with(|| rank(self.findings.clone(), files_examined));
-        Ranked {
-            files_examined,
-            examined_twice: self.examined_twice,
-            unread: self.unread,
-            total: report.total,
-            findings: report.findings.iter().skip(from).take(FINDINGS_PER_MESSAGE).cloned().collect(),
+    /// Each part waits until the asker has room for it.
+    async fn stream(&self, context: &Context) -> Result<(), AgentError> {
+        let mut report = rank(self.findings.clone(), self.examined.len());
+        let mut findings = Parts::of(std::mem::take(&mut report.findings));
+        let (examined_twice, unread) = (self.examined_twice, self.unread);
+        let mut stream = context.stream()?;
+        stream.send(&Ranked::Summary { report, examined_twice, unread }).await?;
+        while let Some(part) = findings.next() {
+            stream.send(&Ranked::Findings(part)).await?;
         }
+        Ok(stream.finish().await?)
     }
 }

@@ -1,23 +1,28 @@
-//! The orchestrator: walks the folder, hands each reader a token and batches of files, asks for the report.
+//! The orchestrator: walks the folder, hands each reader a token, asks whichever is free to examine a batch,
+//! and takes in the report as it comes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use testudo::agents::{AgentError, Bus, Handlers, HandlersError, Message, Served};
-use testudo::bus::env::{Env as _, random};
+use futures_util::stream::{self, TryStreamExt as _};
+use testudo::agents::{AgentError, Bus, Delegate, Handlers, HandlersError, Served, To};
+use testudo::bus::env::random;
 use testudo::env::System;
-use testudo::rules::token::{Delegation, Fresh};
-use testudo::wire::{Capability, Holder, TokenFactId, Ttl};
-use testudo::{Identity, wire::AgentName};
+use testudo::wire::{AgentName, Ttl};
 
-use super::{Batch, Begin, EXAMINE, Job, Next, RANK, READ, RankPart, Ranked, message, report};
-use crate::triage::findings::{CONTENT_BYTES_MAX, missing_licence, size_outliers};
-use crate::triage::report::{Report, rank};
+use super::{
+    BEGIN, Batch, Begin, EXAMINE, Job, Next, Progress, RANK, READ, Ranked, capability, message, progress,
+    report,
+};
+use crate::triage::findings::{CONTENT_BYTES_MAX, Finding, missing_licence, size_outliers};
+use crate::triage::report::Report;
 use crate::triage::walk::{Walk, WalkLimits, read, walk};
 
 /// Files handed out at once.
 const BATCH: usize = 25;
+/// Batches under way for each reader: one that it examines, one that waits for it.
+const AHEAD: usize = 2;
 /// A delegated token lives an hour.
 const TOKEN_LIFE: Duration = Duration::from_secs(3600);
 
@@ -63,80 +68,60 @@ pub(crate) struct Finished {
 }
 
 /// Runs one triage to its report.
-pub(crate) async fn run(
-    identity: &Identity,
-    bus: &Bus,
-    work: &Work,
-    job: &Job,
-) -> Result<Finished, AgentError> {
+pub(crate) async fn run(bus: &Bus, work: &Work, job: &Job) -> Result<Finished, AgentError> {
     let root = job.root.clone();
     let walked = tokio::task::spawn_blocking(move || walk(&root, &WalkLimits::default()));
     let walked = walked.await.map_err(AgentError::failed)?.map_err(AgentError::failed)?;
     let list = serde_json::to_vec(&walked.files).map_err(AgentError::failed)?;
     std::fs::write(&job.list, list).map_err(AgentError::failed)?;
-    work.set(walked.files.len());
+    let files = walked.files.len();
+    work.set(files);
+    progress(bus, Progress::Listed { files }).await?;
     report(bus, job.analyst, Vec::new(), walked.unreadable, whole_folder(&walked, job)).await?;
-    let key = hex::encode(random::<32>(&System));
-    try_join_all(job.readers.iter().map(|reader| examine(identity, bus, job, *reader, key.clone()))).await?;
-    finish(bus, job.analyst, walked.files.len()).await
+    let (root, list, analyst) = (job.root.clone(), job.list.clone(), job.analyst);
+    let begin = Begin { root, list, key: hex::encode(random::<32>(&System)), analyst };
+    try_join_all(job.readers.iter().map(|reader| let_begin(bus, *reader, &begin))).await?;
+    let batches = stream::iter((0..files.div_ceil(BATCH)).map(Ok));
+    batches.try_for_each_concurrent(AHEAD * job.readers.len(), |_| examine(bus)).await?;
+    let finished = finish(bus, job.analyst, files).await?;
+    progress(bus, Progress::Ranked { findings: finished.report.total }).await?;
+    Ok(finished)
 }
 
 /// What can only be said of the folder as a whole.
-fn whole_folder(walked: &Walk, job: &Job) -> Vec<crate::triage::findings::Finding> {
+fn whole_folder(walked: &Walk, job: &Job) -> Vec<Finding> {
     let mut findings = size_outliers(&walked.files);
     findings.extend(missing_licence(walked, |name| read(&job.root, name, CONTENT_BYTES_MAX).ok()));
     findings
 }
 
-/// Hands one reader its token and waits until it finds no more work.
-async fn examine(
-    identity: &Identity,
-    bus: &Bus,
-    job: &Job,
-    reader: Holder,
-    key: String,
-) -> Result<(), AgentError> {
-    let begin = Begin {
-        root: job.root.clone(),
-        list: job.list.clone(),
-        key,
-        token: delegate(identity, reader)?,
-        orchestrator: identity.client.name,
-        analyst: job.analyst,
-    };
-    let mut ask: Message = message(reader.name, EXAMINE, &begin)?;
+/// Hands one reader a token for `read:files` and nothing else, from the orchestrator's own.
+async fn let_begin(bus: &Bus, reader: AgentName, begin: &Begin) -> Result<(), AgentError> {
+    let token = bus.delegate(&Delegate::new(reader, [capability(READ)?]).lives(TOKEN_LIFE)).await?;
+    bus.request(message(reader, BEGIN, begin)?.under(&token)?).await?;
+    Ok(())
+}
+
+/// Has whichever reader is free examine a batch, and waits until it has.
+async fn examine(bus: &Bus) -> Result<(), AgentError> {
+    let mut ask = message(To::Service, EXAMINE, &Next {})?;
     ask.ttl = Ttl::MAX;
     bus.request(ask).await?;
     Ok(())
 }
 
-/// A token for `read:files` and nothing else, from the orchestrator's own.
-fn delegate(identity: &Identity, to: Holder) -> Result<String, AgentError> {
-    let delegation = Delegation {
-        id: TokenFactId::new(random(&System)),
-        to,
-        grant: Capability::parse(READ).into_iter().collect(),
-        grant_on: std::collections::BTreeSet::new(),
-        expires: System.now().after(TOKEN_LIFE),
-        hops: 0,
-    };
-    let own = &identity.client;
-    let token = own.token.delegate(&delegation, &own.key, Fresh::from_random(random(&System)));
-    Ok(token.map_err(AgentError::failed)?.to_text().to_string())
-}
-
-/// Collects the ranked report part by part.
+/// Takes in the ranked report as it comes.
 async fn finish(bus: &Bus, analyst: AgentName, files: usize) -> Result<Finished, AgentError> {
-    let mut findings = Vec::new();
-    loop {
-        let ask = message(analyst, RANK, &RankPart { from: findings.len() })?;
-        let ranked: Ranked = bus.request(ask).await?.json().map_err(AgentError::failed)?;
-        let more = ranked.findings.len();
-        findings.extend(ranked.findings.iter().cloned());
-        if more == 0 || findings.len() >= ranked.total {
-            let report = rank(findings, ranked.files_examined);
-            let Ranked { examined_twice, unread, .. } = ranked;
-            return Ok(Finished { report, files, examined_twice, unread });
+    let mut parts = bus.stream(message(analyst, RANK, &Next {})?).await?;
+    let Some(Ranked::Summary { mut report, examined_twice, unread }) = parts.next_json().await.transpose()?
+    else {
+        return Err(AgentError::failed("the report does not begin with its summary"));
+    };
+    while let Some(part) = parts.next_json().await.transpose()? {
+        match part {
+            Ranked::Findings(findings) => report.findings.extend(findings),
+            Ranked::Summary { .. } => return Err(AgentError::failed("the report begins twice")),
         }
     }
+    Ok(Finished { report, files, examined_twice, unread })
 }

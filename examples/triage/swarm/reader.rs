@@ -1,52 +1,72 @@
-//! A reader: examines the files that the orchestrator gives it, under the token that it was handed.
+//! A reader: examines the files that the orchestrator gives it, under the token that came with its first
+//! request.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use testudo::Client;
-use testudo::agents::{Agent, AgentError, Bus, Incoming, Outcome};
-use testudo::rules::token::Token;
-use testudo::wire::{Limits, TokenId};
+use testudo::agents::{Agent, AgentError, Context, Incoming, Outcome, TokenText};
+use testudo::wire::AgentName;
 
-use super::{Batch, Begin, EXAMINE, Next, READ, message, read_list, report};
+use super::{BEGIN, Batch, Begin, EXAMINE, Next, Progress, READ, message, progress, read_list, report};
 use crate::triage::findings::{CONTENT_BYTES_MAX, Finding, examine};
 use crate::triage::walk::{WalkedFile, read};
 
-/// One reader. It needs its link to show the token that it is given.
-pub(crate) struct Reader(pub(crate) Client);
+/// One reader.
+#[derive(Default)]
+pub(crate) struct Reader {
+    begun: Option<Begun>,
+}
+
+/// What it was given to begin with.
+struct Begun {
+    orchestrator: AgentName,
+    token: TokenText,
+    begin: Begin,
+    key: [u8; 32],
+    files: Arc<[WalkedFile]>,
+}
 
 impl Agent for Reader {
-    async fn handle(&mut self, incoming: Incoming, bus: &Bus) -> Result<Outcome, AgentError> {
-        if incoming.capability.as_str() != EXAMINE {
-            return Err(AgentError::bad_request("only examine:files is served here"));
+    async fn handle(&mut self, incoming: Incoming, context: &Context) -> Result<Outcome, AgentError> {
+        match incoming.capability.as_str() {
+            BEGIN => self.begun = Some(begin(&incoming, context).await?),
+            EXAMINE => {
+                let begun = self.begun.as_ref();
+                let begun = begun.ok_or_else(|| AgentError::bad_request("nobody let this reader begin"))?;
+                begun.examine(context).await?;
+            }
+            other => return Err(AgentError::bad_request(format_args!("{other} is not served here"))),
         }
-        let begin: Begin = incoming.json().map_err(AgentError::bad_request)?;
-        if begin.orchestrator != incoming.sender.name {
-            return Err(AgentError::bad_request("the work must come from whoever hands it out"));
-        }
-        let token = Token::from_text(&begin.token, &Limits::standard()).map_err(AgentError::bad_request)?;
-        let sealed = token.seal().map_err(AgentError::failed)?;
-        let token = self.0.present(&sealed).await.map_err(AgentError::failed)?;
-        work(bus, &begin, token).await?;
         Outcome::json(&Next {}).map_err(AgentError::failed)
     }
 }
 
-/// One batch after the other, until there is none.
-async fn work(bus: &Bus, begin: &Begin, token: TokenId) -> Result<(), AgentError> {
-    let files: Arc<[WalkedFile]> = read_list(&begin.list)?.into();
+async fn begin(incoming: &Incoming, context: &Context) -> Result<Begun, AgentError> {
+    let begin: Begin = incoming.json().map_err(AgentError::bad_request)?;
+    // A token that does not serve is said now, and not at the first batch.
+    context.on_behalf().await?;
+    let token = incoming.delegated.clone();
+    let token = token.ok_or_else(|| AgentError::bad_request("no token came with the request"))?;
     let mut key = [0; 32];
     hex::decode_to_slice(&begin.key, &mut key).map_err(AgentError::bad_request)?;
-    loop {
-        let mut ask = message(begin.orchestrator, READ, &Next {})?;
-        ask.token = Some(token);
-        let batch: Batch = bus.request(ask).await?.json().map_err(AgentError::failed)?;
+    let files = read_list(&begin.list)?.into();
+    Ok(Begun { orchestrator: incoming.sender.name, token, begin, key, files })
+}
+
+impl Begun {
+    /// Takes a batch under the token, examines it, reports.
+    async fn examine(&self, context: &Context) -> Result<(), AgentError> {
+        let (bus, under) = (context.bus(), context.bus().on_behalf(&self.token).await?);
+        let ask = message(self.orchestrator, READ, &Next {})?;
+        let batch: Batch = under.request(ask).await?.json().map_err(AgentError::failed)?;
         let Some((from, to)) = batch.range else { return Ok(()) };
-        let (list, root) = (files.clone(), begin.root.clone());
+        let (list, root, key) = (self.files.clone(), self.begin.root.clone(), self.key);
         // Examining costs time on the processor: heartbeats must not wait for it.
         let found = tokio::task::spawn_blocking(move || examine_files(&root, &list, from, to, &key));
         let (unread, findings) = found.await.map_err(AgentError::failed)?;
-        report(bus, begin.analyst, (from..to).collect(), unread, findings).await?;
+        let examined = Progress::Examined { files: to - from, findings: findings.len() };
+        report(bus, self.begin.analyst, (from..to).collect(), unread, findings).await?;
+        progress(bus, examined).await
     }
 }
 

@@ -18,7 +18,9 @@ use super::run::{Ask, Registry, ShutDown, Verb};
 use super::vault::Durability;
 use super::{LinkRequest, VerbError};
 use crate::barrier::WriterBarrier;
-use crate::book::{AgentView, EnrolError, GrantError, LoginError, ReinstateError, RevokeError, TokenError};
+use crate::book::{
+    AgentView, EnrolError, FailError, GrantError, LoginError, ReinstateError, RevokeError, TokenError,
+};
 use crate::snapshot::Directory;
 
 /// Operators' verbs in the mailbox at once.
@@ -195,7 +197,21 @@ impl RegistryDoor {
         self.ask(&self.operators, Revoke { name, cause }).await
     }
 
-    /// Brings a silent agent back. Durable on return; it needs new tokens.
+    /// The agent's host gave up, and says so on this session: the agent is out with
+    /// [`RevocationCause::Failed`], its links are closed, this one included, until an operator reinstates it.
+    /// Only its latest link may say so; that this link ended meanwhile does not take it back.
+    ///
+    /// # Errors
+    /// [`VerbError`], as for [`RegistryDoor::revoke`].
+    pub async fn fail(
+        &self,
+        name: AgentName,
+        session: SessionId,
+    ) -> Result<RegistrySequence, VerbError<FailError>> {
+        self.ask(&self.links, Fail { name, session }).await
+    }
+
+    /// Brings a silent or failed agent back. Durable on return; it needs new tokens.
     ///
     /// # Errors
     /// [`VerbError`]; nothing changed unless it says so.
@@ -301,6 +317,10 @@ struct Revoke {
     name: AgentName,
     cause: RevocationCause,
 }
+struct Fail {
+    name: AgentName,
+    session: SessionId,
+}
 struct Reinstate {
     name: AgentName,
 }
@@ -335,6 +355,7 @@ verbs! {
     Narrow(it, keeper) -> RegistrySequence, GrantError: keeper.narrow(it.name, it.grant).await;
     Regrant(it, keeper) -> RegistrySequence, GrantError: keeper.regrant(it.name, it.grant).await;
     Revoke(it, keeper) -> RegistrySequence, RevokeError: keeper.revoke(it.name, it.cause).await;
+    Fail(it, keeper) -> RegistrySequence, FailError: keeper.fail(it.name, it.session).await;
     Reinstate(it, keeper) -> RegistrySequence, ReinstateError: keeper.reinstate(it.name).await;
     RevokeToken(it, keeper) -> RegistrySequence, TokenError: keeper.revoke_token(it.id).await;
     LogIn(it, keeper) -> RegistrySequence, LoginError: keeper.login(it.0).await;

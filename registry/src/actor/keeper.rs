@@ -17,7 +17,7 @@ use super::vault::{Durability, Vault};
 use super::{LinkClose, LinkControl, LinkRequest, VerbError, WallClock};
 use crate::barrier::WriterBarrier;
 use crate::book::{
-    AgentView, Beat, Book, Change, ChangeKind, EnrolError, GrantError, LoginError, ReinstateError,
+    AgentView, Beat, Book, Change, ChangeKind, EnrolError, FailError, GrantError, LoginError, ReinstateError,
     RevokeError, TokenError,
 };
 use crate::snapshot::{Publisher, Update};
@@ -292,6 +292,15 @@ impl Keeper {
     ) -> Result<RegistrySequence, VerbError<RevokeError>> {
         let change = self.book.revoke(&name, cause, self.wall()).map_err(VerbError::Refused)?;
         self.withhold(change).await
+    }
+
+    pub(super) async fn fail(
+        &mut self,
+        name: AgentName,
+        session: SessionId,
+    ) -> Result<RegistrySequence, VerbError<FailError>> {
+        let change = self.book.fail(&name, session, self.wall()).map_err(VerbError::Refused)?;
+        self.withhold(Some(change)).await
     }
 
     pub(super) async fn revoke_token(

@@ -72,6 +72,7 @@ impl FakeLink {
 }
 
 mod failures;
+mod giving_up;
 
 struct World {
     door: RegistryDoor,

@@ -85,7 +85,7 @@ struct Owed {
     rows: Rows,
     /// What a write that has not ended will have written.
     under_way: Rows,
-    /// At most three for an agent (silent, operator, compromised) and one for a token.
+    /// At most four for an agent (silent, failed, operator, compromised) and one for a token.
     records: VecDeque<Change>,
     /// Links came or went: worth a row, not worth refusing anything.
     presence: BTreeSet<AgentName>,

@@ -63,14 +63,14 @@ pub enum ChangeKind {
         /// What it may do now.
         grant: Arc<Grant>,
     },
-    /// A silent agent is back in good standing; it needs new tokens.
+    /// A silent or failed agent is back in good standing; it needs new tokens.
     Reinstated {
         /// Who.
         name: AgentName,
     },
     /// An agent is out.
     Revoked {
-        /// Who, and the key; burnt unless the cause is silence.
+        /// Who, and the key; burnt if an operator said so or it is compromised.
         holder: Box<Holder>,
         /// Why.
         cause: RevocationCause,

@@ -197,6 +197,8 @@ pub(crate) struct Entry {
     pub(crate) valid_from: RegistrySequence,
     pub(crate) last_seen: Option<Timestamp>,
     pub(crate) displacements: Displacements,
+    /// The session of its latest link, kept when that one is lost: what it said last still counts.
+    pub(crate) latest: Option<SessionId>,
 }
 
 impl Entry {
@@ -208,6 +210,7 @@ impl Entry {
             valid_from,
             last_seen: None,
             displacements: Displacements::default(),
+            latest: None,
         }
     }
 

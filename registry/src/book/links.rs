@@ -88,7 +88,7 @@ impl Book {
         let link = Link { session: login.session, remote: login.remote };
         let active = Phase::Active { link, until };
         let Some(older) = older.filter(|older| login.renews != Some(older.session)) else {
-            entry.phase = active;
+            (entry.phase, entry.latest) = (active, Some(login.session));
             return Ok(Admitted { displaced: None, notice: None });
         };
         let displacement = entry.displacements.count(now);
@@ -97,7 +97,7 @@ impl Book {
         let alert = notice(ChangeKind::DisplacedTooOften { name, older: older_at, newer });
         let notice = match displacement {
             Displacement::Fine => {
-                entry.phase = active;
+                (entry.phase, entry.latest) = (active, Some(login.session));
                 let notice = notice(ChangeKind::Displaced { name, older: older_at, newer });
                 return Ok(Admitted { displaced: Some(older.session), notice });
             }
@@ -128,7 +128,7 @@ impl Book {
     pub fn goodbye(&mut self, name: &AgentName, session: SessionId, at: Timestamp) -> Beat {
         match self.agents.get_mut(name) {
             Some(entry) if entry.phase.link().is_some_and(|link| link.session == session) => {
-                entry.phase = Phase::Offline;
+                (entry.phase, entry.latest) = (Phase::Offline, None);
                 entry.last_seen = Some(at);
                 Beat::Renewed
             }

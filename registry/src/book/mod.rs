@@ -20,7 +20,7 @@ pub use change::{Change, ChangeKind};
 pub use entry::{AgentView, Burnt, Condition, Record};
 use entry::{Entry, Phase};
 pub use links::{Admitted, Beat, Login, LoginError};
-pub use verbs::{EnrolError, GrantError, ReinstateError, RevokeError, TokenError};
+pub use verbs::{EnrolError, FailError, GrantError, ReinstateError, RevokeError, TokenError};
 
 use crate::snapshot::Standing;
 use crate::store::Contents;
@@ -199,7 +199,7 @@ impl Book {
             Phase::Revoked { cause, .. } => Some(cause),
             Phase::Enrolled | Phase::Active { .. } | Phase::Lapsing { .. } | Phase::Offline => None,
         };
-        let returns = revoked == Some(RevocationCause::Silent) && self.rules.on_silence == OnSilence::Suspend;
+        let returns = self.returns(entry.phase);
         let (key, grant) = (entry.holder.key, entry.grant.clone());
         Standing { key, revoked, returns, valid_from: entry.valid_from, grant }
     }
@@ -277,7 +277,7 @@ impl Book {
             }
             ChangeKind::Revoked { holder, cause } => {
                 let phase = Phase::Revoked { cause: *cause, at: change.at };
-                Some(Entry { phase, valid_from, ..known(&holder.name)? })
+                Some(Entry { phase, valid_from, latest: None, ..known(&holder.name)? })
             }
             ChangeKind::TokenRevoked { .. }
             | ChangeKind::Withdrawn { .. }
@@ -295,7 +295,7 @@ impl Book {
 const fn burns(cause: RevocationCause) -> bool {
     match cause {
         RevocationCause::Compromised | RevocationCause::Operator => true,
-        RevocationCause::Silent => false,
+        RevocationCause::Failed | RevocationCause::Silent => false,
     }
 }
 

@@ -56,7 +56,7 @@ fn enrolment_refuses_what_would_confuse_identities() {
     assert_eq!(enrol(&book, "a", 9), EnrolError::Exists);
     assert_eq!(enrol(&book, "b", 1), EnrolError::KeyInUse);
     revoke(&mut book, "s", RevocationCause::Silent);
-    assert_eq!(enrol(&book, "s", 9), EnrolError::HeldSilent);
+    assert_eq!(enrol(&book, "s", 9), EnrolError::Held);
     assert_eq!(enrol(&book, "b", 2), EnrolError::KeyInUse, "a silent agent's key is held, too");
     let greedy = Grant { delegatable: ["write:x".parse().unwrap()].into(), ..grant(&["read:x"]) };
     assert_eq!(book.enrol(holder("b", 5), greedy, AT), Err(EnrolError::DelegatableBeyondRight));
@@ -136,14 +136,72 @@ fn a_suspended_agent_comes_back_with_its_login_but_not_with_another_key_or_once_
 }
 
 #[test]
+fn a_failed_agent_is_out_like_a_silent_one_and_comes_back_by_reinstatement_alone() {
+    for on_silence in [OnSilence::Revoke, OnSilence::Suspend] {
+        let rules = BookRules { on_silence, ..BookRules::default() };
+        let mut book = Book { rules, ..enrolled(&[("a", 1)]) };
+        book.login(&login(holder("a", 1), 1), secs(0), AT).unwrap();
+        let change = book.fail(&name("a"), session(1), AT).unwrap();
+        book.apply(&change);
+        assert_eq!(state(&book, "a"), State::Revoked(RevocationCause::Failed));
+        assert_eq!(book.get(&name("a")).unwrap().valid_from, RegistrySequence(2), "its tokens are void");
+        assert_eq!(book.enrol(holder("a", 9), grant(&[]), AT), Err(EnrolError::Held), "its name is held");
+        assert_eq!(book.enrol(holder("b", 1), grant(&[]), AT), Err(EnrolError::KeyInUse), "and its key");
+        assert_eq!(book.burnt(&name("a")), None);
+        assert_eq!(book.return_of(&holder("a", 1), AT), None, "not by itself, even with {on_silence:?}");
+        assert!(!book.standing(&name("a")).unwrap().returns);
+        let refused = book.login(&login(holder("a", 1), 2), secs(1), AT);
+        assert_eq!(refused, Err(LoginError::Revoked(RevocationCause::Failed)));
+        assert_eq!(tick_through(&mut book, 1, 200), None, "and is not silent as well");
+        let mut again = Book::restore(contents(&book), rules, secs(0)).unwrap();
+        let change = again.reinstate(&name("a"), AT).unwrap();
+        again.apply(&change);
+        let view = again.get(&name("a")).unwrap();
+        assert_eq!((view.state, view.valid_from), (State::Offline, RegistrySequence(3)), "with new tokens");
+        assert!(again.login(&login(holder("a", 1), 3), secs(0), AT).is_ok());
+    }
+}
+
+#[test]
+fn only_the_latest_link_may_give_its_agent_up() {
+    let mut book = enrolled(&[("a", 1), ("b", 2)]);
+    let fail = |book: &Book, text, number| book.fail(&name(text), session(number), AT).map(|_| ());
+    assert_eq!(fail(&book, "x", 1), Err(FailError::Unknown));
+    assert_eq!(fail(&book, "a", 1), Err(FailError::NotItsLink), "it has none");
+    book.login(&login(holder("a", 1), 1), secs(0), AT).unwrap();
+    book.login(&login(holder("b", 2), 2), secs(0), AT).unwrap();
+    assert_eq!(fail(&book, "a", 2), Err(FailError::NotItsLink), "b's session");
+    assert_eq!(fail(&book, "a", 1), Ok(()));
+    let renewal = Login { renews: Some(session(1)), ..login(holder("a", 1), 3) };
+    book.login(&renewal, secs(1), AT).unwrap();
+    assert_eq!(fail(&book, "a", 1), Err(FailError::NotItsLink), "renewed: it only drains");
+    book.login(&login(holder("a", 1), 4), secs(1), AT).unwrap();
+    assert_eq!(fail(&book, "a", 3), Err(FailError::NotItsLink), "displaced");
+    book.link_lost(&name("a"), session(4));
+    assert_eq!(fail(&book, "a", 4), Ok(()), "its last word");
+    let change = book.fail(&name("a"), session(4), AT).unwrap();
+    book.apply(&change);
+    assert_eq!(fail(&book, "a", 4), Err(FailError::NotItsLink), "once");
+    let change = book.reinstate(&name("a"), AT).unwrap();
+    book.apply(&change);
+    assert_eq!(fail(&book, "a", 4), Err(FailError::NotItsLink), "a word from before is no word of now");
+    book.goodbye(&name("b"), session(2), AT);
+    assert_eq!(fail(&book, "b", 2), Err(FailError::NotItsLink), "it left in good order");
+}
+
+#[test]
 fn a_revocation_is_replaced_by_a_graver_one_only() {
-    use RevocationCause::{Compromised, Operator, Silent};
+    use RevocationCause::{Compromised, Failed, Operator, Silent};
     let mut book = enrolled(&[("a", 1)]);
     for (cause, changes) in [
         (Silent, true),
         (Silent, false),
+        (Failed, true),
+        (Silent, false),
+        (Failed, false),
         (Operator, true),
         (Silent, false),
+        (Failed, false),
         (Compromised, true),
         (Operator, false),
     ] {
@@ -172,6 +230,23 @@ fn narrowing_stays_within_and_every_new_grant_voids_old_tokens() {
     let view = book.get(&name("a")).unwrap();
     assert_eq!((view.valid_from, view.grant.as_ref()), (RegistrySequence(3), &wide));
     assert_eq!(book.regrant(&name("x"), wide, AT), Err(GrantError::Unknown));
+}
+
+#[test]
+fn to_take_an_agents_own_authority_narrows_and_to_give_it_back_widens() {
+    let mut book = enrolled(&[("a", 1)]);
+    let free = grant(&["read:logs"]);
+    let bound = Grant { delegated_only: true, ..free.clone() };
+    let change = book.narrow(&name("a"), bound.clone(), AT).unwrap();
+    book.apply(&change);
+    let view = book.get(&name("a")).unwrap();
+    assert_eq!((view.valid_from, view.grant.as_ref()), (RegistrySequence(2), &bound));
+    assert_eq!(book.narrow(&name("a"), free.clone(), AT), Err(GrantError::Widens));
+    assert_eq!(book.narrow(&name("a"), grant(&[]), AT), Err(GrantError::Widens), "even with fewer rights");
+    let change = book.regrant(&name("a"), free.clone(), AT).unwrap();
+    book.apply(&change);
+    let view = book.get(&name("a")).unwrap();
+    assert_eq!((view.valid_from, view.grant.as_ref()), (RegistrySequence(3), &free));
 }
 
 #[test]

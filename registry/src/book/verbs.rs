@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use testudo_wire::standing::{Grant, Holder, RevocationCause};
-use testudo_wire::{AgentName, Capability, PublicKey, Timestamp, TokenFactId};
+use testudo_wire::{AgentName, Capability, PublicKey, SessionId, Timestamp, TokenFactId};
 
 use super::entry::{Entry, Phase};
 use super::{Book, Change, ChangeKind, OnSilence, burns};
@@ -26,9 +26,11 @@ pub enum EnrolError {
     /// The book is full.
     #[error("the registry is full: raise its limit of agents")]
     Full,
-    /// The name is held for a silent agent.
-    #[error("the name is held for a silent agent: `testudo agent reinstate` brings it back")]
-    HeldSilent,
+    /// The name is held for an agent that can come back.
+    #[error(
+        "the name is held for an agent that fell silent or failed: `testudo agent reinstate` brings it back"
+    )]
+    Held,
     /// Another name has this key.
     #[error("another agent has this key: every agent needs a key of its own")]
     KeyInUse,
@@ -60,6 +62,17 @@ pub enum GrantError {
 /// Why nobody was revoked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RevokeError {
+    /// No such agent.
+    #[error("no agent of this name is enrolled")]
+    Unknown,
+}
+
+/// Why a link could not give its agent up.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum FailError {
+    /// Another link took over, the agent said goodbye, or it is out already.
+    #[error("only the agent's latest link may give it up")]
+    NotItsLink,
     /// No such agent.
     #[error("no agent of this name is enrolled")]
     Unknown,
@@ -121,8 +134,10 @@ fn narrows(new: &Grant, old: &Grant) -> bool {
 const fn gravity(cause: RevocationCause) -> u8 {
     match cause {
         RevocationCause::Silent => 0,
-        RevocationCause::Operator => 1,
-        RevocationCause::Compromised => 2,
+        // Graver than silence: it does not return by itself, whatever silence does.
+        RevocationCause::Failed => 1,
+        RevocationCause::Operator => 2,
+        RevocationCause::Compromised => 3,
     }
 }
 
@@ -155,7 +170,7 @@ impl Book {
         let Some(entry) = self.agents.get(name) else { return Ok(None) };
         match entry.phase {
             Phase::Revoked { cause, .. } if burns(cause) => Ok(Some(entry.holder.key)),
-            Phase::Revoked { .. } => Err(EnrolError::HeldSilent),
+            Phase::Revoked { .. } => Err(EnrolError::Held),
             Phase::Enrolled | Phase::Active { .. } | Phase::Lapsing { .. } | Phase::Offline => {
                 Err(EnrolError::Exists)
             }
@@ -216,7 +231,22 @@ impl Book {
         Ok(graver.then(|| self.numbered(at, kind)))
     }
 
-    /// Brings a silent agent back; its old tokens stay void.
+    /// Puts an agent out because its host gave up. Its latest link says so, even if that was its last word;
+    /// no older one may.
+    ///
+    /// # Errors
+    /// [`FailError`]; the book is as before.
+    pub fn fail(&self, name: &AgentName, session: SessionId, at: Timestamp) -> Result<Change, FailError> {
+        let entry = self.agents.get(name).ok_or(FailError::Unknown)?;
+        // Whoever is out has no latest link.
+        if entry.latest != Some(session) {
+            return Err(FailError::NotItsLink);
+        }
+        let kind = ChangeKind::Revoked { holder: Box::new(entry.holder), cause: RevocationCause::Failed };
+        Ok(self.numbered(at, kind))
+    }
+
+    /// Brings a silent or failed agent back; its old tokens stay void.
     ///
     /// # Errors
     /// [`ReinstateError`]; the book is as before.
@@ -231,12 +261,18 @@ impl Book {
         }
     }
 
-    /// The reinstatement that a login brings with it, with [`OnSilence::Suspend`] and the right key.
+    /// The reinstatement that a silent agent's login brings with it, with [`OnSilence::Suspend`] and the right
+    /// key.
     #[must_use]
     pub fn return_of(&self, holder: &Holder, at: Timestamp) -> Option<Change> {
-        let suspends = self.rules.on_silence == OnSilence::Suspend;
-        let same = self.agents.get(&holder.name).is_some_and(|entry| entry.holder == *holder);
-        if suspends && same { self.reinstate(&holder.name, at).ok() } else { None }
+        let entry = self.agents.get(&holder.name).filter(|entry| entry.holder == *holder)?;
+        if self.returns(entry.phase) { self.reinstate(&holder.name, at).ok() } else { None }
+    }
+
+    /// Whether an agent in this phase comes back by its login.
+    pub(super) fn returns(&self, phase: Phase) -> bool {
+        let silent = matches!(phase, Phase::Revoked { cause: RevocationCause::Silent, .. });
+        silent && self.rules.on_silence == OnSilence::Suspend
     }
 
     /// Voids every token that holds a block of this id; `None` when they are void already.

@@ -320,6 +320,7 @@ const fn condition_text(condition: Condition) -> (&'static str, Option<Timestamp
 const fn cause_text(cause: RevocationCause) -> &'static str {
     match cause {
         RevocationCause::Compromised => "revoked: compromised",
+        RevocationCause::Failed => "revoked: failed",
         RevocationCause::Operator => "revoked: operator",
         RevocationCause::Silent => "revoked: silent",
     }
@@ -332,6 +333,7 @@ fn condition(text: &str, revoked_at: Option<Timestamp>) -> Result<Condition, Bad
         ("leased", None) => Ok(Condition::Leased),
         ("offline", None) => Ok(Condition::Offline),
         ("revoked: compromised", Some(at)) => revoked(RevocationCause::Compromised, at),
+        ("revoked: failed", Some(at)) => revoked(RevocationCause::Failed, at),
         ("revoked: operator", Some(at)) => revoked(RevocationCause::Operator, at),
         ("revoked: silent", Some(at)) => revoked(RevocationCause::Silent, at),
         _ => Err(Bad(format!("an unknown condition {:?}", text.chars().take(40).collect::<String>()))),

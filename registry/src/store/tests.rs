@@ -79,6 +79,7 @@ fn batch() -> Batch {
             record("d", 4, out(RevocationCause::Silent)),
             record("e", 5, out(RevocationCause::Operator)),
             record("f", 6, out(RevocationCause::Compromised)),
+            record("g", 7, out(RevocationCause::Failed)),
         ],
         gone: vec![],
         burnt: vec![Burnt { key: key(5), name: name("e") }, Burnt { key: key(6), name: name("f") }],
@@ -124,6 +125,31 @@ fn everything_is_there_after_reopening_and_the_same_batch_twice_is_once() {
     assert!(contents.agents.iter().all(|record| record.holder.name != name("a")));
     assert!(contents.agents.iter().any(|record| record.holder == holder("e", 8)));
     assert_eq!(contents.burnt.len(), 2, "what is burnt stays burnt");
+}
+
+#[test]
+fn a_grant_that_acts_only_under_delegated_tokens_comes_back_as_one() {
+    let place = Place::filled();
+    let bound = testudo_wire::Grant { delegated_only: true, ..grant(&["read:logs"]) };
+    let one = Record { grant: Arc::new(bound), ..record("a", 1, Condition::Enrolled) };
+    let batch = Batch { sequence: RegistrySequence(10), agents: vec![one.clone()], ..Batch::default() };
+    place.open().unwrap().commit(&batch).unwrap();
+    let agents = place.open().unwrap().load().unwrap().agents;
+    assert_eq!((&agents[0], agents[1].grant.delegated_only), (&one, false));
+}
+
+#[test]
+fn a_store_from_before_delegated_only_opens_and_its_grants_are_written_as_ever() {
+    // `right`, `serve`, `delegatable`, `quota`, as version 0.1.0 wrote them.
+    let before = "9492a9726561643a6c6f6773aa77726974653a6c6f6773909092cd1388ce20000000";
+    let place = Place::filled();
+    let stored: String = Connection::open(place.path())
+        .unwrap()
+        .query_row("SELECT hex(rights) FROM agent WHERE name = 'a'", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(stored.to_lowercase(), before);
+    place.edit_sealed(&format!("UPDATE agent SET rights = x'{before}'"));
+    expect(&place.open().unwrap().load().unwrap());
 }
 
 #[test]

@@ -31,6 +31,8 @@ impl Child {
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // A Ctrl-C of the terminal is for the demo alone: children that end by themselves look like a fault.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(failed)?;

@@ -7,6 +7,7 @@ mod child;
 mod role;
 mod show;
 mod stage;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,11 +45,24 @@ pub(super) struct Demo {
     json: bool,
 }
 
-/// Messages between honest agents.
+/// Messages between honest agents, as their own ledgers have them. Each message, answer, part of an answer and
+/// publication is sent once; each has one receiver, for the topic has one subscriber, the demo itself: the
+/// numbers are equal when everything arrived exactly once.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Honest {
+    /// Not refused.
     sent: u64,
     delivered: u64,
+    /// Refused for a file name that reads like an attack; what else was in them was sent again without it.
+    refused: u64,
+}
+
+impl Honest {
+    fn add(&mut self, sent: u64, delivered: u64, refused: u64) {
+        self.sent += sent;
+        self.delivered += delivered;
+        self.refused += refused;
+    }
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -94,12 +108,15 @@ impl Demo {
         }
         plain(async {
             let began = Instant::now();
-            let mut terminate = signal(SignalKind::terminate())?;
+            let (mut interrupt, mut terminate) =
+                (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
             let work = stage::play(&root, self.readers, self.json);
             let played = tokio::select! {
-                played = tokio::time::timeout(DEMO_TIME, work) => played,
-                _ = tokio::signal::ctrl_c() => return interrupted(),
+                // What else goes wrong in that moment goes wrong because of it.
+                biased;
+                _ = interrupt.recv() => return interrupted(),
                 _ = terminate.recv() => return interrupted(),
+                played = tokio::time::timeout(DEMO_TIME, work) => played,
             };
             let played = played.map_err(|_| CliError::Failed("the demo did not end in time".into()))??;
             self.judge(played, began)
@@ -134,10 +151,15 @@ impl Demo {
         say("");
         say(&show::attacks(&outcome.attacks));
         let refused = outcome.attacks.iter().filter(|attack| attack.refused).count();
-        let Honest { sent, delivered } = outcome.honest;
+        let Honest { sent, delivered, refused: again } = outcome.honest;
         let AuditResult { records, verified } = outcome.audit;
         let log = if verified { "verified" } else { "NOT VERIFIED" };
         say(&format!("honest messages: {sent} sent, {delivered} delivered, each once"));
+        if again > 0 {
+            say(&format!(
+                "                 {again} more refused as poisoned and told again without the name"
+            ));
+        }
         if outcome.unread > 0 {
             say(&format!(
                 "NOT READ:        {} files could not be read; nothing is known of them",

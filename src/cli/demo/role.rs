@@ -2,20 +2,19 @@
 //! and ends when standard input closes.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use testudo::agents::{Agent, Bus, HostHandle, HostOptions, host};
-use testudo::hosting::{Carrier, Ledger, Mail, carrier};
+use testudo::agents::{HostHandle, HostOptions};
+use testudo::hosting::Ledger;
 use testudo::rules::token::{SealedToken, Token};
 use testudo::wire::{AgentName, Limits, PublicKey};
-use testudo::{Client, Identity, connect};
+use testudo::{Connection, Identity, connect};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
 
 use crate::cli::{CliError, Done, actor_system, say};
-use crate::triage::mallory::{self, Favour, Loot};
+use crate::triage::mallory::{self, Crew, Favour, Loot};
 use crate::triage::swarm::analyst::Analyst;
 use crate::triage::swarm::orchestrator::{self, Work};
 use crate::triage::swarm::reader::Reader;
@@ -44,6 +43,8 @@ pub(in crate::cli) struct Role {
 pub(super) struct Stolen {
     /// Identity file of another agent that is mallory's friend.
     pub(super) accomplice: PathBuf,
+    /// Identity files of two more: one that will not read, one that sends to it.
+    pub(super) crowd: [PathBuf; 2],
     /// The victim's sealed token.
     pub(super) token: String,
     /// A token of mallory's own that has run out.
@@ -70,23 +71,15 @@ impl Desk {
     }
 }
 
-struct Linked {
-    client: Client,
-    carrier: Carrier,
-    mail: Mail,
-    ledger: Arc<Ledger>,
-}
-
-async fn link(identity: &Identity) -> Result<Linked, CliError> {
-    let (client, deliveries) = connect(identity).await?;
-    let (carrier, mail, ledger) = carrier(client.clone(), deliveries);
+async fn link(identity: &Identity) -> Result<Connection, CliError> {
+    let connection = connect(identity).await?;
     say(&json!({"event": "linked"}).to_string());
-    Ok(Linked { client, carrier, mail, ledger })
+    Ok(connection)
 }
 
 fn tell_ledger(ledger: &Ledger) {
-    let (sent, received) = (ledger.sent(), ledger.received());
-    say(&json!({"event": "ledger", "sent": sent, "received": received}).to_string());
+    let (sent, received, refused) = (ledger.sent(), ledger.received(), ledger.refused());
+    say(&json!({"event": "ledger", "sent": sent, "received": received, "refused": refused}).to_string());
 }
 
 impl Role {
@@ -104,15 +97,15 @@ impl Role {
         match self.part {
             Part::Analyst => {
                 let linked = link(&identity).await?;
-                let host = host(linked.carrier, linked.mail, Analyst::default, HostOptions::default());
-                attend(&mut desk, &host, &linked.ledger).await;
+                let ledger = linked.ledger().clone();
+                let host = linked.host(Analyst::default, HostOptions::default()).await?;
+                attend(&mut desk, &host, &ledger).await;
             }
             Part::Reader => {
                 let linked = link(&identity).await?;
-                let client = linked.client;
-                let reader = move || Reader(client.clone());
-                let host = host(linked.carrier, linked.mail, reader, HostOptions::default());
-                attend(&mut desk, &host, &linked.ledger).await;
+                let ledger = linked.ledger().clone();
+                let host = linked.host(Reader::default, HostOptions::default()).await?;
+                attend(&mut desk, &host, &ledger).await;
             }
             Part::Orchestrator => orchestrate(&identity, &mut desk).await?,
             Part::Mallory => attack(&identity, &mut desk).await?,
@@ -136,11 +129,11 @@ async fn orchestrate(identity: &Identity, desk: &mut Desk) -> Done {
     let linked = link(identity).await?;
     let work = Work::default();
     let served = orchestrator::serve(&work).map_err(|error| CliError::Failed(error.to_string()))?;
-    let bus = Bus::new(linked.carrier.clone());
-    let handle = hosted(linked.carrier, linked.mail, move || served.clone());
+    let (bus, ledger) = (linked.bus(), linked.ledger().clone());
+    let handle = linked.host(move || served.clone(), HostOptions::default()).await?;
     if let Some(job) = desk.hear().await? {
         let job = serde_json::from_value(job)?;
-        let finished = orchestrator::run(identity, &bus, &work, &job).await;
+        let finished = orchestrator::run(&bus, &work, &job).await;
         let finished = finished.map_err(|error| CliError::Failed(error.to_string()))?;
         let event = json!({
             "event": "report", "report": finished.report, "files": finished.files,
@@ -148,12 +141,8 @@ async fn orchestrate(identity: &Identity, desk: &mut Desk) -> Done {
         });
         say(&event.to_string());
     }
-    attend(desk, &handle, &linked.ledger).await;
+    attend(desk, &handle, &ledger).await;
     Ok(())
-}
-
-fn hosted<A: Agent>(carrier: Carrier, mail: Mail, factory: impl Fn() -> A + Send + 'static) -> HostHandle {
-    host(carrier, mail, factory, HostOptions::default())
 }
 
 async fn attack(identity: &Identity, desk: &mut Desk) -> Done {
@@ -161,6 +150,7 @@ async fn attack(identity: &Identity, desk: &mut Desk) -> Done {
     let stolen: Stolen = serde_json::from_value(stolen)?;
     let limits = Limits::standard();
     let accomplice = Identity::load(&stolen.accomplice)?;
+    let [sloth, crony] = [Identity::load(&stolen.crowd[0])?, Identity::load(&stolen.crowd[1])?];
     let loot = Loot {
         stolen: SealedToken::from_text(&stolen.token, &limits)?,
         expired: Token::from_text(&stolen.expired, &limits)?,
@@ -177,7 +167,8 @@ async fn attack(identity: &Identity, desk: &mut Desk) -> Done {
         done.map(|_| ()).ok_or_else(|| "nobody does favours any more".to_owned())
     };
     let told = |attack: &mallory::Attack| say(&json!({"event": "attack", "attack": attack}).to_string());
-    let attacks = mallory::run(identity, &accomplice, &loot, ask, told).await;
+    let crew = Crew { mallory: identity, accomplice: &accomplice, sloth: &sloth, crony: &crony };
+    let attacks = mallory::run(&crew, &loot, ask, told).await;
     say(&json!({"event": "attacks", "attacks": attacks}).to_string());
     Ok(())
 }

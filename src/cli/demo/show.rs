@@ -7,15 +7,18 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use testudo::operator::Status;
 
 use crate::triage::mallory::Attack;
+use crate::triage::swarm::watcher::View;
 
-/// The live view: four lines that redraw themselves on a terminal and are silent elsewhere.
+/// The live view: five lines that redraw themselves on a terminal and are silent elsewhere.
 pub(super) struct Live {
     _lines: MultiProgress,
     agents: ProgressBar,
+    files: ProgressBar,
     messages: ProgressBar,
     refusals: ProgressBar,
     attacks: ProgressBar,
-    last: u64,
+    delivered: u64,
+    examined: usize,
 }
 
 impl Live {
@@ -30,23 +33,42 @@ impl Live {
             line.set_prefix(prefix);
             line
         };
-        let (agents, messages) = (line("agents"), line("messages"));
+        let (agents, files, messages) = (line("agents"), line("files"), line("messages"));
         let (refusals, attacks) = (line("refusals"), line("attacks"));
-        Self { _lines: lines, agents, messages, refusals, attacks, last: 0 }
+        Self { _lines: lines, agents, files, messages, refusals, attacks, delivered: 0, examined: 0 }
     }
 
-    /// Draws the node's word on itself; `since` is the time since the last call.
-    pub(super) fn status(&mut self, status: &Status, since: Duration) {
+    /// Draws what the agents said on their topic and the node's word on itself; `since` is the time since the
+    /// last call.
+    pub(super) fn draw(&mut self, status: &Status, view: &View, since: Duration) {
+        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(1);
+        let rate = |more: u64| more * 1000 / millis;
         let linked: Vec<_> = status.linked.iter().map(testudo::AgentName::as_str).collect();
         self.agents.set_message(linked.join(" "));
+
+        let examined: usize = view.examined.values().sum();
+        let more = examined.saturating_sub(std::mem::replace(&mut self.examined, examined));
+        let more = u64::try_from(more).unwrap_or(u64::MAX / 1000);
+        let readers: Vec<_> =
+            view.examined.iter().map(|(reader, files)| format!("{reader} {files}")).collect();
+        let so_far = match view.ranked {
+            Some(findings) => format!("{findings} findings ranked"),
+            None => format!("{} findings", view.findings),
+        };
+        self.files.set_message(format!(
+            "{examined} of {} examined ({}/s), {so_far}; {}",
+            view.files,
+            rate(more),
+            readers.join(", ")
+        ));
+
         let number = |field: &str| status.account[field].as_u64().unwrap_or_default();
         let delivered = number("delivered");
-        let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX).max(1);
-        let rate = delivered.saturating_sub(self.last) * 1000 / millis;
-        self.last = delivered;
+        let more = delivered.saturating_sub(std::mem::replace(&mut self.delivered, delivered));
         self.messages.set_message(format!(
-            "{} submitted, {delivered} delivered ({rate}/s), {} in flight",
+            "{} submitted, {delivered} delivered ({}/s), {} in flight",
             number("submitted"),
+            rate(more),
             number("in_flight")
         ));
         let refusals: Vec<_> = status.refusals.iter().map(|(reason, n)| format!("{reason} {n}")).collect();
@@ -59,7 +81,7 @@ impl Live {
     }
 
     pub(super) fn clear(&self) {
-        for line in [&self.agents, &self.messages, &self.refusals, &self.attacks] {
+        for line in [&self.agents, &self.files, &self.messages, &self.refusals, &self.attacks] {
             line.finish_and_clear();
         }
     }

@@ -14,23 +14,28 @@ use testudo::identity::Issued;
 use testudo::operator::{Answer, Credentials, Request};
 use testudo::server::{ask, audit_dir, origin};
 use testudo::swarm::{self, Addresses, KeyPurpose};
-use testudo::wire::standing::RevocationCause;
+use testudo::wire::standing::{Quota, RevocationCause};
 use testudo::wire::{AgentName, Capability, Grant, Holder, SecretKey};
 use tokio::time::{Instant, interval};
 
 use super::child::Child;
 use super::role::Stolen;
 use super::show::Live;
+use super::watch::Watch;
 use super::{AuditResult, Honest};
 use crate::cli::CliError;
 use crate::triage::mallory::Attack;
 use crate::triage::report::Report;
-use crate::triage::swarm::{EXAMINE, Job, RANK, READ, REPORT};
+use crate::triage::swarm::{BEGIN, EXAMINE, Job, PROGRESS, RANK, READ, REPORT};
 
 /// How often the live view is drawn.
 const DRAW: Duration = Duration::from_millis(200);
 /// What mallory may say, and to whom: the accomplice serves it.
 const SAY: &str = "say:hello";
+/// What the accomplice may ask and nobody serves.
+const ORACLE: &str = "say:oracle";
+/// Mallory floods: with less to spend it is sooner over its quota, and honest agents have as much as ever.
+const MALLORYS_QUOTA: Quota = Quota { bundles_per_second: 100, bytes_per_second: 16 * 1024 * 1024 };
 
 /// What came of it.
 pub(super) struct Played {
@@ -48,7 +53,7 @@ impl Played {
     /// Everything that keeps this from being a success.
     pub(super) fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
-        let Honest { sent, delivered } = self.honest;
+        let Honest { sent, delivered, refused: _ } = self.honest;
         if sent != delivered {
             faults.push(format!("{sent} honest messages were sent but {delivered} delivered"));
         }
@@ -154,57 +159,72 @@ fn grant(right: &[&str], serve: &[&str], delegatable: &[&str]) -> Result<Grant, 
     Ok(Grant { right, serve, delegatable: capabilities(delegatable)?, ..Grant::default() })
 }
 
-/// The honest processes, linked.
+/// The honest agents: processes, linked, and the watcher in this one.
 struct Cast {
     orchestrator: Child,
     others: Vec<Child>,
+    watch: Watch,
+}
+
+impl Cast {
+    /// Enrols and starts them; the orchestrator has its job when this returns.
+    async fn enter(stage: &Stage, root: &Path, readers: u8) -> Result<(Self, Enrolled), CliError> {
+        let publish = format!("publish:{PROGRESS}");
+        let asks = [READ, BEGIN, EXAMINE, REPORT, RANK, &publish];
+        let orchestrator = stage.enrol("orchestrator", grant(&asks, &[READ], &[READ])?).await?;
+        let analyst = stage.enrol("analyst", grant(&[], &[REPORT, RANK], &[])?).await?;
+        let watcher = grant(&[&format!("subscribe:{PROGRESS}")], &[], &[])?;
+        let watch = Watch::start(&stage.enrol("watcher", watcher).await?.identity).await?;
+        let mut others = vec![analyst.start("analyst")?];
+        let mut names = Vec::new();
+        for n in 1..=readers {
+            let reader = grant(&[REPORT, &publish], &[BEGIN, EXAMINE], &[])?;
+            let reader = stage.enrol(&format!("reader-{n}"), reader).await?;
+            names.push(reader.holder.name);
+            others.push(reader.start("reader")?);
+        }
+        for child in &mut others {
+            child.hear().await?;
+        }
+        let mut first = orchestrator.start("orchestrator")?;
+        first.hear().await?;
+        let (root, list) = (root.to_owned(), stage.folder.path().join("files.json"));
+        let job = Job { root, list, readers: names, analyst: analyst.holder.name };
+        first.tell(&serde_json::to_value(&job)?).await?;
+        Ok((Self { orchestrator: first, others, watch }, orchestrator))
+    }
+
+    /// Ends them and adds up what each says it sent and received.
+    async fn leave(self) -> Result<Honest, CliError> {
+        let mut honest = Honest::default();
+        for child in std::iter::once(self.orchestrator).chain(self.others) {
+            let ledger = child.end().await?.unwrap_or_default();
+            let number = |field: &str| ledger[field].as_u64().unwrap_or_default();
+            honest.add(number("sent"), number("received"), number("refused"));
+        }
+        self.watch.end(&mut honest).await;
+        Ok(honest)
+    }
 }
 
 /// Plays the whole piece.
 pub(super) async fn play(root: &Path, readers: u8, silent: bool) -> Result<Played, CliError> {
     let stage = Stage::open().await?;
-    let orchestrator =
-        stage.enrol("orchestrator", grant(&[READ, EXAMINE, REPORT, RANK], &[READ], &[READ])?).await?;
-    let analyst = stage.enrol("analyst", grant(&[], &[REPORT, RANK], &[])?).await?;
-    let mut reading = Vec::new();
-    for n in 1..=readers {
-        reading.push(stage.enrol(&format!("reader-{n}"), grant(&[REPORT], &[EXAMINE], &[])?).await?);
-    }
-    let mallory = stage.enrol("mallory", grant(&[SAY], &[], &[SAY])?).await?;
-    let accomplice = stage.enrol("accomplice", grant(&[], &[SAY], &[])?).await?;
-    let stolen = steal(&stage, &mallory, &accomplice, &orchestrator).await?;
-    let stolen_at = Instant::now();
-
-    let mut others = vec![analyst.start("analyst")?];
-    for reader in &reading {
-        others.push(reader.start("reader")?);
-    }
-    for child in &mut others {
-        child.hear().await?;
-    }
-    let mut cast = Cast { orchestrator: orchestrator.start("orchestrator")?, others };
-    cast.orchestrator.hear().await?;
-    let job = Job {
-        root: root.to_owned(),
-        list: stage.folder.path().join("files.json"),
-        readers: reading.iter().map(|reader| reader.holder).collect(),
-        analyst: analyst.holder.name,
-    };
-    cast.orchestrator.tell(&serde_json::to_value(&job)?).await?;
+    let mallory = Grant { quota: MALLORYS_QUOTA, ..grant(&[SAY], &[], &[SAY])? };
+    let mallory = stage.enrol("mallory", mallory).await?;
+    let expired = expired(&stage, &mallory).await?;
+    let expires = Instant::now() + Duration::from_secs(1);
+    let (cast, orchestrator) = Cast::enter(&stage, root, readers).await?;
+    let stolen = steal(&stage, &orchestrator, expired).await?;
     // A token of no seconds is good through the second that it was minted in: mallory tries it later.
-    tokio::time::sleep_until(stolen_at + Duration::from_secs(1)).await;
+    tokio::time::sleep_until(expires).await;
     let mut attacker = mallory.start("mallory")?;
     attacker.tell(&serde_json::to_value(&stolen)?).await?;
     act(stage, cast, attacker, silent).await
 }
 
-/// What mallory has got hold of before the piece begins.
-async fn steal(
-    stage: &Stage,
-    mallory: &Enrolled,
-    accomplice: &Enrolled,
-    victim: &Enrolled,
-) -> Result<Stolen, CliError> {
+/// A token of mallory's that has run out soon.
+async fn expired(stage: &Stage, mallory: &Enrolled) -> Result<String, CliError> {
     let mint = Request::TokenMint {
         name: mallory.holder.name,
         rights: BTreeSet::new(),
@@ -212,11 +232,19 @@ async fn steal(
         seconds: 0,
         hops: 0,
     };
-    let Answer::Token { token: expired } = stage.ask(&mint).await? else { return Err(failed("no token")) };
-    let sealed = victim.identity.client.token.seal()?;
+    let Answer::Token { token } = stage.ask(&mint).await? else { return Err(failed("no token")) };
+    Ok(token)
+}
+
+/// Mallory's friends, and what it has got hold of before it begins.
+async fn steal(stage: &Stage, victim: &Enrolled, expired: String) -> Result<Stolen, CliError> {
+    let accomplice = stage.enrol("accomplice", grant(&[SAY, ORACLE], &[SAY], &[])?).await?;
+    let sloth = stage.enrol("sloth", grant(&[SAY], &[SAY], &[])?).await?;
+    let crony = stage.enrol("crony", grant(&[SAY], &[], &[])?).await?;
     Ok(Stolen {
-        accomplice: accomplice.path.clone(),
-        token: sealed.to_text(),
+        accomplice: accomplice.path,
+        crowd: [sloth.path, crony.path],
+        token: victim.identity.client.token.seal()?.to_text(),
         expired,
         victim: victim.holder.name,
         victim_key: victim.holder.key,
@@ -248,7 +276,7 @@ async fn act(stage: Stage, mut cast: Cast, mut attacker: Child, silent: bool) ->
             }
             _ = draws.tick() => {
                 if let Ok(Answer::Status(status)) = stage.ask(&Request::Status).await {
-                    live.status(&status, drawn.elapsed());
+                    live.draw(&status, &cast.watch.view(), drawn.elapsed());
                     drawn = Instant::now();
                 }
             }
@@ -257,7 +285,7 @@ async fn act(stage: Stage, mut cast: Cast, mut attacker: Child, silent: bool) ->
     live.clear();
     let finished = finished.unwrap_or_default();
     attacker.end().await?;
-    let honest = curtain(cast).await?;
+    let honest = cast.leave().await?;
     let Stage { node, config, folder } = stage;
     let last = node.end().await?.unwrap_or_default();
     let played = Played {
@@ -272,17 +300,6 @@ async fn act(stage: Stage, mut cast: Cast, mut attacker: Child, silent: bool) ->
     };
     folder.close()?;
     Ok(played)
-}
-
-/// Ends the honest agents and adds up what each says it sent and received.
-async fn curtain(cast: Cast) -> Result<Honest, CliError> {
-    let mut honest = Honest::default();
-    for child in std::iter::once(cast.orchestrator).chain(cast.others) {
-        let ledger = child.end().await?.unwrap_or_default();
-        honest.sent += ledger["sent"].as_u64().unwrap_or_default();
-        honest.delivered += ledger["received"].as_u64().unwrap_or_default();
-    }
-    Ok(honest)
 }
 
 /// submitted == delivered + failed + dropped, with nothing queued or in flight after the end.

@@ -10,22 +10,30 @@ pub mod checkpoint;
 pub mod frame;
 pub mod merkle;
 mod note;
+mod outcome;
 pub mod record;
 mod render;
 mod settle;
+mod unsettled;
 pub mod verify;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Origin};
 pub use merkle::{Frontier, LogHash};
-pub use note::Note;
+pub use note::{Note, is_unsafe};
+pub use outcome::{Cause, Outcome, OutcomeOf, Outcomes};
 pub use record::{
-    BundleRefused, Cause, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Outcome, OutcomeOf,
-    Outcomes, Record, RegistryChange, RegistryEvent, TraceId, Verdict, Verdicts,
+    BundleRefused, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Record, RegistryChange,
+    RegistryEvent, TraceId, Verdict, Verdicts,
 };
 pub use settle::Settlement;
+pub use unsettled::Unsettled;
 pub use verify::{Fault, FaultKind, Segment, Verified, verify};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_render;
+#[cfg(test)]
+mod tests_settle;
 #[cfg(test)]
 mod tests_verify;

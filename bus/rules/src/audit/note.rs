@@ -47,7 +47,8 @@ impl Note {
 
 /// Whether a character can do more than be seen: control characters, line separators, and the invisible
 /// and bidirectional format characters of Unicode.
-fn is_unsafe(c: char) -> bool {
+#[must_use]
+pub fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

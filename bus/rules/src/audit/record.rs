@@ -12,7 +12,7 @@ use testudo_wire::{
     RegistrySequence, Sequence, SessionId, Timestamp, TokenFactId,
 };
 
-use super::Note;
+use super::{Note, Outcomes};
 
 /// Names of rules kept for one envelope; the rest is counted in one more note.
 const RULES_MAX: usize = 16;
@@ -130,6 +130,10 @@ pub enum Verdict {
     Allowed {
         /// Rules of the content guard that found something of medium severity.
         alerts: Vec<Note>,
+        /// How many receivers it was routed to: one for an agent, a service or a reply, the subscribers of a
+        /// topic. Each copy has an outcome of its own; with none there is nothing more to say, and the
+        /// account holds the message as dropped for [`super::Cause::NoReceiver`].
+        copies: u32,
     },
     /// Not delivered.
     Refused {
@@ -141,10 +145,10 @@ pub enum Verdict {
 }
 
 impl Verdict {
-    /// Allowed, with the names of rules that raised an alert.
+    /// Allowed and routed to so many receivers, with the names of rules that raised an alert.
     #[must_use]
-    pub fn allowed<'a>(alerts: impl IntoIterator<Item = &'a str>) -> Self {
-        Self::Allowed { alerts: bounded(alerts) }
+    pub fn allowed<'a>(alerts: impl IntoIterator<Item = &'a str>, copies: u32) -> Self {
+        Self::Allowed { alerts: bounded(alerts), copies }
     }
 
     /// Refused, with the names of rules that found something.
@@ -153,12 +157,12 @@ impl Verdict {
         Self::Refused { refusal, rules: bounded(rules) }
     }
 
-    /// Whether the envelope may be handed over, and so will have an outcome.
+    /// How many outcomes will follow.
     #[must_use]
-    pub const fn is_allowed(&self) -> bool {
+    pub const fn copies(&self) -> u32 {
         match self {
-            Self::Allowed { .. } => true,
-            Self::Refused { .. } => false,
+            Self::Allowed { copies, .. } => *copies,
+            Self::Refused { .. } => 0,
         }
     }
 }
@@ -186,62 +190,6 @@ pub struct BundleRefused {
     pub bytes: u32,
     /// How many.
     pub count: u32,
-}
-
-/// What became of messages of one earlier [`Verdicts`] record.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Outcomes {
-    /// The index of that record.
-    pub of: u64,
-    /// One for each message that came to an end.
-    pub outcomes: Vec<OutcomeOf>,
-}
-
-/// What became of one message.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct OutcomeOf {
-    /// Its place in `envelopes` of the verdicts.
-    pub position: u16,
-    /// How it ended.
-    pub outcome: Outcome,
-}
-
-/// How a message ended.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The receiver acknowledged it (measured fact M12: writing to a stream is not delivery).
-    Delivered,
-    /// Given up before it reached a receiver's link.
-    Dropped(Cause),
-    /// Handed over, but it did not come to a good end.
-    Failed(Cause),
-}
-
-/// Why a message was not delivered although it was allowed.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Cause {
-    /// The audit log could not be written in time.
-    AuditUnavailable,
-    /// The node ended without knowing; written at its next start.
-    Crash,
-    /// Its time to live ran out.
-    Expired,
-    /// The receiver's handler failed.
-    HandlerFailed,
-    /// The link went down before an acknowledgement.
-    LinkLost,
-    /// Nobody was there to receive it.
-    NoReceiver,
-    /// The receiver's queue was full.
-    Overflow,
-    /// The receiver refused it.
-    ReceiverRefused(Refusal),
-    /// Sender or receiver was revoked meanwhile.
-    Revoked,
-    /// The node was stopped.
-    Shutdown,
 }
 
 /// What happened to a link.
@@ -284,6 +232,28 @@ pub enum LinkChange {
         /// Why.
         reason: Note,
     },
+    /// Receives a topic from now on.
+    Subscribed {
+        /// The topic.
+        topic: Note,
+    },
+    /// Asked for a topic that it may not have.
+    SubscriptionRefused {
+        /// The topic.
+        topic: Note,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Receives a topic no more: its grant does not cover it any longer.
+    SubscriptionWithdrawn {
+        /// The topic.
+        topic: Note,
+    },
+    /// Receives a topic no more, as it wished.
+    Unsubscribed {
+        /// The topic.
+        topic: Note,
+    },
 }
 
 /// What changed in the registry.
@@ -305,7 +275,7 @@ pub enum RegistryChange {
     Narrowed,
     /// Another grant, perhaps a wider one.
     Regranted,
-    /// Back from silence.
+    /// Back from silence or failure.
     Reinstated,
     /// The name has a new key.
     Rekeyed,

@@ -8,9 +8,10 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use testudo_wire::AgentName;
 
+use super::outcome::{Cause, Outcome, Outcomes};
 use super::record::{
-    BundleRefused, Cause, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Outcome, Outcomes, Record,
-    RegistryChange, RegistryEvent, Verdict, Verdicts,
+    BundleRefused, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Record, RegistryChange,
+    RegistryEvent, Verdict, Verdicts,
 };
 
 impl Record {
@@ -95,7 +96,9 @@ impl Event {
 
 fn envelope_fields(envelope: &EnvelopeRecord) -> Value {
     let verdict = match &envelope.verdict {
-        Verdict::Allowed { alerts } => json!({ "allowed": true, "alerts": alerts }),
+        Verdict::Allowed { alerts, copies } => {
+            json!({ "allowed": true, "alerts": alerts, "copies": copies })
+        }
         Verdict::Refused { refusal, rules } => {
             json!({ "allowed": false, "refusal": refusal.as_str(), "rules": rules })
         }
@@ -126,7 +129,9 @@ fn verdicts_words(verdicts: &Verdicts) -> String {
             let _ = write!(words, " {capability}");
         }
         let (verdict, rules) = match &envelope.verdict {
-            Verdict::Allowed { alerts } => ("allowed".to_owned(), alerts),
+            Verdict::Allowed { alerts, copies: 0 } => ("allowed, no receiver".to_owned(), alerts),
+            Verdict::Allowed { alerts, copies: 1 } => ("allowed".to_owned(), alerts),
+            Verdict::Allowed { alerts, copies } => (format!("allowed to {copies} receivers"), alerts),
             Verdict::Refused { refusal, rules } => (format!("refused: {refusal}"), rules),
         };
         let _ = write!(words, " {verdict}");
@@ -149,17 +154,10 @@ fn who(agent: Option<&AgentName>) -> &str {
 }
 
 fn cause_name(cause: Cause) -> String {
-    match cause {
-        Cause::AuditUnavailable => "audit unavailable".to_owned(),
-        Cause::Crash => "crash".to_owned(),
-        Cause::Expired => "expired".to_owned(),
-        Cause::HandlerFailed => "handler failed".to_owned(),
-        Cause::LinkLost => "link lost".to_owned(),
-        Cause::NoReceiver => "no receiver".to_owned(),
-        Cause::Overflow => "overflow".to_owned(),
-        Cause::ReceiverRefused(refusal) => format!("refused by the receiver: {refusal}"),
-        Cause::Revoked => "revoked".to_owned(),
-        Cause::Shutdown => "shutdown".to_owned(),
+    if let Cause::ReceiverRefused(refusal) = cause {
+        format!("refused by the receiver: {refusal}")
+    } else {
+        cause.as_str().to_owned()
     }
 }
 
@@ -176,11 +174,15 @@ fn outcomes_fields(outcomes: &Outcomes) -> Value {
         let (outcome, cause) = outcome_name(one.outcome);
         json!({ "position": one.position, "outcome": outcome, "cause": cause })
     });
-    json!({ "of": outcomes.of, "outcomes": each.collect::<Vec<_>>() })
+    json!({ "of": outcomes.of, "to": outcomes.to, "outcomes": each.collect::<Vec<_>>() })
 }
 
 fn outcomes_words(outcomes: &Outcomes) -> String {
-    let mut words = format!("of #{}:", outcomes.of);
+    let mut words = format!("of #{}", outcomes.of);
+    if let Some(to) = outcomes.to {
+        let _ = write!(words, " to {to}");
+    }
+    words.push(':');
     for one in &outcomes.outcomes {
         let (outcome, cause) = outcome_name(one.outcome);
         let _ = write!(words, " {} {outcome}", one.position);
@@ -193,31 +195,39 @@ fn outcomes_words(outcomes: &Outcomes) -> String {
 }
 
 /// The change, and what is said about it.
-fn link_change(change: &LinkChange) -> (&'static str, Option<(&'static str, &str)>) {
+fn link_change(change: &LinkChange) -> (&'static str, Vec<(&'static str, &str)>) {
     match change {
-        LinkChange::Closed { reason } => ("closed", Some(("reason", reason.as_str()))),
-        LinkChange::Displaced { by } => ("displaced", Some(("by", by.as_str()))),
-        LinkChange::DisplacedTooOften { by } => ("displaced-too-often", Some(("by", by.as_str()))),
-        LinkChange::Opened => ("opened", None),
-        LinkChange::Refused { reason } => ("refused", Some(("reason", reason.as_str()))),
+        LinkChange::Closed { reason } => ("closed", vec![("reason", reason.as_str())]),
+        LinkChange::Displaced { by } => ("displaced", vec![("by", by.as_str())]),
+        LinkChange::DisplacedTooOften { by } => ("displaced-too-often", vec![("by", by.as_str())]),
+        LinkChange::Opened => ("opened", Vec::new()),
+        LinkChange::Refused { reason } => ("refused", vec![("reason", reason.as_str())]),
+        LinkChange::Subscribed { topic } => ("subscribed", vec![("topic", topic.as_str())]),
+        LinkChange::SubscriptionRefused { topic, refusal } => {
+            ("subscription-refused", vec![("topic", topic.as_str()), ("refusal", refusal.as_str())])
+        }
+        LinkChange::SubscriptionWithdrawn { topic } => {
+            ("subscription-withdrawn", vec![("topic", topic.as_str())])
+        }
+        LinkChange::Unsubscribed { topic } => ("unsubscribed", vec![("topic", topic.as_str())]),
     }
 }
 
 fn link_fields(link: &LinkEvent) -> Value {
-    let (what, detail) = link_change(&link.what);
+    let (what, details) = link_change(&link.what);
     let mut fields =
         json!({ "agent": link.agent, "session": link.session, "remote": link.remote, "what": what });
-    if let Some((key, text)) = detail {
+    for (key, text) in details {
         fields[key] = json!(text);
     }
     fields
 }
 
 fn link_words(link: &LinkEvent) -> String {
-    let (what, detail) = link_change(&link.what);
+    let (what, details) = link_change(&link.what);
     let session = link.session.map_or_else(|| "-".to_owned(), |session| session.short());
     let mut words = format!("{} from {} session={session} {what}", who(link.agent.as_ref()), link.remote);
-    if let Some((key, text)) = detail {
+    for (key, text) in details {
         let _ = write!(words, " ({key}: {text})");
     }
     words

@@ -12,16 +12,16 @@ use testudo_wire::canonical::CanonicalError;
 pub enum Settlement {
     /// Nothing.
     None,
-    /// Messages at these positions of this record were allowed, and will have outcomes.
+    /// Messages of this record were allowed, and each of their copies will have an outcome.
     Opens {
-        /// Positions in its `envelopes`.
-        positions: Vec<u16>,
+        /// Positions in its `envelopes`, each with its number of copies, which is never 0.
+        copies: Vec<(u16, u32)>,
     },
-    /// Messages at these positions of an earlier record came to their end.
+    /// Copies of messages of an earlier record came to their end.
     Settles {
         /// That record's index.
         of: u64,
-        /// Positions in its `envelopes`.
+        /// Positions in its `envelopes`, once for each copy.
         positions: Vec<u16>,
     },
 }
@@ -36,7 +36,7 @@ enum Event {
     BundleRefused(IgnoredAny),
     Link(IgnoredAny),
     Node(IgnoredAny),
-    Outcomes(u64, Vec<OutcomeOf>),
+    Outcomes(u64, IgnoredAny, Vec<OutcomeOf>),
     Registry(IgnoredAny),
     Verdicts(IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, Vec<Envelope>),
 }
@@ -50,7 +50,7 @@ struct Envelope(IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, Igno
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Verdict {
-    Allowed(IgnoredAny),
+    Allowed(IgnoredAny, u32),
     Refused(IgnoredAny),
 }
 
@@ -64,16 +64,16 @@ impl Settlement {
             rmp_serde::from_read(Cursor::new(payload)).map_err(|_| CanonicalError::Unexpected)?;
         Ok(match event {
             Event::BundleRefused(_) | Event::Link(_) | Event::Node(_) | Event::Registry(_) => Self::None,
-            Event::Outcomes(of, outcomes) => Self::Settles {
+            Event::Outcomes(of, _, outcomes) => Self::Settles {
                 of,
                 positions: outcomes.into_iter().map(|OutcomeOf(position, _)| position).collect(),
             },
             Event::Verdicts(_, _, _, _, _, envelopes) => Self::Opens {
-                positions: (0..)
+                copies: (0..)
                     .zip(&envelopes)
                     .filter_map(|(position, envelope)| match envelope.7 {
-                        Verdict::Allowed(_) => Some(position),
-                        Verdict::Refused(_) => None,
+                        Verdict::Allowed(_, 0) | Verdict::Refused(_) => None,
+                        Verdict::Allowed(_, copies) => Some((position, copies)),
                     })
                     .collect(),
             },

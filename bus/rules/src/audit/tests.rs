@@ -114,7 +114,7 @@ fn every_proof_up_to_33_leaves_verifies_and_no_other() {
     }
 }
 
-fn name(text: &str) -> AgentName {
+pub(super) fn name(text: &str) -> AgentName {
     AgentName::parse(text).unwrap()
 }
 
@@ -132,7 +132,7 @@ fn envelope(n: u8, verdict: Verdict) -> EnvelopeRecord {
 }
 
 /// One of each event, and of each variant within.
-fn events() -> Vec<Event> {
+pub(super) fn events() -> Vec<Event> {
     let mut events: Vec<Event> = vec![
         Verdicts {
             session: SessionId::new([3; 16]),
@@ -141,9 +141,10 @@ fn events() -> Vec<Event> {
             lane: 0,
             root: Digest::new([5; 32]),
             envelopes: vec![
-                envelope(1, Verdict::allowed([])),
-                envelope(2, Verdict::allowed(["unicode.bidi"])),
+                envelope(1, Verdict::allowed([], 1)),
+                envelope(2, Verdict::allowed(["unicode.bidi"], 3)),
                 envelope(3, Verdict::refused(Refusal::Poisoned, ["inject.ignore", "poison.pipe-to-shell"])),
+                envelope(4, Verdict::allowed([], 0)),
             ],
         }
         .into(),
@@ -156,12 +157,17 @@ fn events() -> Vec<Event> {
             .push(BundleRefused { agent, session, refusal: Refusal::Malformed, bytes: 99, count: 3 }.into());
         let reason = Note::new("bad certificate");
         let by = Note::new("127.0.0.1:9");
+        let topic = Note::new("alerts/disk");
         for what in [
             LinkChange::Closed { reason: reason.clone() },
             LinkChange::Displaced { by: by.clone() },
             LinkChange::DisplacedTooOften { by },
             LinkChange::Opened,
             LinkChange::Refused { reason },
+            LinkChange::Subscribed { topic: topic.clone() },
+            LinkChange::SubscriptionRefused { topic: topic.clone(), refusal: Refusal::Unauthorised },
+            LinkChange::SubscriptionWithdrawn { topic: topic.clone() },
+            LinkChange::Unsubscribed { topic },
         ] {
             events.push(LinkEvent { agent, session, remote: "127.0.0.1:4433".into(), what }.into());
         }
@@ -173,6 +179,7 @@ fn events() -> Vec<Event> {
             RegistryChange::Reinstated,
             RegistryChange::Rekeyed,
             RegistryChange::Revoked(RevocationCause::Compromised),
+            RegistryChange::Revoked(RevocationCause::Failed),
             RegistryChange::TokenRevoked { id: TokenFactId::new([6; 16]) },
         ] {
             events.push(RegistryEvent { agent, change }.into());
@@ -183,16 +190,17 @@ fn events() -> Vec<Event> {
     let more = [Cause::NoReceiver, Cause::Overflow, Cause::ReceiverRefused(Refusal::Stale), Cause::Revoked];
     let ends = causes.into_iter().chain(more).chain([Cause::Shutdown]);
     let outcomes = ends.flat_map(|cause| [Outcome::Dropped(cause), Outcome::Failed(cause)]);
-    let outcomes = outcomes
+    let outcomes: Vec<_> = outcomes
         .chain([Outcome::Delivered])
         .zip(0..)
         .map(|(outcome, position)| OutcomeOf { position, outcome })
         .collect();
-    events.push(Outcomes { of: 4, outcomes }.into());
+    events.push(Outcomes { of: 4, to: Some(name("writer")), outcomes: outcomes.clone() }.into());
+    events.push(Outcomes { of: 4, to: None, outcomes }.into());
     events
 }
 
-fn record(event: Event) -> Record {
+pub(super) fn record(event: Event) -> Record {
     Record { at: Timestamp::from_millis(1_700_000_000_123), registry: RegistrySequence(42), event }
 }
 
@@ -214,8 +222,8 @@ fn what_is_settled_is_read_from_the_payload_as_from_the_record() {
     for event in events() {
         let payload = record(event.clone()).encode().unwrap();
         let expected = match event {
-            Event::Verdicts(_) => Settlement::Opens { positions: vec![0, 1] },
-            Event::Outcomes(Outcomes { of, outcomes }) => {
+            Event::Verdicts(_) => Settlement::Opens { copies: vec![(0, 1), (1, 3)] },
+            Event::Outcomes(Outcomes { of, to: _, outcomes }) => {
                 Settlement::Settles { of, positions: outcomes.iter().map(|one| one.position).collect() }
             }
             Event::BundleRefused(_) | Event::Link(_) | Event::Node(_) | Event::Registry(_) => {
@@ -228,32 +236,37 @@ fn what_is_settled_is_read_from_the_payload_as_from_the_record() {
 }
 
 #[test]
-fn every_event_is_shown_to_people_and_to_tools() {
-    for event in events() {
-        let record = record(event);
-        let (line, json) = (record.to_line(9), record.to_json(9));
-        assert!(line.starts_with("#9 1700000000.123 "), "{line}");
-        assert!(line.is_ascii() && !line.contains(|c: char| c.is_control()), "{line}");
-        assert_eq!(json["index"], 9);
-        assert_eq!(json["registry"], 42);
-        assert_eq!(json["at_ms"], 1_700_000_000_123_u64);
-        assert!(json["event"].is_string() && json["fields"].is_object(), "{json}");
-    }
+fn every_cause_has_one_of_its_words_and_no_word_is_idle() {
+    let outcomes = events().into_iter().filter_map(|event| match event {
+        Event::Outcomes(outcomes) => Some(outcomes.outcomes),
+        Event::BundleRefused(_)
+        | Event::Link(_)
+        | Event::Node(_)
+        | Event::Registry(_)
+        | Event::Verdicts(_) => None,
+    });
+    let said: std::collections::BTreeSet<_> = outcomes
+        .flatten()
+        .filter_map(|one| match one.outcome {
+            Outcome::Delivered => None,
+            Outcome::Dropped(cause) | Outcome::Failed(cause) => Some(cause.as_str()),
+        })
+        .collect();
+    assert!(said.iter().eq(Cause::WORDS), "{said:?}");
 }
 
 #[test]
-fn the_renderings_say_who_what_and_why() {
-    let record = record(events().swap_remove(0));
-    let line = record.to_line(0);
-    assert!(
-        line.contains("reader-1 key=") && line.contains("03030303->agent/writer refused: poisoned by"),
-        "{line}"
-    );
-    let third = &record.to_json(0)["fields"]["envelopes"][2];
-    assert_eq!(third["message"], "03".repeat(16));
-    assert_eq!(third["trace"], "03".repeat(16));
-    assert_eq!(third["verdict"]["refusal"], "poisoned");
-    assert_eq!(third["verdict"]["rules"][0], "inject.ignore");
+fn a_revocation_is_shown_with_its_cause() {
+    use RevocationCause::{Compromised, Failed, Operator, Silent};
+    let causes =
+        [(Compromised, "compromised"), (Failed, "failed"), (Operator, "operator"), (Silent, "silent")];
+    for (cause, word) in causes {
+        let change = RegistryChange::Revoked(cause);
+        let record = record(RegistryEvent { agent: Some(name("reader-1")), change }.into());
+        let line = record.to_line(0);
+        assert!(line.ends_with(&format!("reader-1 revoked ({word})")), "{line}");
+        assert_eq!(record.to_json(0)["fields"]["cause"], word);
+    }
 }
 
 #[test]
@@ -267,6 +280,38 @@ fn the_largest_bundle_fits_a_frame() {
     let payload = record.encode().unwrap();
     assert!(payload.len() < frame::PAYLOAD_BYTES_MAX, "{}", payload.len());
     assert_eq!(Record::decode(&payload), Ok(record));
+}
+
+#[test]
+fn the_largest_bundle_for_everybody_fits_a_frame() {
+    let rule = "x".repeat(500);
+    let rules: Vec<_> = (0..400).map(|_| rule.as_str()).collect();
+    let envelopes =
+        (0..=255).map(|n| envelope(n, Verdict::allowed(rules.iter().copied(), u32::MAX))).collect();
+    let Event::Verdicts(verdicts) = events().swap_remove(0) else { panic!("the first is a verdict") };
+    let record = record(Verdicts { envelopes, ..verdicts }.into());
+    let payload = record.encode().unwrap();
+    assert!(payload.len() < frame::PAYLOAD_BYTES_MAX, "{}", payload.len());
+    assert_eq!(Record::decode(&payload), Ok(record));
+    let Ok(Settlement::Opens { copies }) = Settlement::of(&payload) else { panic!("it opens") };
+    assert!(copies.len() == 256 && copies.iter().all(|(_, copies)| *copies == u32::MAX));
+}
+
+#[test]
+fn many_outcomes_become_records_that_fit_a_frame() {
+    let to = Some(name(&"w".repeat(AgentName::MAX)));
+    let outcome = Outcome::Failed(Cause::ReceiverRefused(Refusal::AuditUnavailable));
+    let all: Vec<_> = (0..600).map(|n| OutcomeOf { position: u16::MAX - n, outcome }).collect();
+    let records: Vec<_> = Outcomes::split(u64::MAX, to, all.clone()).collect();
+    assert_eq!(records.iter().map(|one| one.outcomes.len()).collect::<Vec<_>>(), [256, 256, 88]);
+    assert!(records.iter().all(|one| (one.of, one.to) == (u64::MAX, to)));
+    let again: Vec<_> = records.iter().flat_map(|one| one.outcomes.clone()).collect();
+    assert_eq!(again, all);
+    let record = record(records[0].clone().into());
+    let payload = record.encode().unwrap();
+    assert!(payload.len() < frame::PAYLOAD_BYTES_MAX / 32, "{}", payload.len());
+    assert_eq!(Record::decode(&payload), Ok(record));
+    assert_eq!(Outcomes::split(1, to, []).count(), 0, "no outcomes, no record");
 }
 
 #[test]

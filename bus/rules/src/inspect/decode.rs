@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
-use super::msgpack;
+use super::{delegated, msgpack};
 
 /// Deepest nesting of arrays and maps, as the envelope has it.
 pub(super) const DEPTH_MAX: usize = 16;
@@ -49,7 +49,10 @@ impl Texts<'_> {
     }
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Format {
+    /// A token and a body that has a content type of its own.
+    Delegated,
     Json,
     MessagePack,
     Text,
@@ -58,6 +61,7 @@ enum Format {
 /// Reads the texts of `body`.
 pub(super) fn texts<'a>(content_type: &str, body: &'a [u8]) -> Result<Texts<'a>, Refused> {
     match format_of(content_type)? {
+        Format::Delegated => delegated(body),
         Format::Json => json(body),
         Format::MessagePack => {
             let mut leaves = Leaves::default();
@@ -81,6 +85,9 @@ fn format_of(content_type: &str) -> Result<Format, Refused> {
         }
     }
     let subtype = kind.split_once('/').map_or("", |(_, subtype)| subtype);
+    if subtype == delegated::SUBTYPE {
+        return Ok(Format::Delegated);
+    }
     if subtype == "json" || subtype.ends_with("+json") {
         return Ok(Format::Json);
     }
@@ -112,6 +119,17 @@ fn json(body: &[u8]) -> Result<Texts<'_>, Refused> {
         Err(_) if leaves.over_limit => Err(Refused::OverLimit),
         Err(_) => Err(Refused::Malformed),
     }
+}
+
+/// The texts of the body within, read under its own content type, and the token's, which no agent reads.
+fn delegated(body: &[u8]) -> Result<Texts<'static>, Refused> {
+    let delegated::Opened { token, content_type, body } = delegated::open(body)?;
+    let kind = content_type.as_str();
+    if format_of(kind)? == Format::Delegated {
+        return Err(Refused::Malformed);
+    }
+    let Texts { values, keys } = texts(kind, &body)?;
+    Ok(Texts { values: Cow::Owned(format!("{values}\n{token}")), keys })
 }
 
 fn looks_like_json(text: &str) -> bool {

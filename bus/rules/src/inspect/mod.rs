@@ -12,6 +12,7 @@
 mod code;
 mod command;
 mod decode;
+mod delegated;
 mod injection;
 mod markup;
 mod mention;

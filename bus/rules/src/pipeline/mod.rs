@@ -122,7 +122,7 @@ pub struct Authorised(Judged);
 /// #     decoded: Decoded, peer: &Peer, world: &W, bucket: &mut Bucket, windows: &mut LinkWindows,
 /// #     inspector: &Inspector, monotonic: Duration, now: Timestamp,
 /// # ) -> Result<Inspected, Refusal> {
-/// let bound = decoded.bind(peer, world)?;
+/// let bound = decoded.bind(peer, 0, world)?;
 /// let verified = bound.admit(bucket, monotonic)?.fresh(now).verify(peer, windows)?;
 /// Ok(verified.authorise(peer, world, world, world, now).inspect(inspector))
 /// # }
@@ -185,12 +185,13 @@ impl Decoded {
         self.0.verdicts.len()
     }
 
-    /// Compares with the link. The first envelope speaks for all, which decoding made sure of.
+    /// Compares with the link, and with the lane on which it came. The first envelope speaks for all, which
+    /// decoding made sure of.
     ///
     /// # Errors
     /// [`Refusal::WrongPeer`], [`Refusal::WrongSession`], [`Refusal::Revoked`], or [`Refusal::Malformed`] for
     /// another lane.
-    pub fn bind(self, peer: &Peer, standings: &dyn Standings) -> Result<Bound, Refusal> {
+    pub fn bind(self, peer: &Peer, lane: u8, standings: &dyn Standings) -> Result<Bound, Refusal> {
         let header = self.0.bundle.first().map_err(|_| Refusal::Malformed)?;
         if header.swarm != peer.swarm
             || header.sender != peer.holder.name
@@ -198,8 +199,7 @@ impl Decoded {
         {
             return Err(Refusal::WrongPeer);
         }
-        if header.lane != 0 {
-            // Lanes of their own for large bodies are reserved; here is the data stream.
+        if header.lane != lane {
             return Err(Refusal::Malformed);
         }
         if header.session != peer.session {
@@ -284,7 +284,7 @@ impl Verified {
 type Asked = (TokenId, Option<Capability>, Destination);
 
 /// One envelope against its token: held by the sender, all holders in good standing, covering what is
-/// asked. A reply needs no right but an open request.
+/// asked, and not the own authority of an agent that has none. A reply needs no right but an open request.
 fn authorise(
     envelope: &Envelope,
     peer: &Peer,
@@ -308,15 +308,30 @@ fn authorise(
                 Err(Refusal::Unauthorised)
             }
         }
-        (Destination::Agent(name), Some(capability), _) => meaning.covers(capability, Some(name), now),
+        (Destination::Agent(name), Some(capability), _) => {
+            meaning.covers(capability, Some(name), now)?;
+            carries_authority(meaning, standings)
+        }
         (Destination::Service | Destination::Topic(_), Some(capability), _) => {
-            meaning.covers(capability, None, now)
+            meaning.covers(capability, None, now)?;
+            carries_authority(meaning, standings)
         }
         (Destination::Reply(_), _, None) | (_, None, _) => Err(Refusal::Malformed),
     }
 }
 
+/// Refuses the own token of an agent that acts only under delegated ones. Whose it was first counts, not who
+/// holds it: else the agent could hand its token to itself, or to an accomplice, and act under that.
+fn carries_authority(meaning: &Meaning, standings: &dyn Standings) -> Result<(), Refusal> {
+    if standings.is_delegated_only(&meaning.origin().name) { Err(Refusal::Unauthorised) } else { Ok(()) }
+}
+
 impl Authorised {
+    /// The requests that its messages answer.
+    pub fn answers(&self) -> impl Iterator<Item = MessageId> {
+        self.0.bundle.envelopes().filter_map(|envelope| envelope.header().in_reply_to)
+    }
+
     /// Vets the content of what is still allowed.
     #[must_use]
     pub fn inspect(mut self, inspector: &Inspector) -> Inspected {

@@ -154,6 +154,12 @@ impl Meaning {
         &self.later.last().unwrap_or(&self.first).holder
     }
 
+    /// Whose authority it carries: whom the authority gave it to, whoever holds it now.
+    #[must_use]
+    pub const fn origin(&self) -> &Holder {
+        &self.first.holder
+    }
+
     /// All holders, from whom the authority gave it to the last.
     pub fn chain(&self) -> impl Iterator<Item = &Link> {
         std::iter::once(&self.first).chain(&self.later)

@@ -1,6 +1,11 @@
 //! Frames: one encoding each, and statements that hold for their signer and content only.
 
 use super::*;
+use crate::standing::Quota;
+use crate::{
+    AgentName, Digest, MessageId, Refusal, RegistrySequence, Resource, SecretKey, SessionId, SwarmId,
+    Timestamp, TokenFactId, TokenId,
+};
 
 fn node() -> SecretKey {
     SecretKey::from_seed(&[1; 32])
@@ -8,6 +13,10 @@ fn node() -> SecretKey {
 
 fn agent() -> SecretKey {
     SecretKey::from_seed(&[2; 32])
+}
+
+fn name(text: &str) -> AgentName {
+    AgentName::parse(text).unwrap()
 }
 
 const SWARM: SwarmId = SwarmId::new([3; 32]);
@@ -25,13 +34,16 @@ fn notice() -> Notice {
 
 fn every_frame() -> (Vec<FromAgent>, Vec<FromNode>) {
     let digest = Digest::new([1; 32]);
-    let accepted = Accepted::sign(&node(), &SWARM, &SESSION, 1, 2, &[(0, digest)]).unwrap();
+    let accepted = Accepted::sign(&node(), &SWARM, &SESSION, (1, 1), 2, &[(0, digest)]).unwrap();
     let refused = RefusedDelivery { delivery: 3, position: 1, refusal: Refusal::Stale };
     let message = RefusedMessage {
         message: MessageId::new([6; 16]),
         refusal: Refusal::Poisoned,
         rules: vec!["rule".into()],
     };
+    let subscription = Subscription { topic: Resource::parse("alerts").unwrap() };
+    let request = MessageId::new([8; 16]);
+    let signature = sign_received(&agent(), &SWARM, &SESSION, &[digest]).unwrap();
     let quota = Quota::default();
     (
         vec![
@@ -39,21 +51,45 @@ fn every_frame() -> (Vec<FromAgent>, Vec<FromNode>) {
             FromAgent::Hello(Hello { version: 1, seen: Some(seen()) }),
             FromAgent::Heartbeat(Heartbeat::sign(&agent(), &SWARM, &SESSION, 1)),
             FromAgent::Present(Present { token: vec![1, 2, 3] }),
-            FromAgent::Acknowledge(Acknowledge { upto: 9, refused: vec![refused] }),
+            FromAgent::Acknowledge(Acknowledge { lane: 0, upto: 9, refused: vec![refused] }),
             FromAgent::Goodbye,
+            FromAgent::Subscribe(subscription),
+            FromAgent::Unsubscribe(subscription),
+            FromAgent::Cancel(Cancel { request }),
+            FromAgent::Credit(Credit { request, bytes: 70_000 }),
+            FromAgent::Received(Received { session: SESSION, messages: vec![(0, 1, 2)], signature }),
+            FromAgent::Whois(Whois { name: name("b") }),
+            FromAgent::Failed,
         ],
         vec![
-            FromNode::Welcome(Welcome { seen: seen(), heartbeat_ms: 30_000, window: 64, quota }),
+            FromNode::Welcome(Welcome { seen: seen(), heartbeat_ms: 30_000, window: 64, quota, body: 1024 }),
             FromNode::Presented(Presented { token: TokenId::new([7; 32]), refusal: None }),
             FromNode::Presented(Presented {
                 token: TokenId::new([7; 32]),
                 refusal: Some(Refusal::ForeignBlock),
             }),
-            FromNode::RefusedBundle(RefusedBundle { bundle: 1, refusal: Refusal::Malformed }),
+            FromNode::RefusedBundle(RefusedBundle { lane: 0, bundle: 1, refusal: Refusal::Malformed }),
             FromNode::RefusedMessages(vec![message]),
             FromNode::Accepted(accepted),
-            FromNode::Settled(Settled { bundles: 300 }),
+            FromNode::Settled(Settled { lane: 1, bundles: 300 }),
             FromNode::Revoked(Revoked::sign(&node(), &SWARM, notice()).unwrap()),
+            FromNode::Subscribed(Subscribed {
+                topic: subscription.topic,
+                refusal: Some(Refusal::Unauthorised),
+            }),
+            FromNode::Cancelled(Cancelled { requests: vec![request] }),
+            FromNode::Credited(vec![Credit { request, bytes: 70_000 }]),
+            FromNode::Delivered(Delivered { receiver: name("b"), messages: vec![request], signature }),
+            FromNode::Introduced(Introduced {
+                name: name("b"),
+                chain: vec![serde_bytes::ByteBuf::from(vec![1])],
+            }),
+            FromNode::Lost(Lost { messages: vec![request] }),
+            FromNode::CopiesRefused(vec![CopiesRefused {
+                to: name("b"),
+                refusal: Refusal::Overloaded,
+                count: 3,
+            }]),
         ],
     )
 }
@@ -83,9 +119,10 @@ fn every_frame_has_one_encoding() {
 fn a_frame_in_map_form_is_refused() {
     #[derive(Serialize)]
     struct Settled {
+        lane: u8,
         bundles: u64,
     }
-    let map = rmp_serde::to_vec_named(&(21_u8, Settled { bundles: 1 })).unwrap();
+    let map = rmp_serde::to_vec_named(&(21_u8, Settled { lane: 0, bundles: 1 })).unwrap();
     assert!(FromNode::decode(&map, &Limits::standard()).is_err());
 }
 
@@ -105,12 +142,20 @@ fn statements_hold_for_their_signer_and_content_only() {
     assert!(!Heartbeat { counter: 2, ..beat }.is_signed_by(&agent().public(), &SWARM, &SESSION));
 
     let digests = [Digest::new([1; 32]), Digest::new([2; 32])];
-    let accepted = Accepted::sign(&node(), &SWARM, &SESSION, 0, 5, &[(1, digests[1])]).unwrap();
+    let accepted = Accepted::sign(&node(), &SWARM, &SESSION, (0, 0), 5, &[(1, digests[1])]).unwrap();
     assert!(accepted.is_signed_by(&node().public(), &SWARM, &SESSION, &digests));
     let more = Accepted { positions: vec![0, 1], ..accepted.clone() };
     assert!(!more.is_signed_by(&node().public(), &SWARM, &SESSION, &digests));
     let beyond = Accepted { positions: vec![2], ..accepted };
     assert!(!beyond.is_signed_by(&node().public(), &SWARM, &SESSION, &digests));
+
+    let signature = sign_received(&agent(), &SWARM, &SESSION, &digests).unwrap();
+    let receiver = agent().public();
+    assert!(is_received(&signature, &receiver, &SWARM, &SESSION, &digests));
+    assert!(!is_received(&signature, &node().public(), &SWARM, &SESSION, &digests));
+    assert!(!is_received(&signature, &receiver, &SWARM, &session, &digests));
+    assert!(!is_received(&signature, &receiver, &SWARM, &SESSION, &digests[..1]));
+    assert!(!is_received(&signature, &receiver, &SWARM, &SESSION, &[]));
 
     let mut revoked = Revoked::sign(&node(), &SWARM, notice()).unwrap();
     assert!(revoked.is_signed_by(&node().public(), &SWARM));

@@ -16,6 +16,7 @@ const NAMES: [&str; 3] = ["a", "b", "c"];
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Enrol(usize, u8),
+    Fail(usize, u8),
     Goodbye(usize, u8),
     Heartbeat(usize, u8),
     Login(usize, u8, u8),
@@ -31,6 +32,7 @@ fn op() -> impl Strategy<Value = Op> {
     let (who, seed, number) = (0..NAMES.len(), 1..6_u8, 1..5_u8);
     let cause = prop_oneof![
         Just(RevocationCause::Silent),
+        Just(RevocationCause::Failed),
         Just(RevocationCause::Operator),
         Just(RevocationCause::Compromised)
     ];
@@ -39,7 +41,8 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (who.clone(), seed, number.clone()).prop_map(|(n, k, s)| Op::Login(n, k, s)),
         3 => (who.clone(), number.clone()).prop_map(|(n, s)| Op::Heartbeat(n, s)),
         1 => (who.clone(), number.clone()).prop_map(|(n, s)| Op::Goodbye(n, s)),
-        1 => (who.clone(), number).prop_map(|(n, s)| Op::Lost(n, s)),
+        1 => (who.clone(), number.clone()).prop_map(|(n, s)| Op::Lost(n, s)),
+        1 => (who.clone(), number).prop_map(|(n, s)| Op::Fail(n, s)),
         1 => who.clone().prop_map(Op::Regrant),
         2 => who.clone().prop_map(Op::Reinstate),
         1 => (who, cause).prop_map(|(n, c)| Op::Revoke(n, c)),
@@ -53,6 +56,7 @@ struct Agent {
     key: u8,
     out: Option<RevocationCause>,
     link: Option<u8>,
+    latest: Option<u8>,
     until: Option<u64>,
     ever: bool,
     valid_from: u64,
@@ -77,9 +81,9 @@ impl Model {
 
     fn out(&mut self, who: usize, cause: RevocationCause) {
         let agent = self.change(who);
-        (agent.out, agent.link, agent.until) = (Some(cause), None, None);
+        (agent.out, agent.link, agent.latest, agent.until) = (Some(cause), None, None, None);
         let key = agent.key;
-        if cause != RevocationCause::Silent {
+        if matches!(cause, RevocationCause::Operator | RevocationCause::Compromised) {
             self.burnt.insert(key);
         }
     }
@@ -97,6 +101,13 @@ impl Model {
                 }
                 free && !used
             }
+            Op::Fail(who, number) => {
+                let may = self.agents.get(&who).is_some_and(|a| a.latest == Some(number));
+                if may {
+                    self.out(who, RevocationCause::Failed);
+                }
+                may
+            }
             Op::Login(who, key, number) => self.login(who, key, number),
             Op::Heartbeat(who, number) => {
                 let agent = self.agents.get_mut(&who).filter(|a| a.link == Some(number));
@@ -104,7 +115,7 @@ impl Model {
             }
             Op::Goodbye(who, number) => {
                 let agent = self.agents.get_mut(&who).filter(|a| a.link == Some(number));
-                agent.map(|a| (a.link, a.until) = (None, None)).is_some()
+                agent.map(|a| (a.link, a.latest, a.until) = (None, None, None)).is_some()
             }
             Op::Lost(who, number) => {
                 let agent = self.agents.get_mut(&who).filter(|a| a.link == Some(number));
@@ -115,7 +126,9 @@ impl Model {
                 may && self.change(who).valid_from > 0
             }
             Op::Reinstate(who) => {
-                let may = self.agents.get(&who).is_some_and(|a| a.out == Some(RevocationCause::Silent));
+                let may = self.agents.get(&who).is_some_and(|a| {
+                    matches!(a.out, Some(RevocationCause::Silent | RevocationCause::Failed))
+                });
                 if may {
                     let agent = self.change(who);
                     (agent.out, agent.ever) = (None, true);
@@ -126,8 +139,9 @@ impl Model {
                 let weight = |cause| match cause {
                     None => 0,
                     Some(RevocationCause::Silent) => 1,
-                    Some(RevocationCause::Operator) => 2,
-                    Some(RevocationCause::Compromised) => 3,
+                    Some(RevocationCause::Failed) => 2,
+                    Some(RevocationCause::Operator) => 3,
+                    Some(RevocationCause::Compromised) => 4,
                 };
                 let may = self.agents.get(&who).is_some_and(|a| weight(Some(cause)) > weight(a.out));
                 if may {
@@ -138,7 +152,7 @@ impl Model {
             Op::Tick(by) => self.tick(by),
             Op::Restart => {
                 for agent in self.agents.values_mut() {
-                    agent.link = None;
+                    (agent.link, agent.latest) = (None, None);
                     agent.until = agent.until.map(|_| now + 60);
                 }
                 self.displacements.clear();
@@ -162,7 +176,7 @@ impl Model {
         if agent.link.is_some() {
             recent.push(now);
         }
-        (agent.link, agent.until) = (Some(number), Some(now + 60));
+        (agent.link, agent.latest, agent.until) = (Some(number), Some(number), Some(now + 60));
         true
     }
 
@@ -201,6 +215,10 @@ fn step(book: &mut Book, now: &mut u64, op: Op) -> bool {
     match op {
         Op::Enrol(n, k) => {
             let change = book.enrol(holder(NAMES[n], k), grant(&["a:b"]), AT);
+            applied(book, change)
+        }
+        Op::Fail(n, s) => {
+            let change = book.fail(&who(n), session(s), AT);
             applied(book, change)
         }
         Op::Login(n, k, s) => book.login(&login(holder(NAMES[n], k), s), secs(*now), AT).is_ok(),

@@ -46,6 +46,7 @@ struct Case {
     plans: Vec<Plan>,
     sender: usize,
     revoked_agents: u8,
+    delegated_only: u8,
     /// Two ids for each token: of the mint and of the delegation.
     revoked_ids: u16,
     /// Request, requester, replier.
@@ -84,13 +85,15 @@ impl Case {
         if !plan.live {
             return Err(Refusal::ExpiredToken);
         }
+        let authority = !has(self.delegated_only, plan.holder);
         let allowed = match attempt.target {
             Target::Reply { requester, request } => self.open.contains(&(request, requester, self.sender)),
             Target::Agent(to) => {
-                has(rights, attempt.capability) && plan.only_to.is_none_or(|only| has(only, to))
+                let reaches = plan.only_to.is_none_or(|only| has(only, to));
+                authority && has(rights, attempt.capability) && reaches
             }
-            Target::Service => has(rights, attempt.capability) && plan.only_to.is_none(),
-            Target::Topic => has(rights, PUBLISH) && plan.only_to.is_none(),
+            Target::Service => authority && has(rights, attempt.capability) && plan.only_to.is_none(),
+            Target::Topic => authority && has(rights, PUBLISH) && plan.only_to.is_none(),
         };
         if allowed { Ok(()) } else { Err(Refusal::Unauthorised) }
     }
@@ -99,7 +102,8 @@ impl Case {
     fn build(&self) -> (World, Vec<TokenId>) {
         let mut world = World::default();
         let tokens = self.plans.iter().enumerate().map(|(n, plan)| make(&mut world, plan, n)).collect();
-        world.revoked = (0..3).filter(|n| has(self.revoked_agents, *n)).map(|n| name(NAMES[n])).collect();
+        let named = |mask: u8| (0..3).filter(move |n| has(mask, *n)).map(|n| name(NAMES[n])).collect();
+        (world.revoked, world.delegated_only) = (named(self.revoked_agents), named(self.delegated_only));
         world.revoked_ids = (0..16).filter(|n| self.revoked_ids >> n & 1 == 1).map(fact).collect();
         world.open =
             self.open.iter().map(|(id, by, of)| (message(*id), name(NAMES[*by]), name(NAMES[*of]))).collect();
@@ -199,14 +203,16 @@ fn case() -> impl Strategy<Value = Case> {
         prop::collection::vec(plan(), 1..5),
         0..3_usize,
         few(8),
+        few(8),
         few(256),
         prop::collection::btree_set((0..3_u8, 0..3_usize, 0..3_usize), 0..12),
         prop::collection::vec(attempt(), 1..14),
     )
-        .prop_map(|(plans, sender, agents, revoked_ids, open, attempts)| Case {
+        .prop_map(|(plans, sender, agents, bound, revoked_ids, open, attempts)| Case {
             plans,
             sender,
             revoked_agents: u8::try_from(agents).unwrap(),
+            delegated_only: u8::try_from(bound).unwrap(),
             revoked_ids,
             open,
             attempts,
@@ -238,6 +244,8 @@ proptest! {
     /// A node that routes as it should is believed, and one that shows everything to everybody gains nothing.
     #[test]
     fn r_r26_receivers_agree_with_the_model(case in case()) {
+        // Which agents act only under delegated tokens is the node's to know.
+        let case = Case { delegated_only: 0, ..case };
         let (world, tokens) = case.build();
         let sender = holder(NAMES[case.sender]);
         let whole = bundle_by(&key_of(NAMES[case.sender]), &case.headers(&tokens));

@@ -28,6 +28,33 @@ fn delegated(world: &mut World) -> TokenId {
     world.show(&token.delegate(&delegation, &key_of("cyd"), fresh_seed()).unwrap())
 }
 
+/// The own token of `from` for `read:logs` and `publish:alerts`, handed on to each in turn.
+fn handed_on(world: &mut World, from: &str, to: &[&str]) -> TokenId {
+    let rights = "read:logs publish:alerts";
+    let mut token = signed(&mint(from, rights));
+    let mut by = from;
+    for (next, n) in to.iter().zip(2..) {
+        let (grant, grant_on) = (capabilities(rights), capabilities(rights));
+        let id = fact(n);
+        let (expires, hops) = (later(60_000), 3 - n);
+        let delegation = Delegation { id, to: holder(next), grant, grant_on, expires, hops };
+        token = token.delegate(&delegation, &key_of(by), fresh_seed()).unwrap();
+        by = next;
+    }
+    world.show(&token)
+}
+
+/// To an agent, to a service, to a topic.
+fn every_way(token: TokenId) -> [Header; 3] {
+    let base = ask(1, token);
+    let publish = Some(capability("publish:alerts"));
+    [
+        base,
+        Header { destination: Destination::Service, ..base },
+        Header { destination: topic("alerts"), capability: publish, ..base },
+    ]
+}
+
 /// Ada's token, limited to messages to Bob.
 fn only_to_bob(world: &mut World) -> TokenId {
     let to = Some(BTreeSet::from([name("bob")]));
@@ -195,6 +222,52 @@ fn an_open_request_opens_nothing_but_the_reply() {
     world.open.insert((message(9), name("bob"), name("ada")));
     let header = Header { message: message(9), ..ask(1, token) };
     assert_eq!(outcome(&world, header), UNAUTHORISED);
+}
+
+#[test]
+fn an_agent_without_authority_of_its_own_acts_under_what_it_was_handed_and_nothing_else() {
+    let mut world = World { delegated_only: [name("ada")].into(), ..World::default() };
+    let own = handed_on(&mut world, "ada", &[]);
+    let from_cyd = handed_on(&mut world, "cyd", &["ada"]);
+    let through_two = handed_on(&mut world, "cyd", &["bob", "ada"]);
+    for (which, token, expected) in
+        [("own", own, UNAUTHORISED), ("from Cyd", from_cyd, None), ("through two", through_two, None)]
+    {
+        for header in every_way(token) {
+            assert_eq!(outcome(&world, header), expected, "{which} to {:?}", header.destination);
+        }
+    }
+    world.delegated_only.clear();
+    assert!(every_way(own).iter().all(|header| outcome(&world, *header).is_none()), "her own token is sound");
+}
+
+#[test]
+fn an_agent_without_authority_of_its_own_replies_under_its_own_token() {
+    let mut world = World { delegated_only: [name("ada")].into(), ..World::default() };
+    let own = handed_on(&mut world, "ada", &[]);
+    world.open.insert((message(9), name("bob"), name("ada")));
+    assert_eq!(outcome(&world, answer(1, own, "bob", message(9))), None);
+    assert_eq!(outcome(&world, answer(1, own, "bob", message(8))), UNAUTHORISED, "still no reply unasked");
+}
+
+#[test]
+fn t_a45_its_own_token_does_not_become_a_delegated_one_by_going_in_a_circle() {
+    let mut world = World { delegated_only: [name("ada")].into(), ..World::default() };
+    for through in [["ada"].as_slice(), &["bob", "ada"]] {
+        let token = handed_on(&mut world, "ada", through);
+        for header in every_way(token) {
+            assert_eq!(outcome(&world, header), UNAUTHORISED, "{through:?} to {:?}", header.destination);
+        }
+    }
+}
+
+#[test]
+fn t_a45_its_own_token_moves_nothing_in_an_accomplices_hands() {
+    let mut world = World::default();
+    let token = handed_on(&mut world, "cyd", &["ada"]);
+    assert_eq!(outcome(&world, ask(1, token)), None);
+    world.delegated_only.insert(name("cyd"));
+    assert_eq!(outcome(&world, ask(1, token)), UNAUTHORISED, "Ada is free, but it is Cyd's authority");
 }
 
 /// The outcomes of one bundle of Ada's that mixes these.

@@ -112,6 +112,7 @@ pub(crate) struct World {
     pub(crate) revoked: BTreeSet<AgentName>,
     pub(crate) revoked_ids: BTreeSet<TokenFactId>,
     pub(crate) valid_from: BTreeMap<AgentName, RegistrySequence>,
+    pub(crate) delegated_only: BTreeSet<AgentName>,
 }
 
 impl World {
@@ -151,6 +152,9 @@ impl Standings for World {
     }
     fn is_revoked(&self, id: &TokenFactId) -> bool {
         self.revoked_ids.contains(id)
+    }
+    fn is_delegated_only(&self, name: &AgentName) -> bool {
+        self.delegated_only.contains(name)
     }
 }
 
@@ -229,7 +233,7 @@ impl Link {
     /// The whole way.
     pub(crate) fn send(&mut self, world: &World, bytes: Bytes) -> Result<Inspected, Refusal> {
         Ok(Decoded::of(bytes, &LIMITS)?
-            .bind(&self.peer, world)?
+            .bind(&self.peer, 0, world)?
             .admit(&mut self.bucket, Duration::ZERO)?
             .fresh(self.now)
             .verify(&self.peer, &mut self.windows)?

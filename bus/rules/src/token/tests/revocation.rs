@@ -26,6 +26,9 @@ impl Standings for Revoked {
     fn is_revoked(&self, id: &TokenFactId) -> bool {
         self.ids.contains(id)
     }
+    fn is_delegated_only(&self, _: &AgentName) -> bool {
+        false
+    }
 }
 
 const NONE_REVOKED: Revoked = Revoked {

@@ -1,0 +1,122 @@
+//! A verified message, as its handler sees it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use testudo_rules::receive::Vetted;
+use testudo_rules::token::Meaning;
+use testudo_wire::{
+    Capability, ContentType, CorrelationId, Digest, Header, Holder, MessageId, ReceiptWish, Resource,
+};
+
+use super::answering::Answering;
+
+/// A message that this agent has verified.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    vetted: Vetted,
+    alerts: Vec<String>,
+    meaning: Arc<Meaning>,
+    answering: Option<Arc<Answering>>,
+    joined: Option<Bytes>,
+}
+
+impl Delivery {
+    /// What a receiver verified, with what it knows besides.
+    pub(super) const fn new(vetted: Vetted, alerts: Vec<String>, meaning: Arc<Meaning>) -> Self {
+        Self { vetted, alerts, meaning, answering: None, joined: None }
+    }
+
+    /// It is a request that this agent may answer.
+    pub(super) fn answered_by(&mut self, answering: Arc<Answering>) {
+        self.answering = Some(answering);
+    }
+
+    /// The request as this link answers it; `None` when it asks for no answer.
+    pub(super) const fn answering(&self) -> Option<&Arc<Answering>> {
+        self.answering.as_ref()
+    }
+
+    /// The last part of an answer, with the bodies of all.
+    pub(super) fn joined(mut self, body: Bytes) -> Self {
+        self.joined = Some(body);
+        self
+    }
+
+    /// Who sent it, as the token proves.
+    #[must_use]
+    pub const fn sender(&self) -> &Holder {
+        self.vetted.sender()
+    }
+
+    /// What is asked; `None` in an answer.
+    #[must_use]
+    pub const fn capability(&self) -> Option<Capability> {
+        self.header().capability
+    }
+
+    /// The topic that it was published to, if it was.
+    #[must_use]
+    pub const fn topic(&self) -> Option<Resource> {
+        match self.header().destination {
+            testudo_wire::Destination::Topic(topic) => Some(topic),
+            testudo_wire::Destination::Agent(_)
+            | testudo_wire::Destination::Reply(_)
+            | testudo_wire::Destination::Service => None,
+        }
+    }
+
+    /// The whole header.
+    #[must_use]
+    pub const fn header(&self) -> &Header {
+        self.vetted.envelope().header()
+    }
+
+    /// The id of this message.
+    #[must_use]
+    pub const fn message(&self) -> MessageId {
+        self.header().message
+    }
+
+    /// The piece of work it belongs to.
+    #[must_use]
+    pub const fn correlation(&self) -> CorrelationId {
+        self.header().correlation
+    }
+
+    /// Media type of the body.
+    #[must_use]
+    pub const fn content_type(&self) -> ContentType {
+        self.header().content_type
+    }
+
+    /// The leaf digest; of an answer that came in parts and was collected, the last part's.
+    #[must_use]
+    pub const fn digest(&self) -> Digest {
+        self.vetted.envelope().digest()
+    }
+
+    /// The body.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
+        self.joined.clone().unwrap_or_else(|| self.vetted.envelope().body())
+    }
+
+    /// Whether the sender waits for an answer.
+    #[must_use]
+    pub fn wants_reply(&self) -> bool {
+        self.header().receipt == ReceiptWish::Reply
+    }
+
+    /// Rules of the content guard that alerted without blocking.
+    #[must_use]
+    pub fn alerts(&self) -> &[String] {
+        &self.alerts
+    }
+
+    /// What the token under which it came lets its sender do.
+    #[must_use]
+    pub fn token(&self) -> &Meaning {
+        &self.meaning
+    }
+}

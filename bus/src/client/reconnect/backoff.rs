@@ -1,0 +1,60 @@
+//! How long to wait before dialling again: full jitter, so that a swarm does not return as one.
+
+use std::time::Duration;
+
+/// The longest first wait.
+const BASE: Duration = Duration::from_millis(100);
+/// The longest wait.
+const CAP: Duration = Duration::from_secs(10);
+
+/// Failures in a row. A link that did not stand for long is one too.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// A link has ended that stood for so long.
+    pub(super) fn stood(&mut self, time: Duration) {
+        if time >= CAP {
+            self.failures = 0;
+        }
+    }
+
+    /// The next wait: anything up to a limit that doubles with each failure.
+    pub(super) fn next(&mut self, random: [u8; 8]) -> Duration {
+        let limit = BASE.saturating_mul(1 << self.failures.min(16)).min(CAP);
+        self.failures = self.failures.saturating_add(1);
+        let share = u128::from(u64::from_be_bytes(random));
+        // Both factors are small: nanoseconds of ten seconds, and 64 bits.
+        let nanos = (limit.as_nanos() * share) >> 64;
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_doubles_to_the_cap_and_a_link_that_stood_resets_it() {
+        let mut backoff = Backoff::default();
+        let limit = |backoff: &mut Backoff| backoff.next([0xff; 8]).as_millis() + 1;
+        let limits: Vec<_> = (0..9).map(|_| limit(&mut backoff)).collect();
+        assert_eq!(limits, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+        backoff.stood(CAP - Duration::from_millis(1));
+        assert_eq!(limit(&mut backoff), 10_000);
+        backoff.stood(CAP);
+        assert_eq!(limit(&mut backoff), 100);
+    }
+
+    #[test]
+    fn jitter_is_full() {
+        let wait = |random: u64| Backoff::default().next(random.to_be_bytes());
+        assert_eq!(wait(0), Duration::ZERO);
+        assert_eq!(wait(1 << 63), BASE / 2);
+        for _ in 0..100 {
+            assert!(Backoff { failures: u32::MAX }.next([0xff; 8]) < CAP);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The one task of a member: dials for ever, and shows each new link what the older ones were shown.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::Endpoint;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::backoff::Backoff;
+use super::{Core, Ended, Leave, State};
+use crate::client::{Client, Deliveries, DialError, SendError};
+use crate::env::random;
+
+/// Tokens shown in one go; the node takes ten a second.
+const SHOWN_AT_ONCE: usize = 8;
+/// The wait before more of them.
+const SHOWN_AGAIN: Duration = Duration::from_secs(1);
+
+/// Makes an endpoint for each dial: a socket that lost its network is no use to the next one.
+pub(super) type Endpoints = Box<dyn Fn() -> io::Result<Endpoint> + Send + Sync>;
+
+/// What a member dials with.
+pub(super) struct Dialler {
+    pub(super) endpoints: Endpoints,
+    pub(super) node: SocketAddr,
+    pub(super) core: Arc<Core>,
+    pub(super) state: watch::Sender<State>,
+    pub(super) leave: watch::Receiver<Leave>,
+}
+
+/// Whether dialling again can help.
+pub(super) const fn may_dial_again(why: &DialError) -> bool {
+    match why {
+        DialError::Unreachable(_) | DialError::Link(_) => true,
+        DialError::Closed(reason) => reason.may_reconnect(),
+        DialError::Unlisted
+        | DialError::Revoked
+        | DialError::Expired
+        | DialError::Certificate(_)
+        | DialError::NotOurNode(_)
+        | DialError::Protocol(_)
+        | DialError::Tls(_) => false,
+    }
+}
+
+impl Dialler {
+    /// Runs until the member leaves, or dialling can no longer help.
+    pub(super) async fn run(mut self) {
+        let mut backoff = Backoff::default();
+        let ended = loop {
+            let why = match self.link(&mut backoff).await {
+                Ok(why) => why,
+                Err(ended) => break ended,
+            };
+            if !may_dial_again(&why) {
+                tracing::warn!(%why, "not dialling again");
+                break Ended::Refused(Arc::new(why));
+            }
+            let wait = backoff.next(random(&*self.core.env));
+            tracing::debug!(%why, ?wait, "dialling again");
+            tokio::select! {
+                () = sleep(wait) => {}
+                _ = left(&mut self.leave) => break Ended::Left,
+            }
+        };
+        self.state.send_replace(State::Ended(ended));
+        self.core.shelf.end();
+    }
+
+    /// One link, from dial to end, and why it ended.
+    async fn link(&mut self, backoff: &mut Backoff) -> Result<DialError, Ended> {
+        let dialled = tokio::select! {
+            dialled = dial(&self.core, &self.endpoints, self.node) => dialled,
+            _ = left(&mut self.leave) => return Err(Ended::Left),
+        };
+        let (client, deliveries) = match dialled {
+            Ok(link) => link,
+            Err(why) => return Ok(why),
+        };
+        let since = Instant::now();
+        self.core.kept().saw(client.seen());
+        self.state.send_replace(State::Opening(client.clone()));
+        self.core.shelf.put(deliveries);
+        let standing = async {
+            restore(&self.core, &client).await;
+            self.state.send_replace(State::Linked(client.clone()));
+            client.closed().await
+        };
+        let ended = tokio::select! {
+            why = standing => Ok(why),
+            leave = left(&mut self.leave) => {
+                match leave {
+                    Leave::Failed => client.failed().await,
+                    Leave::Stay | Leave::Goodbye => client.goodbye().await,
+                }
+                Err(Ended::Left)
+            }
+        };
+        backoff.stood(since.elapsed());
+        let mut kept = self.core.kept();
+        kept.counts.add(&client);
+        self.state.send_replace(State::Away);
+        drop(kept);
+        ended
+    }
+}
+
+/// Returns when the member wants to leave, or nobody holds it any more.
+async fn left(leave: &mut watch::Receiver<Leave>) -> Leave {
+    leave.wait_for(|leave| *leave != Leave::Stay).await.map_or(Leave::Goodbye, |leave| *leave)
+}
+
+async fn dial(
+    core: &Core,
+    endpoints: &Endpoints,
+    node: SocketAddr,
+) -> Result<(Client, Deliveries), DialError> {
+    core.shelf.room().await;
+    let endpoint = endpoints().map_err(|error| DialError::Link(error.to_string()))?;
+    let seen = core.kept().seen;
+    Client::connect(&endpoint, node, core.identity.clone(), seen, core.env.clone()).await
+}
+
+/// Shows a new link the tokens and topics of the older ones. What the node refuses now is forgotten; whoever
+/// uses it hears the refusal.
+async fn restore(core: &Core, client: &Client) {
+    let (tokens, topics) = core.kept().shown();
+    for (count, token) in tokens.into_iter().enumerate() {
+        if count > 0 && count % SHOWN_AT_ONCE == 0 {
+            sleep(SHOWN_AGAIN).await;
+        }
+        match client.present(&token).await {
+            Ok(_) => core.kept().token(token, client.session()),
+            Err(SendError::Refused { refusal, .. }) => {
+                tracing::warn!(%refusal, token = token.id().short(), "a token is not taken again");
+                core.kept().forget_token(&token.id());
+            }
+            // The link has ended: the next one is shown it.
+            Err(
+                SendError::NoAnswer(_)
+                | SendError::Unknown
+                | SendError::TooLarge(..)
+                | SendError::Cancelled
+                | SendError::NoLink(_),
+            ) => {}
+        }
+    }
+    for topic in topics {
+        if let Err(SendError::Refused { refusal, .. }) = client.subscribe(topic).await {
+            tracing::warn!(%refusal, %topic, "a topic is not given again");
+            core.kept().topics.remove(&topic);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use testudo_wire::frame::CloseReason;
+
+    #[test]
+    fn only_what_may_pass_is_dialled_again() {
+        let node = SocketAddr::from(([127, 0, 0, 1], 1));
+        assert!(may_dial_again(&DialError::Unreachable(node)));
+        assert!(may_dial_again(&DialError::Link("reset".into())));
+        for reason in CloseReason::ALL {
+            assert_eq!(may_dial_again(&DialError::Closed(reason)), reason.may_reconnect());
+        }
+        let lasting = [
+            DialError::Unlisted,
+            DialError::Revoked,
+            DialError::Expired,
+            DialError::Certificate(42),
+            DialError::NotOurNode(String::new()),
+            DialError::Protocol("x"),
+        ];
+        for why in lasting {
+            assert!(!may_dial_again(&why), "{why}");
+        }
+    }
+}

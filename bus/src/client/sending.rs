@@ -1,0 +1,143 @@
+//! Everything that a client sends of its own accord, and how it waits for what becomes of it.
+
+use testudo_wire::{CorrelationId, MessageId, ReceiptWish, Refusal};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::outgoing::{Draft, Queued};
+use super::parts::Parts;
+use super::receipts::Delivered;
+use super::shared::Shared;
+use super::waiting::Waiter;
+use super::{Client, Delivery, GRACE, Outgoing, Receipt, SendError, To};
+
+/// Ids that a message draws.
+pub(super) struct Drawn {
+    message: MessageId,
+    correlation: CorrelationId,
+}
+
+/// Takes a wish for a receipt back when nobody waits for it any more.
+struct Wished<'a>(&'a Shared, MessageId);
+
+impl Drop for Wished<'_> {
+    fn drop(&mut self) {
+        self.0.waiting().receipts.abandon(&self.1);
+    }
+}
+
+impl Client {
+    /// Sends a message and waits until its verdict is durable on the node's audit log.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn tell(&self, message: Outgoing) -> Result<Receipt, SendError> {
+        let (answer, word) = oneshot::channel();
+        self.enqueue(message, self.draw(), ReceiptWish::Accepted, Waiter::Receipt(answer)).await?;
+        word.await.map_err(|_| SendError::Unknown)?
+    }
+
+    /// Sends a message and waits until its receiver has signed that it verified it. The receiver is who its
+    /// certificate says; the node's word is not enough.
+    ///
+    /// # Errors
+    /// [`SendError`]; a topic has no such receipt.
+    pub async fn deliver(&self, message: Outgoing) -> Result<Delivered, SendError> {
+        not_a_topic(&message)?;
+        let (answer, word) = oneshot::channel();
+        let (from, ttl, drawn) = (message.to.only(), message.ttl, self.draw());
+        let _wished = Wished(&self.shared, drawn.message);
+        self.enqueue(message, drawn, ReceiptWish::Delivered, Waiter::Delivered(from, answer)).await?;
+        match timeout(ttl.duration() + GRACE, word).await {
+            Ok(word) => word.map_err(|_| SendError::Unknown)?,
+            Err(_) => Err(SendError::NoAnswer(ttl.as_millis())),
+        }
+    }
+
+    /// Sends a message and waits for nothing but room in the queue. Refusals are counted, see
+    /// [`Client::refused`].
+    ///
+    /// # Errors
+    /// [`SendError`] when it cannot even be queued.
+    pub async fn post(&self, message: Outgoing) -> Result<MessageId, SendError> {
+        self.enqueue(message, self.draw(), ReceiptWish::None, Waiter::Nothing).await
+    }
+
+    /// Sends a message and waits for its answer. One that comes in parts is collected: the last part, with the
+    /// bodies of all. Dropping the call cancels the request.
+    ///
+    /// # Errors
+    /// [`SendError`].
+    pub async fn request(&self, message: Outgoing) -> Result<Delivery, SendError> {
+        let parts = self.stream(message).await?;
+        parts.collect(self.body_max()).await
+    }
+
+    /// Sends a message and gives its answer as it comes, part by part; a whole answer is one part. Dropping
+    /// the parts cancels the request.
+    ///
+    /// # Errors
+    /// [`SendError`] when it cannot even be queued.
+    pub async fn stream(&self, message: Outgoing) -> Result<Parts, SendError> {
+        not_a_topic(&message)?;
+        let (from, ttl, drawn) = (message.to.only(), message.ttl, self.draw());
+        // Open before it is queued: dropped from here on, it will not go.
+        let parts = Parts::open(self.shared.clone(), drawn.message, from, ttl);
+        self.enqueue(message, drawn, ReceiptWish::Reply, Waiter::Reply).await?;
+        Ok(parts)
+    }
+
+    pub(super) fn draw(&self) -> Drawn {
+        // One draw for both: each is a call to the system.
+        let mut drawn = [[0; 16]; 2];
+        self.shared.env.fill(drawn.as_flattened_mut());
+        let [message, correlation] = drawn;
+        Drawn { message: MessageId::new(message), correlation: CorrelationId::new(correlation) }
+    }
+
+    async fn enqueue(
+        &self,
+        message: Outgoing,
+        drawn: Drawn,
+        receipt: ReceiptWish,
+        waiter: Waiter,
+    ) -> Result<MessageId, SendError> {
+        let draft = Draft {
+            destination: message.to.into(),
+            capability: Some(message.capability),
+            message: drawn.message,
+            correlation: message.correlation.unwrap_or(drawn.correlation),
+            in_reply_to: None,
+            part: None,
+            receipt,
+            trace: message.trace,
+            token: message.token.unwrap_or(self.shared.token),
+            ttl: message.ttl,
+            content_type: message.content_type,
+            body: message.body,
+        };
+        self.push(Queued { draft, waiter }).await.map(|()| drawn.message)
+    }
+
+    /// Queues a message for lane 0, or for a lane of its own if it is large.
+    pub(super) async fn push(&self, queued: Queued) -> Result<(), SendError> {
+        let (len, max) = (queued.draft.body.len(), self.body_max());
+        if len > max {
+            return Err(SendError::TooLarge(len, max));
+        }
+        let small = len <= self.shared.limits.body_bytes_max;
+        let queue = if small { &self.queue } else { &self.large };
+        let place = queue.reserve().await.map_err(|_| SendError::Unknown)?;
+        self.shared.queue();
+        place.send(queued);
+        Ok(())
+    }
+}
+
+/// Nobody knows of how many receivers a topic's receipt or answer would have to be.
+pub(super) fn not_a_topic(message: &Outgoing) -> Result<(), SendError> {
+    match message.to {
+        To::Topic(_) => Err(SendError::refused(Refusal::Malformed)),
+        To::Agent(_) | To::Service => Ok(()),
+    }
+}

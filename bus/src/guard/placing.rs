@@ -1,0 +1,352 @@
+//! Where the messages of one bundle go: receivers found, room taken in their queues, parcels made.
+//!
+//! A bundle is forwarded as it came to everyone who gets all of it, and cut once for everyone who gets the same
+//! part of it: a publication is never encoded again for each subscriber.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use testudo_registry::Snapshot;
+use testudo_rules::audit::{Cause, Outcome, OutcomeOf};
+use testudo_rules::pipeline::{Inspected, Verdict};
+use testudo_wire::{
+    AgentName, Bundle, Capability, Destination, Envelope, Header, Item, MessageId, ReceiptWish, Refusal,
+    Resource, SessionId, Ttl,
+};
+use tokio::time::Instant;
+
+use super::judge::{Case, told};
+use crate::audit::Appended;
+use crate::node::{
+    Answer, Candidates, Carried, Ended, Held, Judging, Link, Outbox, Parcel, Permit, Place, Shared,
+    may_subscribe, outbox, subscribe_right,
+};
+
+/// The messages of a bundle that go to one receiver.
+struct Group {
+    receiver: Arc<Link>,
+    outbox: Arc<Outbox>,
+    permit: Permit,
+    /// Copies of publications: these two never share a parcel with messages that are meant for the receiver alone.
+    is_copy: bool,
+    positions: Vec<usize>,
+    /// Copies for which there was no room.
+    missed: Vec<usize>,
+}
+
+/// All receivers of one bundle.
+#[derive(Default)]
+pub(super) struct Placed {
+    groups: Vec<Group>,
+    /// To how many receivers each message goes, by position.
+    copies: Vec<u32>,
+}
+
+struct Placing<'a> {
+    shared: &'a Arc<Shared>,
+    snapshot: &'a Snapshot,
+    case: &'a Case,
+    groups: Vec<Group>,
+    by_link: HashMap<(SessionId, bool), usize>,
+    by_topic: HashMap<Resource, Vec<usize>>,
+    services: HashMap<Capability, Candidates>,
+    requests: usize,
+}
+
+/// Finds the receivers of every allowed message and takes room in their queues.
+pub(super) fn place(
+    shared: &Arc<Shared>,
+    snapshot: &Snapshot,
+    case: &Case,
+    inspected: &mut Inspected,
+) -> Placed {
+    let mut placing = Placing {
+        shared,
+        snapshot,
+        case,
+        groups: Vec::new(),
+        by_link: HashMap::new(),
+        by_topic: HashMap::new(),
+        services: HashMap::new(),
+        requests: 0,
+    };
+    let mut refusals = Vec::new();
+    let mut copies = vec![0; inspected.verdicts().len()];
+    for (position, envelope) in inspected.allowed() {
+        match placing.place(position, envelope) {
+            Ok(n) => copies[position] = n,
+            Err(refusal) => refusals.push((position, refusal)),
+        }
+    }
+    refusals.into_iter().for_each(|(position, refusal)| inspected.refuse(position, refusal));
+    let mut groups = placing.groups;
+    groups.retain(|group| !(group.positions.is_empty() && group.missed.is_empty()));
+    Placed { groups, copies }
+}
+
+impl Placing<'_> {
+    /// Places one message; to how many receivers it goes.
+    fn place(&mut self, position: usize, envelope: &Envelope) -> Result<u32, Refusal> {
+        let (header, bytes) = (envelope.header(), envelope.bytes().len());
+        let is_request = header.receipt == ReceiptWish::Reply;
+        if is_request && !self.shared.requests.has_room(&header.sender, self.requests + 1) {
+            return Err(Refusal::Overloaded);
+        }
+        let group = match (&header.destination, &header.capability) {
+            (Destination::Topic(topic), _) => return Ok(self.publish(position, bytes, *topic)),
+            (Destination::Agent(name), Some(capability)) => {
+                let standing = self.snapshot.agent(name).filter(|standing| standing.is_good());
+                let serves = standing.is_some_and(|standing| standing.grant.serve.contains(capability));
+                if serves { self.named(name)? } else { return Err(Refusal::Unroutable) }
+            }
+            (Destination::Service, Some(capability)) => {
+                let receiver = self.server(capability).ok_or(Refusal::Unroutable)?;
+                self.group(receiver, false)?
+            }
+            (Destination::Reply(name), _) => {
+                let good = self.snapshot.agent(name).is_some_and(testudo_registry::Standing::is_good);
+                if good { self.named(name)? } else { return Err(Refusal::Unroutable) }
+            }
+            (Destination::Agent(_) | Destination::Service, None) => return Err(Refusal::Unroutable),
+        };
+        self.groups[group].permit.grow(bytes)?;
+        if let (Destination::Reply(_), Some(request)) = (&header.destination, &header.in_reply_to) {
+            self.shared.requests.answer(request, &self.case.link, header.part)?;
+        }
+        self.groups[group].positions.push(position);
+        self.requests += usize::from(is_request);
+        Ok(1)
+    }
+
+    fn named(&mut self, name: &AgentName) -> Result<usize, Refusal> {
+        let receiver = self.shared.routes().get(name).cloned().ok_or(Refusal::Unroutable)?;
+        self.group(receiver, false)
+    }
+
+    fn server(&mut self, capability: &Capability) -> Option<Arc<Link>> {
+        let (shared, snapshot) = (self.shared, self.snapshot);
+        let candidates = || shared.services.candidates(shared, snapshot, capability);
+        self.services.entry(*capability).or_insert_with(candidates).next()
+    }
+
+    /// A copy for every subscriber. Who has no room for it misses it; the others do not wait.
+    fn publish(&mut self, position: usize, bytes: usize, topic: Resource) -> u32 {
+        let groups = match self.by_topic.get(&topic) {
+            Some(groups) => groups.clone(),
+            None => {
+                let groups = self.subscribers(&topic);
+                self.by_topic.insert(topic, groups.clone());
+                groups
+            }
+        };
+        let mut copies = 0;
+        for at in groups {
+            let group = &mut self.groups[at];
+            match group.permit.grow(bytes) {
+                Ok(()) => group.positions.push(position),
+                // Its link is about to end: it is no subscriber any more.
+                Err(Refusal::Unroutable) => continue,
+                Err(_) => group.missed.push(position),
+            }
+            copies += 1;
+        }
+        copies
+    }
+
+    fn subscribers(&mut self, topic: &Resource) -> Vec<usize> {
+        let Some(right) = subscribe_right(topic) else { return Vec::new() };
+        let subscribers = self.shared.topics.subscribers(topic);
+        let subscribers = subscribers.iter().flat_map(|links| links.iter());
+        let may = subscribers.filter(|link| may_subscribe(self.snapshot, link, &right)).cloned();
+        let may: Vec<_> = may.collect();
+        may.into_iter().filter_map(|link| self.group(link, true).ok()).collect()
+    }
+
+    fn group(&mut self, receiver: Arc<Link>, is_copy: bool) -> Result<usize, Refusal> {
+        let key = (receiver.peer.session, is_copy);
+        if let Some(group) = self.by_link.get(&key) {
+            return Ok(*group);
+        }
+        let outbox = outbox(self.shared, &receiver, self.case.lane).ok_or(Refusal::Unroutable)?;
+        let permit = outbox.permit(self.case.link.peer.holder.name);
+        let (positions, missed) = (Vec::new(), Vec::new());
+        self.groups.push(Group { receiver, outbox, permit, is_copy, positions, missed });
+        self.by_link.insert(key, self.groups.len() - 1);
+        Ok(self.groups.len() - 1)
+    }
+}
+
+/// A part of a bundle that goes to somebody, made once however many get it.
+struct Cut {
+    positions: Vec<usize>,
+    bundle: Bytes,
+    tokens: Arc<[Carried]>,
+    alerts: Vec<(u16, Vec<String>)>,
+    places: Vec<Place>,
+    ttl: Ttl,
+}
+
+impl Cut {
+    fn of(judging: &Judging, inspected: &Inspected, positions: &[usize]) -> Option<Self> {
+        let bundle = cut(inspected.bundle(), positions)?;
+        let of = |position: &usize| match &inspected.bundle().items()[*position] {
+            Item::Envelope(envelope) => Some((*position, envelope)),
+            Item::Pruned { .. } => None,
+        };
+        let envelopes: Vec<_> = positions.iter().filter_map(of).collect();
+        let places = envelopes.iter().map(|(position, envelope)| Place {
+            position: u16::try_from(*position).unwrap_or(u16::MAX),
+            message: envelope.header().message,
+            wants_signature: (envelope.header().receipt == ReceiptWish::Delivered).then(|| envelope.digest()),
+            answers: answers(envelope.header()),
+        });
+        let headers: Vec<_> = envelopes.iter().map(|(_, envelope)| envelope.header()).collect();
+        Some(Self {
+            positions: positions.to_vec(),
+            bundle,
+            tokens: tokens(judging, &headers),
+            alerts: alerts(inspected, positions),
+            places: places.collect(),
+            ttl: headers.iter().map(|header| header.ttl).min().unwrap_or_default(),
+        })
+    }
+}
+
+impl Placed {
+    /// To how many receivers a message goes.
+    pub(super) fn copies(&self, position: usize) -> u32 {
+        self.copies.get(position).copied().unwrap_or_default()
+    }
+
+    /// Whether nothing of a bundle is left that anything could become of.
+    pub(super) fn goes_nowhere(&self, inspected: &Inspected) -> bool {
+        self.groups.is_empty() && inspected.allowed().next().is_none()
+    }
+
+    /// Messages, each counted once for every receiver, and once without one.
+    pub(super) fn submitted(&self, inspected: &Inspected) -> usize {
+        let of = |position: usize| self.copies(position).max(1) as usize;
+        (0..inspected.verdicts().len()).map(of).sum()
+    }
+
+    /// Publications that nobody has subscribed to.
+    pub(super) fn without_receiver(&self, inspected: &Inspected) -> usize {
+        inspected.allowed().filter(|(position, _)| self.copies(*position) == 0).count()
+    }
+
+    /// Opens requests and gives every parcel to its receiver's queue.
+    pub(super) fn hand_over(
+        self,
+        shared: &Arc<Shared>,
+        snapshot: &Snapshot,
+        case: &Case,
+        inspected: &Inspected,
+        recorded: &Appended,
+    ) {
+        let Ok(judging) = case.link.judging.lock() else { return };
+        let mut cuts: Vec<Cut> = Vec::new();
+        for group in self.groups {
+            group.miss(shared, case, recorded);
+            if group.positions.is_empty() {
+                continue;
+            }
+            if !cuts.iter().any(|cut| cut.positions == group.positions) {
+                cuts.extend(Cut::of(&judging, inspected, &group.positions));
+            }
+            let cut = cuts.iter().find(|cut| cut.positions == group.positions);
+            // A whole bundle can be cut at any place. Should it ever not be, nothing goes out for it.
+            let Some(cut) = cut else { continue };
+            open(shared, case, &group, inspected);
+            group.send(shared, snapshot, case, cut, recorded);
+        }
+    }
+}
+
+impl Group {
+    /// Accounts for copies that found no room.
+    fn miss(&self, shared: &Shared, case: &Case, recorded: &Appended) {
+        if self.missed.is_empty() {
+            return;
+        }
+        let outcome = Outcome::Dropped(Cause::Overflow);
+        let of =
+            |position: &usize| OutcomeOf { position: u16::try_from(*position).unwrap_or(u16::MAX), outcome };
+        let (record, to) = (recorded.index(), self.receiver.peer.holder.name);
+        let ended = Ended { record, to, outcomes: self.missed.iter().map(of).collect() };
+        shared.drop_copies(&case.link, ended);
+    }
+
+    fn send(self, shared: &Shared, snapshot: &Snapshot, case: &Case, cut: &Cut, recorded: &Appended) {
+        let now = Instant::now();
+        let waits = !self.is_copy || self.outbox.holds_publishers(now);
+        let parcel = Parcel {
+            bundle: cut.bundle.clone(),
+            sender: case.link.clone(),
+            to: self.receiver.peer.holder.name,
+            is_copy: self.is_copy,
+            tokens: cut.tokens.clone(),
+            judged: snapshot.sequence(),
+            alerts: cut.alerts.clone(),
+            places: cut.places.clone(),
+            record: recorded.index(),
+            since: now,
+            expires: now + cut.ttl.duration(),
+            ticket: waits.then(|| case.ticket.clone()),
+            _permit: self.permit,
+        };
+        shared.metrics.queued(parcel.places.len());
+        if let Err(parcel) = self.outbox.hand_over(recorded, parcel) {
+            shared.drop_parcel(&parcel, Cause::LinkLost);
+        }
+    }
+}
+
+/// Opens the requests among a group's messages, to the link that gets them.
+fn open(shared: &Shared, case: &Case, group: &Group, inspected: &Inspected) {
+    for position in &group.positions {
+        let Some(Item::Envelope(envelope)) = inspected.bundle().items().get(*position) else { continue };
+        let Header { receipt, message, ttl, .. } = envelope.header();
+        if *receipt == ReceiptWish::Reply {
+            let message: MessageId = *message;
+            // An id that is open already keeps its first replier; the second answer finds it closed.
+            let _ = shared.requests.open(message, &case.link, &group.receiver, ttl.duration());
+        }
+    }
+}
+
+fn cut(bundle: &Bundle, positions: &[usize]) -> Option<Bytes> {
+    if positions.len() == bundle.items().len() {
+        return Some(bundle.bytes().clone());
+    }
+    let pruned = bundle.prune(&|at| positions.binary_search(&at).is_ok()).ok()?;
+    Some(pruned.bytes().clone())
+}
+
+fn answers(header: &Header) -> Option<Answer> {
+    let is_last = header.part.is_none_or(|part| part.last);
+    header.in_reply_to.map(|request| Answer { request, is_last })
+}
+
+/// The distinct tokens of these messages.
+fn tokens(judging: &Judging, headers: &[&Header]) -> Arc<[Carried]> {
+    let mut carried: Vec<Carried> = Vec::new();
+    for header in headers {
+        if carried.iter().any(|(id, _, _)| *id == header.token) {
+            continue;
+        }
+        if let Some(Held { sealed, meaning }) = judging.tokens.get(&header.token) {
+            carried.push((header.token, sealed.clone(), meaning.clone()));
+        }
+    }
+    carried.into()
+}
+
+/// Alerts by position among the envelopes that the parcel carries.
+fn alerts(inspected: &Inspected, positions: &[usize]) -> Vec<(u16, Vec<String>)> {
+    let of = |(at, position): (u16, &usize)| match &inspected.verdicts()[*position] {
+        Verdict::Allowed { alerts } if !alerts.is_empty() => Some((at, told(alerts))),
+        Verdict::Allowed { .. } | Verdict::Refused { .. } => None,
+    };
+    (0_u16..).zip(positions).filter_map(of).collect()
+}

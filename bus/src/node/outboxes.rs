@@ -1,0 +1,92 @@
+//! The queues of one receiver: one for small messages, and one for each lane of large bodies once something
+//! goes there.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::time::Instant;
+
+use super::outbox::{Bounds, Outbox, Remains};
+
+/// Lanes besides the data stream.
+const LARGE: usize = testudo_wire::header::LANES - 1;
+
+type Lanes = [Option<Arc<Outbox>>; LARGE];
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Outboxes {
+    small: Arc<Outbox>,
+    bodies: Bounds,
+    /// `None` once the link has ended.
+    large: Mutex<Option<Lanes>>,
+}
+
+impl Outboxes {
+    pub(crate) fn new(body_bytes_max: usize) -> Self {
+        Self {
+            small: Arc::new(Outbox::new(Bounds::SMALL)),
+            bodies: Bounds::of_bodies(body_bytes_max),
+            large: Mutex::new(Some(Lanes::default())),
+        }
+    }
+
+    /// The queue of small messages.
+    pub(crate) const fn small(&self) -> &Arc<Outbox> {
+        &self.small
+    }
+
+    /// The queue of a lane, if it was ever used.
+    pub(crate) fn get(&self, lane: u8) -> Option<Arc<Outbox>> {
+        match usize::from(lane).checked_sub(1) {
+            None => Some(self.small.clone()),
+            Some(at) => {
+                let large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+                large.as_ref()?.get(at)?.clone()
+            }
+        }
+    }
+
+    /// The queue of a lane; `open` starts the writer of a new one. `None` when the link has ended.
+    pub(crate) fn get_or_open(&self, lane: u8, open: impl FnOnce(Arc<Outbox>)) -> Option<Arc<Outbox>> {
+        let Some(at) = usize::from(lane).checked_sub(1) else { return Some(self.small.clone()) };
+        let mut large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        let outbox = large.as_mut()?.get_mut(at)?;
+        if let Some(outbox) = outbox {
+            return Some(outbox.clone());
+        }
+        let opened = Arc::new(Outbox::new(self.bodies));
+        *outbox = Some(opened.clone());
+        drop(large);
+        open(opened.clone());
+        Some(opened)
+    }
+
+    fn all(&self) -> Vec<Arc<Outbox>> {
+        let large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+        let large = large.iter().flatten().flatten().cloned();
+        std::iter::once(self.small.clone()).chain(large).collect()
+    }
+
+    /// Messages that are queued or unacknowledged.
+    pub(crate) fn load(&self) -> usize {
+        self.all().iter().map(|outbox| outbox.load()).sum()
+    }
+
+    /// Whether the receiver reads too slowly on any lane.
+    pub(crate) fn is_stuck(&self, now: Instant) -> bool {
+        self.all().iter().any(|outbox| outbox.is_stuck(now))
+    }
+
+    /// Lets publishers go on that this receiver has held up for too long.
+    pub(crate) fn let_publishers_go(&self, now: Instant) {
+        self.all().iter().for_each(|outbox| outbox.let_publishers_go(now));
+    }
+
+    /// Closes every queue; nothing goes in any more.
+    pub(crate) fn close(&self) -> Vec<Remains> {
+        let mut remains = vec![self.small.close()];
+        let lanes = self.large.lock().unwrap_or_else(PoisonError::into_inner).take();
+        remains.extend(lanes.into_iter().flatten().flatten().map(|outbox| outbox.close()));
+        remains
+    }
+}

@@ -1,0 +1,86 @@
+//! What agents say about topics, and what the directory says about their right to them: asked when they
+//! subscribe, at every change of their grant, and once more for every publication.
+
+use std::sync::{Arc, PoisonError};
+
+use testudo_rules::audit::{LinkChange, Note};
+use testudo_wire::frame::{FromNode, Subscribed};
+use testudo_wire::{Refusal, Resource};
+
+use super::link::Link;
+use super::shared::Shared;
+use super::topics::{PER_LINK, may, right};
+
+fn note(topic: &Resource) -> Note {
+    Note::new(topic.as_str())
+}
+
+/// An agent wants a topic.
+pub(super) fn subscribe(shared: &Shared, link: &Arc<Link>, topic: Resource) {
+    let refusal = enter(shared, link, topic).err();
+    if let Some(refusal) = refusal {
+        shared.note_link(link, LinkChange::SubscriptionRefused { topic: note(&topic), refusal });
+    }
+    link.tell(FromNode::Subscribed(Subscribed { topic, refusal }));
+}
+
+fn enter(shared: &Shared, link: &Arc<Link>, topic: Resource) -> Result<(), Refusal> {
+    let right = right(&topic).ok_or(Refusal::Unauthorised)?;
+    if !may(&shared.directory().load(), link, &right) {
+        return Err(Refusal::Unauthorised);
+    }
+    let mut topics = link.topics.lock().unwrap_or_else(PoisonError::into_inner);
+    if topics.len() >= PER_LINK && !topics.contains(&topic) {
+        return Err(Refusal::Overloaded);
+    }
+    if shared.topics.subscribe(topic, link)? {
+        topics.insert(topic);
+        shared.metrics.subscribed();
+        shared.note_link(link, LinkChange::Subscribed { topic: note(&topic) });
+    }
+    Ok(())
+}
+
+/// Whether this link has a topic.
+pub(super) fn has(link: &Link, topic: &Resource) -> bool {
+    link.topics.lock().unwrap_or_else(PoisonError::into_inner).contains(topic)
+}
+
+/// An agent wants a topic no more.
+pub(super) fn unsubscribe(shared: &Shared, link: &Arc<Link>, topic: &Resource) {
+    if leave(shared, link, topic) {
+        shared.note_link(link, LinkChange::Unsubscribed { topic: note(topic) });
+    }
+}
+
+fn leave(shared: &Shared, link: &Arc<Link>, topic: &Resource) -> bool {
+    let mut topics = link.topics.lock().unwrap_or_else(PoisonError::into_inner);
+    if !topics.remove(topic) {
+        return false;
+    }
+    shared.topics.unsubscribe(topic, link);
+    shared.metrics.unsubscribed(1);
+    true
+}
+
+/// A link has ended: it is on no list any more.
+pub(super) fn end(shared: &Shared, link: &Arc<Link>) {
+    let topics = std::mem::take(&mut *link.topics.lock().unwrap_or_else(PoisonError::into_inner));
+    topics.iter().for_each(|topic| _ = shared.topics.unsubscribe(topic, link));
+    shared.metrics.unsubscribed(topics.len());
+}
+
+/// Runs for as long as the node does: withdraws subscriptions whose right has gone.
+pub(super) async fn run(shared: Arc<Shared>) {
+    let mut changed = shared.directory().changed();
+    while changed.changed().await.is_ok() {
+        let gone = shared.topics.withdraw(&shared.directory().load());
+        for (topic, link) in gone {
+            link.topics.lock().unwrap_or_else(PoisonError::into_inner).remove(&topic);
+            shared.metrics.unsubscribed(1);
+            shared.note_link(&link, LinkChange::SubscriptionWithdrawn { topic: note(&topic) });
+            let refusal = Some(Refusal::Unauthorised);
+            link.tell(FromNode::Subscribed(Subscribed { topic, refusal }));
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What a node's memory may grow to, measured on a real process: idle links, receivers that take nothing while they
+//! are flooded, large bodies up to their budget. Holds it to 1.2 times the formula in docs/operations.md.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use testudo::bus::client::{self, Client, ClientIdentity, Deliveries, OpenLink, Outgoing};
+use testudo::bus::env::random;
+use testudo::bus::transport::{self, Socket};
+use testudo::env::System;
+use testudo::operator::{Answer, Request};
+use testudo::swarm::{Addresses, init};
+use testudo::wire::{AgentName, Capability, ContentType, Grant, SecretKey, Ttl};
+use testudo::{Identity, dial, server};
+use tokio::time::sleep;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// The formula's parts; see docs/operations.md, "Memory". A link that is open and still:
+const IDLE_LINK: u64 = 72 * KIB;
+/// A receiver that takes nothing: its queue of 1 MiB, and as much again for what small messages cost besides bytes.
+const FULL_QUEUE: u64 = 2 * MIB;
+/// A sender whose large bodies wait for room: four lanes of 256 KiB each, and half of it again for QUIC's fragments.
+const WAITING_SENDER: u64 = 3 * MIB / 2;
+/// The budget for large bodies in this test.
+const BODIES: u64 = 16 * MIB;
+
+const IDLE: usize = 100;
+const SLOW: usize = 20;
+
+/// A swarm in a folder, with its node in a process.
+struct Running {
+    dir: tempfile::TempDir,
+    node: Child,
+    listen: std::net::SocketAddr,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.node.kill();
+        let _ = self.node.wait();
+    }
+}
+
+fn capability(text: &str) -> Capability {
+    Capability::parse(text).unwrap()
+}
+
+impl Running {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        init(dir.path(), "weighed", Addresses::default(), &System).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_testudo"));
+        command
+            .args(["node", "--json", "--listen", "127.0.0.1:0", "--health", "127.0.0.1:0", "--config"])
+            .arg(dir.path().join("testudo.toml"))
+            .env("TESTUDO_NODE__BODY_MEMORY_BYTES", BODIES.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut node = command.spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(node.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let started: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let listen = started["listen"].as_str().unwrap().parse().unwrap();
+        Self { dir, node, listen }
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn memory(&self, what: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.node.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+        KIB * line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+    }
+
+    /// Resident now.
+    fn now(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most since the last time that this was forgotten.
+    fn peak(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn forget_peak(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.node.id()), "5").unwrap();
+    }
+
+    async fn enrol(&self, who: &str, right: &str, serve: &str) -> Identity {
+        let (name, key) = (AgentName::parse(who).unwrap(), SecretKey::from_seed(&random(&System)));
+        let grant = Grant {
+            right: [capability(right)].into(),
+            serve: [capability(serve)].into(),
+            ..Grant::default()
+        };
+        let request = Request::AgentAdd { name, key: key.public(), grant };
+        let Answer::Credentials(credentials) = server::ask(&self.data(), &request).await.unwrap() else {
+            panic!("not enrolled")
+        };
+        let mut identity = Identity::issued(name, key, *credentials).unwrap();
+        identity.node = self.listen;
+        identity
+    }
+
+    async fn agent(&self, who: &str) -> (Client, Deliveries) {
+        dial(&self.enrol(who, "read:logs", "write:nothing").await).await.unwrap()
+    }
+
+    /// A receiver that says hello and then takes nothing at all.
+    async fn stone(&self, who: &str) -> OpenLink {
+        let identity = self.enrol(who, "write:nothing", "read:logs").await;
+        let socket = server::udp(transport::dial_from(self.listen)).unwrap();
+        let endpoint = transport::dialler(Socket::Udp(socket)).unwrap();
+        let identity: &ClientIdentity = &identity.client;
+        client::dial(&endpoint, self.listen, identity, None, System::shared()).await.unwrap()
+    }
+}
+
+fn message(to: &str, bytes: usize) -> Outgoing {
+    let mut message =
+        Outgoing::new(AgentName::parse(to).unwrap(), capability("read:logs"), vec![0xfe; bytes]);
+    message.content_type = ContentType::parse("application/octet-stream").unwrap();
+    message.ttl = Ttl::clamped(Duration::from_secs(600));
+    message
+}
+
+/// For whoever looks with `--nocapture`.
+#[expect(clippy::print_stdout, reason = "a measurement is there to be read")]
+fn say(what: &str) {
+    println!("{what}");
+}
+
+#[track_caller]
+fn holds(what: &str, grown: u64, formula: u64) {
+    let said = format!("{what}: grown by {} KiB, the formula says {} KiB", grown / KIB, formula / KIB);
+    say(&said);
+    assert!(grown * 10 <= formula * 12, "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_keeps_to_its_formula() {
+    let node = Running::start();
+    // What only the first link makes is none of the links' cost.
+    let first = node.agent("first").await;
+    node.forget_peak();
+    let empty = node.now();
+
+    let mut idle = Vec::new();
+    for n in 0..IDLE {
+        idle.push(node.agent(&format!("idle{n}")).await);
+    }
+    let links = IDLE as u64;
+    say(&format!("an idle link costs {} KiB", (node.now() - empty) / links / KIB));
+    holds("idle links", node.peak() - empty, links * IDLE_LINK);
+
+    let queues = SLOW as u64 * FULL_QUEUE;
+    holds("receivers that take nothing, of large messages", flooded(&node, "large", 24_000).await, queues);
+    holds("receivers that take nothing, of small messages", flooded(&node, "small", 100).await, queues);
+    let grown = flooded(&node, "bodies", usize::try_from(MIB).unwrap()).await;
+    holds("large bodies beyond their budget", grown, BODIES + 2 * SLOW as u64 * WAITING_SENDER);
+    assert!(grown > BODIES / 2, "the budget was never used: {grown}");
+    drop((first, idle));
+}
+
+/// How much a node grows while receivers that take nothing are flooded. Each queue takes half of its room from each
+/// of two senders, whose windows are just that.
+async fn flooded(node: &Running, what: &str, bytes: usize) -> u64 {
+    let (mut stones, mut senders) = (Vec::new(), Vec::new());
+    for n in 0..SLOW {
+        let to = format!("stone{n}-{what}");
+        for half in ["a", "b"] {
+            let (client, inbox) = node.agent(&format!("sender{half}{n}-{what}")).await;
+            senders.push((client, inbox, message(&to, bytes)));
+        }
+        stones.push(node.stone(&to).await);
+    }
+    node.forget_peak();
+    let before = node.now();
+    let flood = |(client, _, message): &(Client, Deliveries, Outgoing)| {
+        let (client, message) = (client.clone(), message.clone());
+        tokio::spawn(async move { while client.post(message.clone()).await.is_ok() {} })
+    };
+    let flooding: Vec<_> = senders.iter().map(flood).collect();
+    // Until it grows no more.
+    let (mut peak, mut still) = (0, 0);
+    while still < 12 {
+        sleep(Duration::from_millis(50)).await;
+        still = if node.peak() > peak { 0 } else { still + 1 };
+        peak = node.peak();
+    }
+    flooding.iter().for_each(tokio::task::JoinHandle::abort);
+    for (client, _, _) in senders {
+        client.goodbye().await;
+    }
+    drop(stones);
+    peak - before
+}
