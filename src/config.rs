@@ -56,6 +56,13 @@ pub struct SwarmSection {
     pub id: SwarmId,
     /// The authority's public key.
     pub authority: PublicKey,
+    /// The longest life of a token that is minted here, in days.
+    #[serde(default = "token_days_max")]
+    pub token_days_max: u16,
+}
+
+pub(crate) const fn token_days_max() -> u16 {
+    365
 }
 
 /// What happens to an agent that falls silent.
@@ -183,6 +190,9 @@ impl Config {
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
         let wrong = |what: &str| Err(ConfigError::Invalid { path: path.to_owned(), what: what.to_owned() });
+        if self.swarm.token_days_max == 0 {
+            return wrong("swarm.token_days_max is 0, and every token lives longer; write at least 1");
+        }
         if SwarmId::of(&self.swarm.authority) != self.swarm.id {
             return wrong("swarm.id is not the fingerprint of swarm.authority");
         }

@@ -13,13 +13,17 @@ use testudo_bus::env::{SharedEnv, random};
 use testudo_bus::node::Office;
 use testudo_bus::tls::{EmbeddedCa, Issuer as _, LIFETIME};
 use testudo_registry::{AgentView, VerbError};
-use testudo_rules::token::{Fresh, Mint};
+use testudo_rules::token::{Fresh, Link, Mint};
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{
     AgentName, Capability, Grant, Holder, PublicKey, RegistrySequence, SpiffeId, SwarmId, TokenFactId,
 };
 
 use crate::swarm::pem;
+
+mod standing;
+
+pub use standing::{ChainStanding, LinkStanding};
 
 /// Times that a token may be handed on when nobody says.
 pub const HOPS: u8 = 3;
@@ -75,6 +79,13 @@ pub enum Request {
         /// The id of one of its blocks.
         id: TokenFactId,
     },
+    /// Whether everyone in a token's chain is in good standing. Never shows the token itself.
+    TokenStanding {
+        /// The holders of its chain and the ids of their blocks.
+        chain: Vec<Link>,
+        /// The registry's sequence when it was minted.
+        minted: RegistrySequence,
+    },
     /// How the node is.
     Status,
 }
@@ -95,6 +106,8 @@ pub enum Answer {
         /// Its number.
         sequence: RegistrySequence,
     },
+    /// How those in a token's chain stand.
+    Standing(ChainStanding),
     /// A token, unsealed: for its holder only.
     Token {
         /// Its text.
@@ -116,6 +129,7 @@ impl std::fmt::Debug for Answer {
             Self::Changed { .. } => "Changed",
             Self::Credentials(_) => "Credentials",
             Self::Refused { .. } => "Refused",
+            Self::Standing(_) => "Standing",
             Self::Status(_) => "Status",
             Self::Token { .. } => "Token",
         })
@@ -218,6 +232,8 @@ pub struct Operator {
     pub authority: PublicKey,
     /// Where agents dial.
     pub node: SocketAddr,
+    /// The longest life of a token that is minted on request, in days.
+    pub token_days_max: u16,
     /// Clock and dice.
     pub env: SharedEnv,
 }
@@ -271,6 +287,9 @@ impl Operator {
             Request::TokenRevoke { id } => {
                 Ok(Answer::Changed { sequence: registry.revoke_token(id).await.map_err(words)? })
             }
+            Request::TokenStanding { chain, minted } => {
+                Ok(Answer::Standing(ChainStanding::of(&chain, minted, &registry.directory().load())))
+            }
             Request::Status => Ok(Answer::Status(Box::new(Status {
                 audit_records: self.office.audit.records(),
                 registry: registry.directory().sequence().0,
@@ -306,6 +325,12 @@ impl Operator {
         lifetime: Duration,
         hops: u8,
     ) -> Done {
+        let most = u64::from(self.token_days_max) * 24 * 60 * 60;
+        if lifetime.as_secs() > most {
+            return Err(format!(
+                "a token lives {most} seconds at most here; ask for less, or raise swarm.token_days_max"
+            ));
+        }
         let minted = self.office.registry.directory().sequence();
         let view = self.view(name).await?;
         if !view.state.is_good() {

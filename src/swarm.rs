@@ -232,6 +232,7 @@ pub fn configuration(name: &str, keys: &Keys, at: Addresses) -> Result<Config, S
             name: parse(name)?.as_str().to_owned(),
             id: keys.swarm(),
             authority: keys.authority.public(),
+            token_days_max: crate::config::token_days_max(),
         },
         node: NodeSection {
             name: parse("node-1")?,

@@ -9,6 +9,8 @@ mod agents;
 mod audit;
 #[path = "cli/folder.rs"]
 mod folder;
+#[path = "cli/guard.rs"]
+mod guard;
 #[path = "cli/kit.rs"]
 mod kit;
 #[path = "cli/node.rs"]

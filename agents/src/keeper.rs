@@ -8,11 +8,12 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use testudo_wire::Resource;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 use tracing::Instrument;
 
 use crate::agent::{Agent, Outcome};
@@ -27,6 +28,9 @@ use crate::incoming::Incoming;
 use crate::intensity::{Intensity, Verdict};
 use crate::signals::{Phase, Signals};
 use crate::transport::{Arrived, Transport};
+
+/// Before a topic is asked for again that no link brought a word on.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// What became of the agent's turn.
 enum Turn<R> {
@@ -99,13 +103,27 @@ impl<T: Transport, F: Fn() -> A, A: Agent> Keeper<T, F, A> {
         let mut subscribed = self.shared.topics.lock().await;
         for topic in agent.topics() {
             if !subscribed.contains(&topic) {
-                self.bus.subscribe(topic).await.map_err(|failure| Unbuilt::Topic(topic, failure))?;
+                self.subscribe(topic).await.map_err(|failure| Unbuilt::Topic(topic, failure))?;
                 subscribed.insert(topic);
             }
         }
         drop(subscribed);
         agent.on_start(&self.bus).await.map_err(Unbuilt::Start)?;
         Ok(agent)
+    }
+
+    /// Subscribes, over as many links as it takes: that one ended in the middle of it is no word on the topic.
+    async fn subscribe(&self, topic: Resource) -> Result<(), SendFailure> {
+        loop {
+            match self.bus.subscribe(topic).await {
+                Err(SendFailure::NoAnswer { .. } | SendFailure::NoLink | SendFailure::Unknown)
+                    if self.shared.signals.is_open() =>
+                {
+                    sleep(AGAIN).await;
+                }
+                done => return done,
+            }
+        }
     }
 
     /// Handles one message to its end, answer included.

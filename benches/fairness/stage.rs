@@ -26,7 +26,7 @@ pub(crate) const LARGE: &str = "keep:report";
 /// Honest agents.
 const CROWD: usize = 50;
 /// Between two requests of one of them.
-const PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A process that loads the node between two words.
 pub(crate) struct Load(Child);

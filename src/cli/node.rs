@@ -148,7 +148,8 @@ impl Status {
                 return Ok(());
             }
             let linked: Vec<_> = status.linked.iter().map(testudo::AgentName::as_str).collect();
-            say(&format!("linked:   {} ({})", linked.len(), linked.join(" ")));
+            let names = if linked.is_empty() { String::new() } else { format!(" ({})", linked.join(" ")) };
+            say(&format!("linked:   {}{names}", linked.len()));
             say(&format!("messages: {}", status.account));
             let refusals: Vec<_> =
                 status.refusals.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();

@@ -1,4 +1,4 @@
-//! `testudo token`: mint with the authority; narrow, hand on and read offline.
+//! `testudo token`: mint with the authority; narrow, hand on, read and verify offline.
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
@@ -6,20 +6,20 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use testudo::bus::env::{Env as _, random};
-use testudo::config::{Config, Overrides};
 use testudo::env::System;
 use testudo::identity::Identity;
 use testudo::operator::{Answer, HOPS, Request};
-use testudo::rules::token::{self, Attenuation, Delegation, Fresh, Vouched, bytes_of_text, describe};
+use testudo::rules::token::{self, Attenuation, Delegation, Fresh};
 use testudo::wire::{AgentName, Capability, Holder, Limits, PublicKey, TokenFactId};
 
 use super::{At, CliError, Done, agent, say};
+
+mod verify;
 
 /// Seconds in ten years: what would live longer than the CA is a mistyped number.
 const SECONDS_MAX: u64 = 10 * 365 * 24 * 60 * 60;
 
 /// Capability tokens.
-#[expect(clippy::large_enum_variant, reason = "parsed once for each run of the command")]
 #[derive(Debug, Subcommand)]
 pub(super) enum Token {
     /// Mint a token for an enrolled agent, within its grant
@@ -28,10 +28,12 @@ pub(super) enum Token {
     Attenuate(Attenuate),
     /// Hand a part of an identity's token, or of a given one, to another agent
     Delegate(Delegate),
-    /// Explain a token
-    Inspect(Inspect),
+    /// Explain a token: who holds it, what for, until when, who handed it to whom
+    Inspect(verify::Inspect),
     /// Void a token and everything handed on from it
     Revoke(Revoke),
+    /// Say whether a token is genuine, alive, and allows something: exit code 0 yes, 1 no
+    Verify(verify::Verify),
 }
 
 #[derive(Args, Debug)]
@@ -98,18 +100,6 @@ pub(super) struct Delegate {
 }
 
 #[derive(Args, Debug)]
-pub(super) struct Inspect {
-    /// The token; `-` reads standard input
-    token: String,
-    /// The swarm's configuration, to check who signed it
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// One JSON object instead of text
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args, Debug)]
 pub(super) struct Revoke {
     /// The id of one of its blocks, see `testudo token inspect`
     id: TokenFactId,
@@ -147,6 +137,7 @@ impl Token {
             Self::Delegate(verb) => verb.run(),
             Self::Inspect(verb) => verb.run(),
             Self::Revoke(verb) => verb.run(),
+            Self::Verify(verb) => verb.run(),
         }
     }
 }
@@ -198,26 +189,6 @@ impl Delegate {
         };
         say(&token.delegate(&delegation, &identity.client.key, fresh())?.to_text());
         Ok(())
-    }
-}
-
-impl Inspect {
-    fn run(self) -> Done {
-        let bytes = bytes_of_text(&given(&self.token)?, &Limits::standard())?;
-        let trust = match &self.config {
-            Some(path) => Some(token::Trust::of(Config::load(path, Overrides::default())?.swarm.authority)),
-            None => None,
-        };
-        let description = describe(&bytes, trust.as_ref(), &Limits::standard(), System.now())?;
-        if self.json {
-            say(&serde_json::to_string(&description)?);
-        } else {
-            description.lines().iter().for_each(|line| say(line));
-        }
-        match description.vouched {
-            Vouched::No(reason) => Err(CliError::Usage(format!("the token is void: {reason}"))),
-            Vouched::Yes | Vouched::NotChecked => Ok(()),
-        }
     }
 }
 

@@ -79,6 +79,16 @@ pub enum ServerError {
     Trust(#[from] tls::LeafError),
 }
 
+/// Bodies over 64 KiB; half of the machine's processors may work on them.
+fn bodies(config: &Config) -> Bodies {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Bodies {
+        bytes_max: config.node.body_bytes,
+        memory_bytes: config.node.body_memory_bytes,
+        threads: processors / 2,
+    }
+}
+
 /// A UDP socket with buffers that hold a burst.
 ///
 /// # Errors
@@ -136,7 +146,8 @@ pub fn offline(config: &Config) -> Result<Operator, ServerError> {
     })
     .map_err(StartError::from)?;
     let (swarm, authority) = (config.swarm.id, config.swarm.authority);
-    Ok(Operator { office, ca, swarm, authority, node: operator_at, env })
+    let token_days_max = config.swarm.token_days_max;
+    Ok(Operator { office, ca, swarm, authority, node: operator_at, token_days_max, env })
 }
 
 /// Takes a node's port. Comes first: one that is taken must not leave a started log behind.
@@ -199,7 +210,7 @@ impl Running {
             audit: folder.audit,
             witnessed: folder.witnessed,
             window: config.node.window_bytes,
-            bodies: Bodies { bytes_max: config.node.body_bytes, memory_bytes: config.node.body_memory_bytes },
+            bodies: bodies(config),
             inspector: Inspector::standard().with_body_limit(config.node.body_bytes as usize),
             env: folder.env,
             socket: Socket::Udp(links),
@@ -211,6 +222,7 @@ impl Running {
             swarm: config.swarm.id,
             authority: config.swarm.authority,
             node: listen,
+            token_days_max: config.swarm.token_days_max,
             env,
         };
         let serving =

@@ -151,3 +151,44 @@ fn another_key_does_not_verify_the_log() {
     place.write("s/keys/log.key", place.read("other/keys/log.key"));
     place.fails(1, &format!("audit verify {C}"), "checkpoint");
 }
+
+#[test]
+fn a_record_is_proved_to_somebody_who_has_only_the_key() {
+    let place = logged();
+    let key = place.does(&format!("audit key {C}"));
+    let said = place.does(&format!("audit prove 1 --out p {C}"));
+    assert!(said.ends_with(&format!("testudo audit check p --key {key}")), "{said}");
+    let all = lines(&place.does(&format!("audit tail --json -n 0 {C}")));
+    std::fs::rename(place.path("s"), place.path("away")).unwrap();
+    let proved = place.json(&format!("audit check p --key {key} --json"));
+    assert_eq!((&proved["proved"], &proved["record"]), (&true.into(), &all[1]));
+    assert_eq!(proved["size"], all.len());
+    let text = place.does(&format!("audit check p --key {key}"));
+    assert!(text.starts_with("proved: record 1 of testudo/") && text.lines().count() == 2, "{text}");
+
+    let good = std::fs::read(place.path("p")).unwrap();
+    for at in [0, 30, good.len() / 2, good.len() - 1] {
+        patch(&place, "p", i64::try_from(at).unwrap(), |byte| byte ^ 0x81);
+        place.fails(1, &format!("audit check p --key {key}"), "p proves nothing: ");
+        let ran = place.run(&format!("audit check p --key {key} --json"));
+        assert_eq!((ran.code, lines(&ran.out)[0]["proved"].as_bool()), (Some(1), Some(false)));
+        place.write("p", &good);
+    }
+    place.does("init other");
+    let other = place.does("audit key --config other/testudo.toml");
+    place.fails(1, &format!("audit check p --key {other}"), "of another log");
+    place.fails(2, &format!("audit check p --key {}", &key[..key.len() - 1]), "not a log's key");
+    place.fails(2, &format!("audit check gone --key {key}"), "gone");
+}
+
+#[test]
+fn what_cannot_be_proved_is_said_and_leaves_no_file() {
+    let place = logged();
+    place.fails(1, &format!("audit prove 99 --out p {C}"), "record 99 is not under a signed checkpoint");
+    place.fails(1, &format!("audit prove {} --out p {C}", "ab".repeat(16)), "no record names message abab");
+    place.fails(2, &format!("audit prove nothing --out p {C}"), "neither the index of a record nor");
+    assert!(!place.exists("p"));
+    place.write("p", "mine");
+    place.fails(2, &format!("audit prove 0 --out p {C}"), "p");
+    assert_eq!(place.read("p"), "mine");
+}

@@ -176,3 +176,159 @@ fn a_revoked_token_is_unusable_and_a_fresh_one_works() {
     told(&place).unwrap();
     node.end();
 }
+
+/// The authority's key of the swarm in `s`.
+fn authority(place: &Place) -> String {
+    let line = place.read("s/testudo.toml").lines().find(|l| l.starts_with("authority")).unwrap().to_owned();
+    line.trim_start_matches("authority = ").trim_matches('"').to_owned()
+}
+
+#[test]
+fn verifying_answers_yes_or_names_the_refusal_the_block_and_the_fact() {
+    let place = granted();
+    place.does("init other");
+    let ours = format!("--authority {}", authority(&place));
+    let minted = place.does(&format!("token mint a {C} --seconds 600 --delegatable read:logs"));
+    let narrow = place.does(&format!("token attenuate {minted} --only read:logs --to b"));
+    let (key, hand) = (key(&place, 1), format!("token delegate --identity a.id --token {narrow} --to b"));
+    let token = place.does(&format!("{hand} --key {key} --grant read:logs --seconds 60"));
+    for whose in [C, &ours] {
+        let yes =
+            place.does(&format!("token verify {token} {whose} --capability read:logs --to b --holder b"));
+        assert!(yes.starts_with("yes: b may use it for read:logs towards b until "), "{yes}");
+        assert_eq!(yes.contains("nobody in its chain is revoked"), whose == C, "{yes}");
+        assert_eq!(yes.contains("revocation was not asked"), whose != C, "{yes}");
+        place.does(&format!("token verify {token} {whose}"));
+        for (question, says, block, fact) in [
+            (
+                "--capability write:logs --to b",
+                "no, unauthorised: block 2 has no only(write, logs)",
+                2,
+                "only(",
+            ),
+            ("--capability run:job --to b", "no, unauthorised: block 1 has no right(run, job)", 1, "right("),
+            ("--capability read:logs --to a", "block 2 limits it to other receivers than a", 2, "to(b)"),
+            ("--capability read:logs", "than services and topics: to(b)", 2, "to(b)"),
+            ("--holder a", "block 3 gives it to b, not to a", 3, "to_holder(b"),
+            ("--at 2100-01-01T00:00:00Z", "no, expired token: at 2100-01-01T00:00:00Z", 1, "expires("),
+        ] {
+            let line = format!("token verify {token} {whose} {question}");
+            place.fails(1, &line, says);
+            let ran = place.run(&format!("{line} --json"));
+            let said: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+            assert_eq!((ran.code, said["allowed"].as_bool()), (Some(1), Some(false)), "{said}");
+            assert_eq!(said["denial"]["block"], block, "{said}");
+            assert!(said["denial"]["fact"].as_str().unwrap().starts_with(fact), "{said}");
+            place.fails(1, &format!("token inspect {token} {whose} {question}"), "no, ");
+        }
+    }
+    let said = place.json(&format!("token verify {minted} --json {C} --capability write:logs"));
+    assert_eq!((said["allowed"].as_bool(), said["revocation"]["state"].as_str()), (Some(true), Some("good")));
+    let read = place.fed(&format!("token verify - {ours}"), &token);
+    assert_eq!(read.code, Some(0), "{read:?}");
+    place.fails(
+        1,
+        &format!("token verify {token} --config other/testudo.toml"),
+        "the token is for another swarm",
+    );
+    let cut = forged(&minted, minted.len() - 80);
+    place.fails(1, &format!("token verify {cut} {ours}"), "no authority of this swarm vouches");
+}
+
+#[test]
+fn verifying_wants_to_know_whose_tokens_count_and_a_whole_token() {
+    let place = granted();
+    let token = place.does(&format!("token mint a {C}"));
+    place.fails(
+        2,
+        &format!("token verify {token}"),
+        "give the swarm's --config FILE, or its --authority KEY",
+    );
+    place.fails(2, &format!("token inspect {token} --holder a"), "a claim allows nothing");
+    place.fails(
+        2,
+        &format!("token verify {token} {C} --authority {}", authority(&place)),
+        "cannot be used with",
+    );
+    place.fails(2, &format!("token verify {token} --authority 12"), "--authority");
+    place.fails(2, &format!("token verify {token} --config none.toml"), "none.toml does not exist");
+    for at in ["tomorrow", "2030-02-30T00:00:00Z", "1893456000", "2030-01-01"] {
+        place.fails(2, &format!("token verify {token} {C} --at {at}"), "write a time in UTC such as");
+    }
+    for text in ["garbage", "testudo-token:AAAA", &token[..token.len() - 1]] {
+        place.fails(2, &format!("token verify {text} {C}"), "copy it whole");
+    }
+    // A yes without the registry that was named would be a guess; explaining goes on.
+    std::fs::rename(place.path("s/keys"), place.path("s/away")).unwrap();
+    place.fails(2, &format!("token verify {token} {C}"), "or leave revocation out with --authority");
+    assert!(place.does(&format!("token inspect {token} {C}")).contains("revocation was not asked: "));
+}
+
+#[test]
+fn whoever_in_the_chain_is_revoked_is_named_with_the_block() {
+    for running in [false, true] {
+        let place = granted();
+        let node = running.then(|| Node::start(&place));
+        let hand =
+            format!("token delegate --identity a.id --to b --key {} --grant read:logs", key(&place, 1));
+        let (first, second) = (place.does(&hand), place.does(&hand));
+        let said = place.json(&format!("token inspect {first} --json {C}"));
+        assert_eq!(said["revocation"]["state"], "good", "{said}");
+        let id = said["steps"][1]["id"].as_str().unwrap();
+        place.does(&format!("token revoke {id} {C}"));
+        place.fails(1, &format!("token verify {first} {C}"), "no, revoked: block 2, for b: its id");
+        place.fails(1, &format!("token inspect {first} {C}"), "no, revoked: block 2, for b: its id");
+        assert!(place.run(&format!("token inspect {first} {C}")).out.contains("REVOKED: block 2, for b"));
+        place.does(&format!("token verify {second} {C}"));
+
+        place.does(&format!("agent revoke a {C}"));
+        let line = format!("token verify {second} {C} --capability read:logs");
+        place.fails(1, &line, "no, revoked: block 1, for a: a is revoked (operator)");
+        let ran = place.run(&format!("{line} --json"));
+        let said: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+        let denial = &said["denial"];
+        assert_eq!(
+            (denial["refusal"].as_str(), denial["block"].as_u64()),
+            (Some("revoked"), Some(1)),
+            "{said}"
+        );
+        place
+            .does(&format!("token verify {second} --authority {} --capability read:logs", authority(&place)));
+        if let Some(node) = node {
+            node.end();
+        }
+    }
+}
+
+#[test]
+fn no_minted_token_lives_longer_than_the_configuration_lets_it() {
+    let place = granted();
+    place.does(&format!("token mint a {C} --seconds 31536000"));
+    let mint = |seconds: u32| format!("token mint a {C} --seconds {seconds}");
+    place.fails(1, &mint(31_536_001), "a token lives 31536000 seconds at most here; ask for less");
+    let file = place.read("s/testudo.toml");
+    place.write("s/testudo.toml", file.replace("token_days_max = 365", "token_days_max = 1"));
+    place.does(&mint(86_400));
+    place.fails(1, &mint(86_401), "a token lives 86400 seconds at most here");
+    let node = Node::start(&place);
+    place.fails(1, &mint(86_401), "raise swarm.token_days_max");
+    node.end();
+    place.write("s/testudo.toml", file.replace("token_days_max = 365", "token_days_max = 0"));
+    place.fails(2, &mint(60), "swarm.token_days_max is 0");
+    place.write("s/testudo.toml", file.replace("token_days_max = 365\n", ""));
+    place.does(&mint(31_536_000));
+}
+
+#[test]
+fn authority_of_ones_own_that_counts_for_nothing_is_said() {
+    let place = Place::swarm();
+    place.does(&format!("agent add c {C} --allow read:logs --delegated-only --out c.id"));
+    let token = place.does(&format!("token mint c {C}"));
+    place.fails(1, &format!("token verify {token} {C} --capability read:logs"), "good for replies alone");
+    place.fails(
+        1,
+        &format!("token verify {token} {C} --capability run:job"),
+        "block 1 has no right(run, job)",
+    );
+    assert!(place.does(&format!("token verify {token} {C}")).contains("good for replies alone"));
+}

@@ -43,9 +43,15 @@ async fn remote(swarm: &Swarm, reader: Served) -> Fallible<()> {
     let identity = Identity::load(&file)?;
     let link = connect(&identity).await?;
     let host = link.host(move || reader.clone(), HostOptions::default()).await?;
-    host.stop();
+    until_told_to_stop().await; // such as tokio::signal::ctrl_c()
+    host.stop(); // what runs may finish, then goodbye
     host.stopped().await;
     Ok(())
+}
+
+/// Here at once.
+async fn until_told_to_stop() {
+    tokio::task::yield_now().await;
 }
 
 async fn topics(swarm: &Swarm, bus: &Bus) -> Fallible<()> {

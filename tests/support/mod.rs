@@ -3,6 +3,7 @@
 //! Every test binary takes what it needs from here.
 
 pub(crate) mod certs;
+pub(crate) mod crafted;
 pub(crate) mod ledger;
 pub(crate) mod mallory;
 pub(crate) mod net;

@@ -33,6 +33,8 @@ pub(super) struct Net {
     /// The one live server of a capability.
     pub(super) servers: Mutex<BTreeMap<Capability, AgentName>>,
     subscribers: Mutex<BTreeSet<(Resource, AgentName)>>,
+    /// So many links end in the middle of a subscription.
+    pub(super) ending: AtomicU64,
     messages: AtomicU64,
     /// What was said beside messages.
     diary: Mutex<Vec<String>>,
@@ -213,6 +215,10 @@ impl Transport for Wire {
     }
 
     async fn subscribe(&self, topic: Resource) -> Result<(), SendFailure> {
+        let ends = |left: u64| left.checked_sub(1);
+        if self.net.ending.fetch_update(Ordering::SeqCst, Ordering::SeqCst, ends).is_ok() {
+            return Err(SendFailure::Unknown);
+        }
         if topic.as_str() == "forbidden" {
             return Err(SendFailure::Refused { refusal: Refusal::Unauthorised, rules: Vec::new() });
         }

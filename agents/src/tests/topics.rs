@@ -121,6 +121,27 @@ fn a_topic_that_it_may_not_hear_stops_the_host_without_a_fault() {
 }
 
 #[test]
+fn a_link_that_ends_while_an_agent_subscribes_is_not_the_end_of_the_agent() {
+    run(async {
+        let net = Net::new();
+        net.ending.store(3, std::sync::atomic::Ordering::SeqCst);
+        let (wire, inbox) = net.join("a");
+        let served = listener(&Heard::default());
+        let handle = host(wire, inbox, move || served.clone(), HostOptions::default());
+        assert_eq!(handle.ready().await, Ok(()));
+        assert_eq!((net.diary(), handle.faults()), (vec!["a hears alerts".to_owned()], 0));
+
+        net.ending.store(u64::MAX, std::sync::atomic::Ordering::SeqCst);
+        let (wire, inbox) = net.join("b");
+        let served = listener(&Heard::default());
+        let handle = host(wire, inbox, move || served.clone(), HostOptions::default());
+        settle().await;
+        handle.stop();
+        assert_eq!(handle.stopped().await, Stopped::Asked);
+    });
+}
+
+#[test]
 fn what_is_addressed_by_name_is_no_event_and_an_event_no_request() {
     run(async {
         let (net, heard) = (Net::new(), Heard::default());

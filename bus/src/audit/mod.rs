@@ -12,12 +12,14 @@
 
 mod files;
 mod open;
+mod prove;
 mod reader;
 mod recover;
 mod sync;
 mod writer;
 
 pub use open::{AuditConfig, OpenError, Recovery};
+pub use prove::{ProveError, find_message, prove};
 pub use reader::{DirError, LogReader, ReadError, latest_checkpoint, leaf_hashes, verify_dir};
 pub use sync::NotDurable;
 pub use writer::{AppendError, Appended, AuditLog, Health};
@@ -26,3 +28,5 @@ pub use writer::{AppendError, Appended, AuditLog, Health};
 mod tests;
 #[cfg(test)]
 mod tests_faults;
+#[cfg(test)]
+mod tests_prove;

@@ -18,7 +18,7 @@ const MESSAGES_MAX: usize = 2 * 16_384;
 /// The same in bytes of bodies.
 const BYTES_MAX: usize = 2 * 1024 * 1024;
 /// A node waits 30 s for an acknowledgement.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A message and where it stood.
 pub(super) type Placed = (DeliveredAt, Delivery);

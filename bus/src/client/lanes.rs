@@ -14,12 +14,14 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::backlog::PATIENCE;
 use super::incoming::{Arrival, Inbox, Turn};
 use super::outgoing::{Queued, Sealed, seal, wanted};
 use super::shared::Shared;
 use crate::stream::{ExactReader, FrameError, prefix};
 
+/// How long a large body waits for its handler. Nothing after it is read meanwhile, and a node takes who reads
+/// nothing for five seconds for dead.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// A stream that the node has opened says within this which lane it is.
 const LANE_TIME: Duration = Duration::from_secs(5);
 
@@ -109,6 +111,7 @@ pub(super) async fn accept(shared: Arc<Shared>, limits: Limits, inbox: Inbox) {
 async fn receive(shared: Arc<Shared>, limits: Limits, lane: u8, stream: RecvStream, inbox: Inbox) {
     let frame_max = 4 + limits.annotation_bytes_max + limits.bundle_bytes_max;
     let mut reader = ExactReader::new(stream, frame_max);
+    let mut patience = PATIENCE;
     loop {
         let frame = match reader.next().await {
             Ok(Some(frame)) => frame,
@@ -123,10 +126,12 @@ async fn receive(shared: Arc<Shared>, limits: Limits, lane: u8, stream: RecvStre
         let taken = turn.take(&shared, arrival);
         for (at, delivery) in taken {
             let message = delivery.message();
-            match timeout(PATIENCE, inbox.put_large(&shared, delivery)).await {
-                Ok(Some(())) => {}
+            match timeout(patience, inbox.put_large(&shared, delivery)).await {
+                Ok(Some(())) => patience = PATIENCE,
                 Ok(None) => return,
                 Err(_) => {
+                    // Those behind it have waited as long: one after the other would be too long for the last.
+                    patience = Duration::ZERO;
                     turn.give_up(at);
                     shared.answers().close(&message);
                 }

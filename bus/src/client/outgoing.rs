@@ -128,12 +128,14 @@ pub(super) fn wanted(shared: &Shared, mut taken: Vec<Queued>) -> Vec<Queued> {
     taken
 }
 
-/// How many from the front fit one bundle; at least one.
+/// How many from the front fit one bundle; at least one. What goes to a receiver in one bundle ends together, with
+/// the first of it that may wait no longer: so a bundle has one time to live.
 fn fits(queued: &[Queued], bytes_max: usize) -> usize {
     let mut size = 66;
+    let ttl = queued.first().map(|first| first.draft.ttl);
     let count = queued.iter().take_while(|queued| {
         size += 4 + HEADER_ROOM + queued.draft.body.len();
-        size <= bytes_max
+        size <= bytes_max && Some(queued.draft.ttl) == ttl
     });
     count.count().max(1)
 }

@@ -127,7 +127,7 @@ impl GuardDoor {
     /// Starts the actor on the current arbiter.
     pub(crate) fn start(shared: Arc<Shared>, inspector: Inspector) -> Self {
         let inspector = Arc::new(inspector);
-        let pool = Pool::new(inspector.clone());
+        let pool = Pool::new(inspector.clone(), shared.body_threads);
         let actor = Guard { shared, inspector }.start();
         Self { actor, pool, permits: Arc::new(Semaphore::new(PERMITS)) }
     }

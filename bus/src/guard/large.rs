@@ -15,8 +15,6 @@ use tokio::time::timeout;
 use super::judge::Case;
 use crate::node::{Reservation, Shared};
 
-/// Bodies that are worked on at once.
-const AT_ONCE: usize = 2;
 /// What an inspection may take ...
 const DEADLINE: Duration = Duration::from_millis(50);
 /// ... and for each MiB more.
@@ -39,8 +37,8 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    pub(super) fn new(inspector: Arc<Inspector>) -> Self {
-        Self { places: Arc::new(Semaphore::new(AT_ONCE)), inspector }
+    pub(super) fn new(inspector: Arc<Inspector>, at_once: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(at_once)), inspector }
     }
 
     /// Runs a piece of work beside the guard; `None` when it panicked.

@@ -3,7 +3,7 @@
 //! A bundle is forwarded as it came to everyone who gets all of it, and cut once for everyone who gets the same
 //! part of it: a publication is never encoded again for each subscriber.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -51,7 +51,8 @@ struct Placing<'a> {
     by_link: HashMap<(SessionId, bool), usize>,
     by_topic: HashMap<Resource, Vec<usize>>,
     services: HashMap<Capability, Candidates>,
-    requests: usize,
+    /// The requests among the messages placed so far.
+    requests: HashSet<MessageId>,
 }
 
 /// Finds the receivers of every allowed message and takes room in their queues.
@@ -69,7 +70,7 @@ pub(super) fn place(
         by_link: HashMap::new(),
         by_topic: HashMap::new(),
         services: HashMap::new(),
-        requests: 0,
+        requests: HashSet::new(),
     };
     let mut refusals = Vec::new();
     let mut copies = vec![0; inspected.verdicts().len()];
@@ -90,8 +91,8 @@ impl Placing<'_> {
     fn place(&mut self, position: usize, envelope: &Envelope) -> Result<u32, Refusal> {
         let (header, bytes) = (envelope.header(), envelope.bytes().len());
         let is_request = header.receipt == ReceiptWish::Reply;
-        if is_request && !self.shared.requests.has_room(&header.sender, self.requests + 1) {
-            return Err(Refusal::Overloaded);
+        if is_request {
+            self.may_ask(header)?;
         }
         let group = match (&header.destination, &header.capability) {
             (Destination::Topic(topic), _) => return Ok(self.publish(position, bytes, *topic)),
@@ -115,8 +116,20 @@ impl Placing<'_> {
             self.shared.requests.answer(request, &self.case.link, header.part)?;
         }
         self.groups[group].positions.push(position);
-        self.requests += usize::from(is_request);
+        if is_request {
+            self.requests.insert(header.message);
+        }
         Ok(1)
+    }
+
+    /// Room for one more request, under an id of its own: one that is open already could never be answered, nor
+    /// would whoever answers it hear that nobody waits.
+    fn may_ask(&self, header: &Header) -> Result<(), Refusal> {
+        if self.requests.contains(&header.message) || self.shared.requests.is_known(&header.message) {
+            return Err(Refusal::Replayed);
+        }
+        let has_room = self.shared.requests.has_room(&header.sender, self.requests.len() + 1);
+        if has_room { Ok(()) } else { Err(Refusal::Overloaded) }
     }
 
     fn named(&mut self, name: &AgentName) -> Result<usize, Refusal> {
@@ -182,6 +195,7 @@ struct Cut {
     positions: Vec<usize>,
     bundle: Bytes,
     tokens: Arc<[Carried]>,
+    needs: Arc<[Capability]>,
     alerts: Vec<(u16, Vec<String>)>,
     places: Vec<Place>,
     ttl: Ttl,
@@ -206,6 +220,7 @@ impl Cut {
             positions: positions.to_vec(),
             bundle,
             tokens: tokens(judging, &headers),
+            needs: needs(&headers),
             alerts: alerts(inspected, positions),
             places: places.collect(),
             ttl: headers.iter().map(|header| header.ttl).min().unwrap_or_default(),
@@ -279,13 +294,15 @@ impl Group {
 
     fn send(self, shared: &Shared, snapshot: &Snapshot, case: &Case, cut: &Cut, recorded: &Appended) {
         let now = Instant::now();
-        let waits = !self.is_copy || self.outbox.holds_publishers(now);
+        let waits =
+            if self.is_copy { self.outbox.holds_publishers(now) } else { self.outbox.holds_senders(now) };
         let parcel = Parcel {
             bundle: cut.bundle.clone(),
             sender: case.link.clone(),
             to: self.receiver.peer.holder.name,
             is_copy: self.is_copy,
             tokens: cut.tokens.clone(),
+            needs: cut.needs.clone(),
             judged: snapshot.sequence(),
             alerts: cut.alerts.clone(),
             places: cut.places.clone(),
@@ -309,7 +326,7 @@ fn open(shared: &Shared, case: &Case, group: &Group, inspected: &Inspected) {
         let Header { receipt, message, ttl, .. } = envelope.header();
         if *receipt == ReceiptWish::Reply {
             let message: MessageId = *message;
-            // An id that is open already keeps its first replier; the second answer finds it closed.
+            // An id that is open already was refused when it was placed.
             let _ = shared.requests.open(message, &case.link, &group.receiver, ttl.duration());
         }
     }
@@ -326,6 +343,22 @@ fn cut(bundle: &Bundle, positions: &[usize]) -> Option<Bytes> {
 fn answers(header: &Header) -> Option<Answer> {
     let is_last = header.part.is_none_or(|part| part.last);
     header.in_reply_to.map(|request| Answer { request, is_last })
+}
+
+/// What whoever gets these messages must serve, or of a publication: have the right to. Answers need nothing.
+fn needs(headers: &[&Header]) -> Arc<[Capability]> {
+    let mut needs: Vec<Capability> = Vec::new();
+    for header in headers {
+        let needed = match &header.destination {
+            Destination::Agent(_) | Destination::Service => header.capability,
+            Destination::Topic(topic) => subscribe_right(topic),
+            Destination::Reply(_) => None,
+        };
+        if let Some(needed) = needed.filter(|needed| !needs.contains(needed)) {
+            needs.push(needed);
+        }
+    }
+    needs.into()
 }
 
 /// The distinct tokens of these messages.

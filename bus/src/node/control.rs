@@ -208,7 +208,8 @@ impl Reader {
         meaning.alive(now)?;
         meaning.standing(&**self.shared.directory().load())?;
         let mut judging = self.link.judging.lock().map_err(|_| Refusal::GuardFault)?;
-        judging.tokens.keep(&token, meaning, now)
+        judging.tokens.keep(&token, meaning);
+        Ok(())
     }
 
     fn subscribe(&mut self, topic: Resource) -> Option<Left> {

@@ -3,7 +3,7 @@
 //! What belongs to the link (windows, bucket, tokens) dies with it; a guard that panics over it poisons it,
 //! and the link is closed.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -17,7 +17,7 @@ use testudo_rules::replay::LinkWindows;
 use testudo_rules::token::{Meaning, SealedToken};
 use testudo_wire::frame::{CloseReason, Delivered, FromNode, Introduced, RefusedMessage};
 use testudo_wire::header::LANES;
-use testudo_wire::{Holder, MessageId, Refusal, Resource, Timestamp, TokenId};
+use testudo_wire::{Holder, MessageId, Resource, TokenId};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::floods::Floods;
@@ -40,34 +40,38 @@ pub(crate) struct Held {
 
 /// The tokens of one link.
 #[derive(Debug, Default)]
-pub(crate) struct HeldTokens(HashMap<TokenId, Held>);
+pub(crate) struct HeldTokens {
+    held: HashMap<TokenId, Held>,
+    /// The first one shown, which is the agent's own, and then the others, longest unshown first.
+    order: VecDeque<TokenId>,
+}
 
 impl HeldTokens {
-    /// Keeps a token; those that have run out make room.
-    pub(crate) fn keep(
-        &mut self,
-        token: &SealedToken,
-        meaning: Arc<Meaning>,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
-        if self.0.len() >= TOKENS_MAX {
-            self.0.retain(|_, held| held.meaning.alive(now).is_ok());
+    /// Keeps a token. Beyond the bound the longest unshown goes, the first one never: an agent that acts for many
+    /// takes tokens from any of them, and none may keep those of the others out.
+    pub(crate) fn keep(&mut self, token: &SealedToken, meaning: Arc<Meaning>) {
+        let id = token.id();
+        self.held.insert(id, Held { sealed: Bytes::copy_from_slice(token.bytes()), meaning });
+        if self.order.front() == Some(&id) {
+            return;
         }
-        if self.0.len() >= TOKENS_MAX && !self.0.contains_key(&token.id()) {
-            return Err(Refusal::Overloaded);
+        self.order.retain(|kept| *kept != id);
+        if self.order.len() >= TOKENS_MAX
+            && let Some(oldest) = self.order.remove(1)
+        {
+            self.held.remove(&oldest);
         }
-        self.0.insert(token.id(), Held { sealed: Bytes::copy_from_slice(token.bytes()), meaning });
-        Ok(())
+        self.order.push_back(id);
     }
 
     pub(crate) fn get(&self, id: &TokenId) -> Option<&Held> {
-        self.0.get(id)
+        self.held.get(id)
     }
 }
 
 impl Tokens for HeldTokens {
     fn meaning(&self, id: &TokenId) -> Option<&Meaning> {
-        self.0.get(id).map(|held| held.meaning.as_ref())
+        self.held.get(id).map(|held| held.meaning.as_ref())
     }
 }
 

@@ -333,7 +333,7 @@ async fn listen(endpoint: Endpoint, listener: Arc<Listener>) {
 }
 
 /// Four times a second: requests whose time is over; receivers that read too slowly, for every sender to them
-/// waits for its window; subscribers that publishers need not wait for any more.
+/// waits for its window; receivers that senders need not wait for any more.
 async fn sweep(shared: Arc<Shared>) {
     let mut ticks = interval(LOOK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -344,7 +344,7 @@ async fn sweep(shared: Arc<Shared>) {
             if link.outboxes.is_stuck(now) {
                 link.close(CloseReason::Lagging);
             }
-            link.outboxes.let_publishers_go(now);
+            link.outboxes.let_senders_go(now);
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use testudo_registry::Snapshot;
 use testudo_rules::audit::Cause;
 use testudo_wire::frame::RefusedDelivery;
 use testudo_wire::standing::Standings;
@@ -29,8 +30,8 @@ const NO_HOLD: Duration = Duration::from_secs(10);
 const STUCK: Duration = Duration::from_secs(4);
 /// The slowest line that large bodies are made for, in bytes a second.
 const SLOWEST: u64 = 256 * 1024;
-/// A receiver that leaves a delivery unacknowledged for so long loses its link: a heartbeat interval, so that
-/// an agent may be busy, but not for ever.
+/// Patience with an acknowledgement of small messages: a heartbeat interval, so that an agent may be busy, but
+/// not for ever.
 const ACKNOWLEDGE: Duration = Duration::from_secs(30);
 
 /// What an outbox may hold.
@@ -44,18 +45,31 @@ pub(crate) struct Bounds {
     pub(crate) messages: usize,
     /// With a lot behind it, a delivery that is unacknowledged for so long means a receiver that reads too slowly.
     pub(crate) stuck: Duration,
+    /// A receiver that leaves a delivery unacknowledged for so long loses its link.
+    pub(crate) acknowledge: Duration,
+    /// How long a receiver that says nothing may hold its senders' windows; `None` for as long as it has its link.
+    pub(crate) holds_senders: Option<Duration>,
 }
 
 impl Bounds {
     /// Lane 0 (threat A63). Two full windows of the smallest messages stay below the count.
-    pub(crate) const SMALL: Self =
-        Self { bytes: 1024 * 1024, share: 512 * 1024, messages: 16_384, stuck: STUCK };
+    pub(crate) const SMALL: Self = Self {
+        bytes: 1024 * 1024,
+        share: 512 * 1024,
+        messages: 16_384,
+        stuck: STUCK,
+        acknowledge: ACKNOWLEDGE,
+        holds_senders: Some(STUCK),
+    };
 
     /// A lane of large bodies: two at once, so that one can be on its way while the next one is taken in.
     pub(crate) const fn of_bodies(body_bytes_max: usize) -> Self {
         let bytes = 2 * (body_bytes_max + 2048);
         let stuck = STUCK.saturating_add(slowest(body_bytes_max));
-        Self { bytes, share: bytes, messages: 64, stuck }
+        // Their memory is the sender's reservation, so it is held to the end, and the end comes soon: four bodies
+        // to one receiver are all that a sender can have on its way.
+        let acknowledge = stuck.saturating_add(STUCK);
+        Self { bytes, share: bytes, messages: 64, stuck, acknowledge, holds_senders: None }
     }
 }
 
@@ -157,6 +171,8 @@ impl Queue {
 struct State {
     queued: Queue,
     in_flight: BTreeMap<u64, (Instant, Parcel)>,
+    /// When the receiver was last done with something.
+    done: Option<Instant>,
     deliveries: u64,
     written: u64,
     reserved: usize,
@@ -165,6 +181,15 @@ struct State {
     /// Publishers do not wait for this receiver before then.
     not_held_before: Option<Instant>,
     closed: bool,
+}
+
+impl State {
+    /// Whether the receiver has said nothing for so long of what it has.
+    fn is_silent(&self, patience: Option<Duration>, now: Instant) -> bool {
+        let owed = self.in_flight.values().next().map(|(since, _)| *since);
+        let since = owed.map(|since| self.done.map_or(since, |done| since.max(done)));
+        patience.zip(since).is_some_and(|(patience, since)| now > since + patience)
+    }
 }
 
 /// One receiver's queue for one lane.
@@ -212,14 +237,26 @@ impl Outbox {
         self.state().not_held_before.is_none_or(|then| now >= then)
     }
 
-    /// Lets publishers go on that this receiver has held up for too long.
-    pub(crate) fn let_publishers_go(&self, now: Instant) {
+    /// Whether those who write to this receiver alone are to wait for it: not while it owes them all its word. One
+    /// that is only slow says something now and then.
+    pub(crate) fn holds_senders(&self, now: Instant) -> bool {
+        !self.state().is_silent(self.bounds.holds_senders, now)
+    }
+
+    /// Lets senders go on that this receiver has held up for too long: what it keeps of them fills its queue, and
+    /// none of their windows.
+    pub(crate) fn let_senders_go(&self, now: Instant) {
         let mut state = self.state();
+        let is_silent = state.is_silent(self.bounds.holds_senders, now);
         let State { queued, in_flight, not_held_before, .. } = &mut *state;
         let parcels = queued.all_mut().chain(in_flight.values_mut().map(|(_, parcel)| parcel));
         for parcel in parcels {
-            if parcel.is_copy && now > parcel.since + HOLD && parcel.ticket.take().is_some() {
-                *not_held_before = Some(now + NO_HOLD);
+            if parcel.is_copy {
+                if now > parcel.since + HOLD && parcel.ticket.take().is_some() {
+                    *not_held_before = Some(now + NO_HOLD);
+                }
+            } else if is_silent {
+                parcel.ticket = None;
             }
         }
     }
@@ -243,11 +280,11 @@ impl Outbox {
     }
 
     /// Removes queued parcels that are no longer good, or too late.
-    pub(crate) fn weed(&self, standings: &dyn Standings, now: Instant) -> Vec<Weed> {
+    pub(crate) fn weed(&self, snapshot: &Snapshot, now: Instant) -> Vec<Weed> {
         let mut state = self.state();
         let mut weeds = Vec::new();
         for parcel in state.queued.drain() {
-            match parcel.overtaken(standings, now) {
+            match parcel.overtaken(snapshot, now) {
                 Some(cause) => weeds.push((parcel, cause)),
                 None => state.queued.push(parcel),
             }
@@ -260,7 +297,7 @@ impl Outbox {
     pub(crate) fn take(
         &self,
         bytes_max: usize,
-        standings: &dyn Standings,
+        snapshot: &Snapshot,
         now: Instant,
     ) -> (Vec<(u64, Parcel)>, Vec<Weed>) {
         let mut state = self.state();
@@ -272,7 +309,7 @@ impl Outbox {
                 break;
             }
             let Some(parcel) = state.queued.pop() else { break };
-            if let Some(cause) = parcel.overtaken(standings, now) {
+            if let Some(cause) = parcel.overtaken(snapshot, now) {
                 weeds.push((parcel, cause));
                 continue;
             }
@@ -308,7 +345,7 @@ impl Outbox {
     pub(crate) fn is_stuck(&self, now: Instant) -> bool {
         let (stuck, state) = (self.bounds.stuck, self.state());
         let owed = state.in_flight.values().next().map(|(since, _)| *since);
-        owed.is_some_and(|since| now > since + ACKNOWLEDGE.max(stuck))
+        owed.is_some_and(|since| now > since + self.bounds.acknowledge)
             || (state.queued.peek().is_some() && owed.is_some_and(|since| now > since + stuck))
     }
 
@@ -331,13 +368,16 @@ impl Outbox {
         }
         let later = state.in_flight.split_off(&(upto + 1));
         let done = std::mem::replace(&mut state.in_flight, later);
+        if !done.is_empty() {
+            state.done = Some(Instant::now());
+        }
         drop(state);
+        // Looked up, not searched for: a receiver says what it likes, and the node must not sweat over it.
+        let refused: HashMap<_, _> = refused.iter().map(|r| ((r.delivery, r.position), r.refusal)).collect();
         let verdicts = |number: u64, parcel: Parcel| {
             let refusal = |at: usize| {
-                let of = |r: &&RefusedDelivery| {
-                    r.delivery == number && (usize::from(r.position) == at || r.position == ALL)
-                };
-                refused.iter().find(of).map(|r| r.refusal)
+                let one = u16::try_from(at).ok().and_then(|at| refused.get(&(number, at)));
+                one.or_else(|| refused.get(&(number, ALL))).copied()
             };
             let verdicts = (0..parcel.places.len()).map(refusal).collect();
             (parcel, verdicts)

@@ -77,9 +77,9 @@ impl Outboxes {
         self.all().iter().any(|outbox| outbox.is_stuck(now))
     }
 
-    /// Lets publishers go on that this receiver has held up for too long.
-    pub(crate) fn let_publishers_go(&self, now: Instant) {
-        self.all().iter().for_each(|outbox| outbox.let_publishers_go(now));
+    /// Lets senders go on that this receiver has held up for too long.
+    pub(crate) fn let_senders_go(&self, now: Instant) {
+        self.all().iter().for_each(|outbox| outbox.let_senders_go(now));
     }
 
     /// Closes every queue; nothing goes in any more.

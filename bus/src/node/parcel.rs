@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use testudo_registry::Snapshot;
 use testudo_rules::audit::{Cause, Outcome, OutcomeOf};
 use testudo_rules::token::Meaning;
 use testudo_wire::standing::Standings;
-use testudo_wire::{AgentName, Digest, MessageId, RegistrySequence, TokenId};
+use testudo_wire::{AgentName, Capability, Digest, MessageId, RegistrySequence, TokenId};
 use tokio::time::Instant;
 
 use super::link::Link;
@@ -43,13 +44,15 @@ pub(crate) struct Parcel {
     /// One of several copies: of messages to a topic.
     pub(crate) is_copy: bool,
     pub(crate) tokens: Arc<[Carried]>,
+    /// What the receiver must serve, or of a copy: have the right to.
+    pub(crate) needs: Arc<[Capability]>,
     pub(crate) judged: RegistrySequence,
     pub(crate) alerts: Vec<(u16, Vec<String>)>,
     pub(crate) places: Vec<Place>,
     pub(crate) record: u64,
     pub(crate) since: Instant,
     pub(crate) expires: Instant,
-    /// Holds the sender's window; let go of when a subscriber is too slow.
+    /// Holds the sender's window; let go of when the receiver is too slow.
     pub(crate) ticket: Option<Arc<Ticket>>,
     pub(crate) _permit: Permit,
 }
@@ -62,10 +65,21 @@ impl Parcel {
             && self.tokens.iter().all(|(_, _, meaning)| meaning.standing(standings).is_ok())
     }
 
+    /// Whether the receiver's grant still has what these messages are for.
+    fn is_due(&self, snapshot: &Snapshot) -> bool {
+        self.needs.is_empty()
+            || snapshot.agent(&self.to).is_some_and(|standing| {
+                let grant = if self.is_copy { &standing.grant.right } else { &standing.grant.serve };
+                self.needs.iter().all(|needed| grant.contains(needed))
+            })
+    }
+
     /// Why it must not be handed over any more.
-    pub(crate) fn overtaken(&self, standings: &dyn Standings, now: Instant) -> Option<Cause> {
-        if !self.is_good(standings) {
+    pub(crate) fn overtaken(&self, snapshot: &Snapshot, now: Instant) -> Option<Cause> {
+        if !self.is_good(snapshot) {
             Some(Cause::Revoked)
+        } else if !self.is_due(snapshot) {
+            Some(Cause::NoReceiver)
         } else if self.expires < now {
             Some(Cause::Expired)
         } else {

@@ -100,6 +100,11 @@ impl Requests {
         self.table().asked.get(requester).copied().unwrap_or_default() + more <= PER_REQUESTER
     }
 
+    /// Whether a request of this id is open, whoever asked whom.
+    pub(crate) fn is_known(&self, request: &MessageId) -> bool {
+        self.table().open.contains_key(request)
+    }
+
     /// Answers that are still expected over this link.
     pub(crate) fn owed(&self, link: &Link) -> usize {
         self.table().owed.get(&link.peer.session).copied().unwrap_or_default()
@@ -167,9 +172,10 @@ impl Requests {
         }
     }
 
-    /// The request came to no receiver after all.
+    /// The request came to no receiver after all, or none that takes it. Its replier hears that nobody waits, all the
+    /// same: what was refused may have been another message of the same id.
     pub(crate) fn forget(&self, request: &MessageId, requester: &Link) {
-        self.table().remove_if(request, |open| open.requester.is(requester));
+        self.cancel(request, requester);
     }
 
     /// Its answer, or a part of it, was refused: the requester hears why and waits no longer.

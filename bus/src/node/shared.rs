@@ -58,6 +58,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     pub(crate) requests: Requests,
     pub(crate) receipts: Receipts,
+    pub(crate) body_threads: usize,
     pub(crate) services: Services,
     pub(crate) topics: Topics,
     strangers: Mutex<Bucket>,
@@ -89,12 +90,14 @@ pub struct Bodies {
     pub bytes_max: u32,
     /// Bytes of memory for all that are on their way at once; never less than one.
     pub memory_bytes: u64,
+    /// How many are hashed and inspected at once, each on a thread of its own beside the node's.
+    pub threads: usize,
 }
 
 impl Default for Bodies {
-    /// 1 MiB, and 64 MiB for all.
+    /// 1 MiB, 64 MiB for all, one at a time.
     fn default() -> Self {
-        Self { bytes_max: 1024 * 1024, memory_bytes: 64 * 1024 * 1024 }
+        Self { bytes_max: 1024 * 1024, memory_bytes: 64 * 1024 * 1024, threads: 1 }
     }
 }
 
@@ -133,6 +136,7 @@ impl Shared {
             metrics: Metrics::default(),
             requests: Requests::default(),
             receipts: Receipts::default(),
+            body_threads: given.bodies.threads.max(1),
             services: Services::default(),
             topics: Topics::default(),
             strangers: Mutex::new(Bucket::new(STRANGERS, Duration::ZERO)),

@@ -91,10 +91,10 @@ impl Writer {
     fn catch_up(&mut self) -> Vec<(u64, Parcel)> {
         let (snapshot, now) = (self.shared.directory().load(), Instant::now());
         if self.weeded.replace(snapshot.sequence()) != Some(snapshot.sequence()) {
-            self.give_up(self.outbox.weed(&**snapshot, now));
+            self.give_up(self.outbox.weed(&snapshot, now));
         }
         self.slot.acknowledge(snapshot.sequence());
-        let (parcels, weeds) = self.outbox.take(BATCH_BYTES, &**snapshot, now);
+        let (parcels, weeds) = self.outbox.take(BATCH_BYTES, &snapshot, now);
         self.give_up(weeds);
         parcels
     }

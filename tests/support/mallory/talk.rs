@@ -29,7 +29,7 @@ pub(crate) struct Given {
 }
 
 impl Given {
-    fn read(frame: &Bytes, limits: &Limits) -> Self {
+    pub(crate) fn read(frame: &Bytes, limits: &Limits) -> Self {
         let len = u32::from_be_bytes(*frame.first_chunk().unwrap()) as usize;
         let annotation = Annotation::decode(&frame[4..4 + len], limits).unwrap();
         Self { annotation, bundle: Bundle::decode(frame.slice(4 + len..), limits).unwrap() }

@@ -11,26 +11,34 @@ pub mod frame;
 pub mod merkle;
 mod note;
 mod outcome;
+pub mod path;
+pub mod proof;
 pub mod record;
 mod render;
 mod settle;
 mod unsettled;
+pub mod verifier;
 pub mod verify;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Origin};
 pub use merkle::{Frontier, LogHash};
 pub use note::{Note, is_unsafe};
 pub use outcome::{Cause, Outcome, OutcomeOf, Outcomes};
+pub use path::PathBuilder;
+pub use proof::{Proof, ProofFault, Proven};
 pub use record::{
     BundleRefused, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Record, RegistryChange,
     RegistryEvent, TraceId, Verdict, Verdicts,
 };
 pub use settle::Settlement;
 pub use unsettled::Unsettled;
+pub use verifier::{VerifierKey, VerifierKeyError};
 pub use verify::{Fault, FaultKind, Segment, Verified, verify};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_proof;
 #[cfg(test)]
 mod tests_render;
 #[cfg(test)]

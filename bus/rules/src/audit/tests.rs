@@ -20,7 +20,7 @@ use super::merkle::{
 use super::*;
 
 /// The vector suite, or `None` (loudly) where a user's clone has no `../shared`.
-fn vectors(kind: &str) -> Option<Vec<(PathBuf, Value)>> {
+pub(super) fn vectors(kind: &str) -> Option<Vec<(PathBuf, Value)>> {
     let top = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/vectors/merkle")).join(kind);
     if !top.is_dir() {
         assert!(std::env::var_os("CI").is_none(), "CI must have the merkle vectors");
@@ -45,12 +45,12 @@ fn vectors(kind: &str) -> Option<Vec<(PathBuf, Value)>> {
 }
 
 /// A hash of the suite. Some hold words such as "don't care" instead: those stand for some other hash.
-fn hash(value: &Value) -> Option<LogHash> {
+pub(super) fn hash(value: &Value) -> Option<LogHash> {
     let bytes = STANDARD.decode(value.as_str()?).ok().filter(|bytes| !bytes.is_empty())?;
     Some(bytes.as_slice().try_into().map_or_else(|_| leaf_hash(&bytes), LogHash::new))
 }
 
-fn hashes(value: &Value) -> Option<Vec<LogHash>> {
+pub(super) fn hashes(value: &Value) -> Option<Vec<LogHash>> {
     value.as_array().map_or(Some(Vec::new()), |proof| proof.iter().map(hash).collect())
 }
 

@@ -10,6 +10,7 @@ const fn high(id: &'static str, literals: &'static [&'static str], pattern: &'st
         role: Role::Alert(Severity::High),
         mention: Mention::Excused,
         literals,
+        also: &[],
         pattern,
     }
 }
@@ -31,6 +32,7 @@ pub(super) const RULES: &[Rule] = &[
         role: Role::Judged(bare_call),
         mention: Mention::Excused,
         literals: &["eval(", "exec("],
+        also: &[],
         pattern: r"(?:eval|exec)\(\s*[^\s)]",
     },
     high(
@@ -45,7 +47,8 @@ pub(super) const RULES: &[Rule] = &[
             r"```(?:python[\d.]*|py)?[ \t]*\r?\n(?:[^`]*\n)?\s*(?:import|from)\s+(?:subprocess|shutil",
             r"|pty)\b"
         ),
-    ),
+    )
+    .and(&["subprocess", "shutil", "pty"]),
     high(
         "code.fenced-system",
         &["```"],
@@ -53,7 +56,8 @@ pub(super) const RULES: &[Rule] = &[
             r"```(?:python[\d.]*|py)?[ \t]*\r?\n[^`]*\bos\.(?:system|popen|exec[lv]\w*|spawn\w*",
             r"|remove|unlink|kill)\s*\("
         ),
-    ),
+    )
+    .and(&["os."]),
     high(
         "code.fenced-system-import",
         &["```"],
@@ -61,7 +65,8 @@ pub(super) const RULES: &[Rule] = &[
             r"```(?:python[\d.]*|py)?[ \t]*\r?\n[^`]*\bfrom\s+os\s+import\s+[^\n]*(?:system|popen",
             r"|exec|spawn|remove|unlink)"
         ),
-    ),
+    )
+    .and(&["from"]),
     high(
         "code.delete-system",
         &["os.remove", "os.unlink", "rmtree", "fs.rm", "rimraf", "unlinksync"],
@@ -70,5 +75,6 @@ pub(super) const RULES: &[Rule] = &[
             r"|rimraf)\s*\(\s*.(?:/[^\w]|/(?:etc|usr|bin|boot|lib|var|root|home|dev|sys)\b|~|[a-z]:\\)"
         ),
     ),
-    high("code.socket-shell", &["dup2", "pty.spawn"], r"socket[^`]*\b(?:dup2\s*\(|pty\.spawn\s*\()"),
+    high("code.socket-shell", &["dup2", "pty.spawn"], r"socket[^`]*\b(?:dup2\s*\(|pty\.spawn\s*\()")
+        .and(&["socket"]),
 ];

@@ -3,12 +3,7 @@
 //! Structured bodies are read for their strings only: values are joined into one text, so that a command split
 //! over an argument list reads as one, and names of fields into another. A string that is itself JSON is opened.
 
-use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-
-use super::{delegated, msgpack};
+use super::{delegated, json, msgpack};
 
 /// Deepest nesting of arrays and maps, as the envelope has it.
 pub(super) const DEPTH_MAX: usize = 16;
@@ -33,19 +28,25 @@ pub(super) enum Refused {
 /// The texts of one body.
 #[derive(Debug)]
 pub(super) struct Texts<'a> {
-    values: Cow<'a, str>,
-    keys: String,
+    values: &'a str,
+    keys: &'a str,
+    glued: &'a str,
 }
 
-impl Texts<'_> {
+impl<'a> Texts<'a> {
     /// All string values, joined.
-    pub(super) fn values(&self) -> &str {
-        &self.values
+    pub(super) const fn values(&self) -> &'a str {
+        self.values
+    }
+
+    /// Phrases that stand in lists, joined by nothing: a list may break in the middle of a word.
+    pub(super) const fn glued(&self) -> &'a str {
+        self.glued
     }
 
     /// All names of fields, one a line.
-    pub(super) fn keys(&self) -> &str {
-        &self.keys
+    pub(super) const fn keys(&self) -> &'a str {
+        self.keys
     }
 }
 
@@ -58,23 +59,37 @@ enum Format {
     Text,
 }
 
-/// Reads the texts of `body`.
-pub(super) fn texts<'a>(content_type: &str, body: &'a [u8]) -> Result<Texts<'a>, Refused> {
+/// Reads the texts of `body`, by way of `leaves` if it has a structure.
+pub(super) fn texts<'a>(
+    content_type: &str,
+    body: &'a [u8],
+    leaves: &'a mut Leaves,
+) -> Result<Texts<'a>, Refused> {
+    leaves.clear();
     match format_of(content_type)? {
-        Format::Delegated => delegated(body),
-        Format::Json => json(body),
-        Format::MessagePack => {
-            let mut leaves = Leaves::default();
-            msgpack::walk(body, &mut leaves)?;
-            Ok(leaves.into_texts())
+        Format::Delegated => delegated(body, leaves)?,
+        Format::Json => json(body, leaves)?,
+        Format::MessagePack => msgpack::walk(body, leaves)?,
+        Format::Text => {
+            let text = std::str::from_utf8(body).map_err(|_| Refused::InvalidUtf8)?;
+            if !is_json(text, leaves)? {
+                return Ok(Texts { values: text, keys: "", glued: "" });
+            }
         }
-        Format::Text => plain(body),
     }
+    Ok(leaves.texts())
+}
+
+/// Whether a body of this type is read as text, JSON or MessagePack. Anything else is opaque.
+pub(super) fn is_readable(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    let (family, _) = kind.split_once('/').unwrap_or((kind, ""));
+    kind.is_empty() || family.eq_ignore_ascii_case("text") || structure_of(kind) != Format::Text
 }
 
 fn format_of(content_type: &str) -> Result<Format, Refused> {
     let mut parts = content_type.split(';').map(str::trim);
-    let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+    let kind = parts.next().unwrap_or_default();
     for part in parts {
         let Some((name, value)) = part.split_once('=') else { continue };
         let value = value.trim().trim_matches('"');
@@ -84,52 +99,58 @@ fn format_of(content_type: &str) -> Result<Format, Refused> {
             return Err(Refused::Charset);
         }
     }
+    Ok(structure_of(kind))
+}
+
+fn structure_of(kind: &str) -> Format {
     let subtype = kind.split_once('/').map_or("", |(_, subtype)| subtype);
-    if subtype == delegated::SUBTYPE {
-        return Ok(Format::Delegated);
+    if subtype.eq_ignore_ascii_case(delegated::SUBTYPE) {
+        return Format::Delegated;
     }
-    if subtype == "json" || subtype.ends_with("+json") {
-        return Ok(Format::Json);
+    let last = subtype.rsplit('+').next().unwrap_or_default();
+    if last.eq_ignore_ascii_case("json") {
+        return Format::Json;
     }
-    if ["msgpack", "x-msgpack", "vnd.msgpack"].contains(&subtype) || subtype.ends_with("+msgpack") {
-        return Ok(Format::MessagePack);
+    if ["msgpack", "x-msgpack", "vnd.msgpack"].iter().any(|name| last.eq_ignore_ascii_case(name)) {
+        return Format::MessagePack;
     }
-    Ok(Format::Text)
+    Format::Text
 }
 
-fn plain(body: &[u8]) -> Result<Texts<'_>, Refused> {
-    let text = std::str::from_utf8(body).map_err(|_| Refused::InvalidUtf8)?;
-    if looks_like_json(text) {
-        let mut leaves = Leaves::default();
-        match leaves.open(text) {
-            Ok(()) => return Ok(leaves.into_texts()),
-            Err(_) if leaves.over_limit => return Err(Refused::OverLimit),
-            // Only looks like JSON: it is text, and read as such.
-            Err(_) => {}
-        }
+/// Whether a text only looks like JSON or is it; if it is, its strings are in `leaves`.
+fn is_json(text: &str, leaves: &mut Leaves) -> Result<bool, Refused> {
+    if !looks_like_json(text) {
+        return Ok(false);
     }
-    Ok(Texts { values: Cow::Borrowed(text), keys: String::new() })
-}
-
-fn json(body: &[u8]) -> Result<Texts<'_>, Refused> {
-    let text = std::str::from_utf8(body).map_err(|_| Refused::InvalidUtf8)?;
-    let mut leaves = Leaves::default();
     match leaves.open(text) {
-        Ok(()) => Ok(leaves.into_texts()),
+        Ok(()) => Ok(true),
         Err(_) if leaves.over_limit => Err(Refused::OverLimit),
-        Err(_) => Err(Refused::Malformed),
+        Err(_) => Ok(false),
     }
 }
 
 /// The texts of the body within, read under its own content type, and the token's, which no agent reads.
-fn delegated(body: &[u8]) -> Result<Texts<'static>, Refused> {
+fn delegated(body: &[u8], leaves: &mut Leaves) -> Result<(), Refused> {
     let delegated::Opened { token, content_type, body } = delegated::open(body)?;
-    let kind = content_type.as_str();
-    if format_of(kind)? == Format::Delegated {
-        return Err(Refused::Malformed);
+    match format_of(content_type.as_str())? {
+        Format::Delegated => return Err(Refused::Malformed),
+        Format::Json => json(&body, leaves)?,
+        Format::MessagePack => msgpack::walk(&body, leaves)?,
+        Format::Text => {
+            let text = std::str::from_utf8(&body).map_err(|_| Refused::InvalidUtf8)?;
+            if !is_json(text, leaves)? {
+                leaves.append(text, Place::Field);
+            }
+        }
     }
-    let Texts { values, keys } = texts(kind, &body)?;
-    Ok(Texts { values: Cow::Owned(format!("{values}\n{token}")), keys })
+    leaves.values.push('\n');
+    leaves.values.push_str(&token);
+    Ok(())
+}
+
+fn json(body: &[u8], leaves: &mut Leaves) -> Result<(), Refused> {
+    let text = std::str::from_utf8(body).map_err(|_| Refused::InvalidUtf8)?;
+    leaves.open(text).map_err(|_| if leaves.over_limit { Refused::OverLimit } else { Refused::Malformed })
 }
 
 fn looks_like_json(text: &str) -> bool {
@@ -147,27 +168,59 @@ pub(super) enum Place {
     Field,
 }
 
-/// Collects the strings of one document.
+/// Collects the strings of one document. Its buffers serve one document after the other.
 #[derive(Debug, Default)]
 pub(super) struct Leaves {
     values: String,
     keys: String,
+    unescaped: String,
+    glued: String,
     last_is_phrase: bool,
     elements: usize,
-    depth: usize,
     nested: usize,
     over_limit: bool,
 }
 
+/// Largest buffer kept for the next document, in bytes.
+const KEPT_MAX: usize = 1 << 18;
+
 impl Leaves {
+    fn clear(&mut self) {
+        for buffer in [&mut self.values, &mut self.keys, &mut self.unescaped, &mut self.glued] {
+            buffer.clear();
+            buffer.shrink_to(KEPT_MAX);
+        }
+        self.last_is_phrase = false;
+        self.elements = 0;
+        self.nested = 0;
+        self.over_limit = false;
+    }
+
     /// Counts one element; an error once there are too many.
     pub(super) const fn count(&mut self) -> Result<(), Refused> {
         self.elements += 1;
         if self.elements > ELEMENTS_MAX {
-            self.over_limit = true;
-            return Err(Refused::OverLimit);
+            return Err(self.over());
         }
         Ok(())
+    }
+
+    /// Notes that a limit was passed.
+    pub(super) const fn over(&mut self) -> Refused {
+        self.over_limit = true;
+        Refused::OverLimit
+    }
+
+    /// A buffer to put a string together in; give it back.
+    pub(super) fn buffer(&mut self) -> String {
+        let mut buffer = std::mem::take(&mut self.unescaped);
+        buffer.clear();
+        buffer
+    }
+
+    /// Takes the buffer back.
+    pub(super) fn give_back(&mut self, buffer: String) {
+        self.unescaped = buffer;
     }
 
     /// Takes the name of a field.
@@ -178,7 +231,7 @@ impl Leaves {
 
     /// Takes a string value, opening it if it is JSON.
     pub(super) fn value(&mut self, text: &str, place: Place) -> Result<(), Refused> {
-        if self.nested < NESTED_MAX && looks_like_json(text) {
+        if self.nested <= NESTED_MAX && looks_like_json(text) {
             let (values, keys, elements) = (self.values.len(), self.keys.len(), self.elements);
             if self.open(text).is_ok() {
                 return Ok(());
@@ -194,107 +247,33 @@ impl Leaves {
         Ok(())
     }
 
-    /// Joins by a space what may be one command, and by a line end what stands for itself: a field that holds a
-    /// whole phrase is not continued by the next field.
+    /// Joins by a blank what may be one command (a tab between fields, so that a rule can tell where one begins), and
+    /// by a line end what stands for itself: a field that holds a whole phrase is not continued by the next field.
     fn append(&mut self, text: &str, place: Place) {
         if !self.values.is_empty() {
-            let apart = place == Place::Field && self.last_is_phrase;
-            self.values.push(if apart { '\n' } else { ' ' });
+            self.values.push(match place {
+                Place::Item => ' ',
+                Place::Field if self.last_is_phrase => '\n',
+                Place::Field => '\t',
+            });
         }
         self.values.push_str(text);
+        if place == Place::Item && text.contains(' ') {
+            self.glued.push_str(text);
+        }
         let text = text.trim_ascii();
-        let last = text.rsplit(|c: char| c.is_ascii_whitespace()).next().unwrap_or_default();
-        self.last_is_phrase = last.len() < text.len() && !last.starts_with('-') && !last.ends_with('|');
+        let last = text.as_bytes().rsplit(u8::is_ascii_whitespace).next().unwrap_or_default();
+        self.last_is_phrase = last.len() < text.len() && !last.starts_with(b"-") && !last.ends_with(b"|");
     }
 
-    fn open(&mut self, text: &str) -> Result<(), serde_json::Error> {
+    fn open(&mut self, text: &str) -> Result<(), Refused> {
         self.nested += 1;
-        let depth = std::mem::take(&mut self.depth);
-        let mut reader = serde_json::Deserializer::from_str(text);
-        let outcome =
-            Node { leaves: self, place: Place::Field }.deserialize(&mut reader).and_then(|()| reader.end());
-        self.depth = depth;
+        let outcome = json::walk(text, self);
         self.nested -= 1;
         outcome
     }
 
-    fn into_texts<'a>(self) -> Texts<'a> {
-        Texts { values: Cow::Owned(self.values), keys: self.keys }
-    }
-}
-
-/// One JSON value, visited for its strings.
-struct Node<'l> {
-    leaves: &'l mut Leaves,
-    place: Place,
-}
-
-impl Node<'_> {
-    fn enter<E: serde::de::Error>(&mut self) -> Result<(), E> {
-        self.leaves.depth += 1;
-        if self.leaves.depth > DEPTH_MAX {
-            self.leaves.over_limit = true;
-            return Err(E::custom("too deep"));
-        }
-        Ok(())
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Node<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        self.leaves.count().map_err(|_| D::Error::custom("too many elements"))?;
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Node<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any JSON value")
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<(), E> {
-        self.leaves.value(text, self.place).map_err(|_| E::custom("over the limits"))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
-        self.enter()?;
-        while items.next_element_seed(Node { leaves: self.leaves, place: Place::Item })?.is_some() {}
-        self.leaves.depth -= 1;
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut fields: A) -> Result<(), A::Error> {
-        self.enter()?;
-        while let Some(key) = fields.next_key::<Cow<'_, str>>()? {
-            self.leaves.count().map_err(|_| A::Error::custom("too many elements"))?;
-            self.leaves.key(&key);
-            fields.next_value_seed(Node { leaves: self.leaves, place: Place::Field })?;
-        }
-        self.leaves.depth -= 1;
-        Ok(())
+    fn texts(&self) -> Texts<'_> {
+        Texts { values: &self.values, keys: &self.keys, glued: &self.glued }
     }
 }

@@ -1,48 +1,22 @@
 //! Text that tries to replace the instructions of the reader, to draw its secrets out, or to make it somebody else.
 
-use super::rules::{Half, Mention, Role, Rule};
+use super::rules::{Mention, Role, Rule};
 use super::{Kind, Severity};
 
 const fn high(id: &'static str, literals: &'static [&'static str], pattern: &'static str) -> Rule {
     let role = Role::Alert(Severity::High);
-    Rule { id, kind: Kind::Injection, role, mention: Mention::Excused, literals, pattern }
+    Rule { id, kind: Kind::Injection, role, mention: Mention::Excused, literals, also: &[], pattern }
+}
+
+const fn medium(id: &'static str, literals: &'static [&'static str], pattern: &'static str) -> Rule {
+    Rule { role: Role::Alert(Severity::Medium), ..high(id, literals, pattern) }
 }
 
 const fn exfil(id: &'static str, literals: &'static [&'static str], pattern: &'static str) -> Rule {
     Rule { kind: Kind::Exfiltration, ..high(id, literals, pattern) }
 }
 
-const fn half(
-    id: &'static str,
-    half: Half,
-    literals: &'static [&'static str],
-    pattern: &'static str,
-) -> Rule {
-    Rule { id, kind: Kind::Injection, role: Role::Half(half), mention: Mention::Counts, literals, pattern }
-}
-
 const OVERRIDE: &[&str] = &["ignor", "disregard", "forget", "overrid", "bypass", "neglect"];
-
-/// Of the two halves of a jailbreak this is the rarer one; without it the other need not be looked for.
-const LICENCE: &[&str] = &[
-    "restriction",
-    "filter",
-    "guideline",
-    "moral",
-    "ethic",
-    "censor",
-    "rules",
-    "polic",
-    "confines",
-    "limitations",
-    "unrestricted",
-    "jailbr",
-    "refuse",
-    "never",
-    "legal",
-    "anything",
-    "unhinged",
-];
 
 /// The family of injection rules.
 pub(super) const RULES: &[Rule] = &[
@@ -58,9 +32,21 @@ pub(super) const RULES: &[Rule] = &[
             r"|former|your|all|system|developer|initial|original) (?:(?:previous|prior|preceding",
             r"|earlier|above|past|initial|original|usual|current|given|own|other|system|safety|set",
             r"|developer|security|of|your|the|all|programmed) ){0,4}(?:i[nu]+structions?|directives?",
-            r"|prompts?|guidelines?|programming|directions?|orders|training|commands given)\b"
+            r"|prompts?|guidelines?|programming|directions?|orders|training|commands?|inputs?",
+            r"|role assignments?)\b"
         ),
-    ),
+    )
+    .and(&[
+        "struction",
+        "directive",
+        "prompt",
+        "guideline",
+        "programming",
+        "direction",
+        "order",
+        "training",
+        "commands",
+    ]),
     high(
         "injection.override-rules",
         OVERRIDE,
@@ -70,7 +56,22 @@ pub(super) const RULES: &[Rule] = &[
             r"|previous|prior|own|moral|and|the) )*(?:rules|polic(?:y|ies)|constraints|restrictions",
             r"|safeguards|messages|context|conversations?|tasks?|identity|ethics|morals|safety)\b"
         ),
-    ),
+    )
+    .and(&[
+        "rule",
+        "polic",
+        "constraint",
+        "restriction",
+        "safeguard",
+        "message",
+        "context",
+        "conversation",
+        "task",
+        "identit",
+        "ethic",
+        "moral",
+        "safety",
+    ]),
     high(
         "injection.override-above",
         OVERRIDE,
@@ -79,7 +80,8 @@ pub(super) const RULES: &[Rule] = &[
             r"|everything )?(?:of )?(?:the )?(?:above|foregoing)(?:\s*(?:[.!:;\n]|\z)| (?:and|text",
             r"|content|then|instead))"
         ),
-    ),
+    )
+    .and(&["above", "foregoing"]),
     high(
         "injection.forget",
         &["forget"],
@@ -91,20 +93,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     high(
         "injection.persona",
-        &[
-            "dan",
-            "unrestrict",
-            "unfilter",
-            "uncensor",
-            "unbound",
-            "jailbr",
-            "free",
-            "evil",
-            "mode",
-            "longer",
-            "sudo",
-            "anything",
-        ],
+        &["now", "mode"],
         concat!(
             r"\byou(?: a|')re now (?:in |the |an? |my |fully |completely |totally )*(?:dan\b",
             r"|unrestricted|unfiltered|uncensored|unbound|jailbroken|free (?:of|from)|free\.|evil",
@@ -112,7 +101,24 @@ pub(super) const RULES: &[Rule] = &[
             r"|\bdo anything now\b|\b(?:enable|enter|activate|switch to|in) (?:dan|jailbreak",
             r"|developer|god) mode\b"
         ),
-    ),
+    )
+    .and(&[
+        "dan",
+        "unrestrict",
+        "unfilter",
+        "uncensor",
+        "unbound",
+        "jailbr",
+        "free",
+        "evil",
+        "developer",
+        "god",
+        "root",
+        "admin",
+        "longer",
+        "sudo",
+        "anything",
+    ]),
     high(
         "injection.system-prompt",
         &["system"],
@@ -122,7 +128,21 @@ pub(super) const RULES: &[Rule] = &[
             r"|allowed to)|(?:ignore|disregard|override|forget) (?:all|any|the|your|previous|prior",
             r"|safety)|from now on)\b"
         ),
-    ),
+    )
+    .and(&[
+        "unrestrict",
+        "unfilter",
+        "uncensor",
+        "free",
+        "longer",
+        "bound",
+        "allowed",
+        "ignor",
+        "disregard",
+        "overrid",
+        "forget",
+        "now",
+    ]),
     high(
         "injection.new-instructions",
         &["instruction", "directive", "task", "order", "goal", "query", "rules"],
@@ -133,7 +153,8 @@ pub(super) const RULES: &[Rule] = &[
             r"|disregard|reveal|exfiltrate|i am the user|you (?:must|are now|will now)",
             r"|whatever i say)\b|\b(?:real|actual|true) instructions (?:are|is) to\b"
         ),
-    ),
+    )
+    .and(&["new", "updated", "revised", "real", "actual", "true"]),
     high(
         "injection.lifted-limits",
         &["restrictions", "limitations", "filter", "guardrails", "guidelines", "safety"],
@@ -143,10 +164,23 @@ pub(super) const RULES: &[Rule] = &[
             r"|moral) (?:\w+ )?(?:filters?|restrictions?|guidelines|guardrails|limitations)\b",
             r"|\byou (?:now )?have no (?:more |longer |\w+ )?(?:restrictions|limitations|filters",
             r"|guidelines)\b|\b(?:restrictions|limitations|safety rules|filters|guidelines",
-            r"|guardrails) (?:are|have been|were) (?:now )?(?:lifted|suspended|removed|disabled",
+            r"|guardrails|(?:safety|security|content) (?:protocols|checks|measures|policies",
+            r"|controls)) (?:are|have been|were) (?:now )?(?:lifted|suspended|removed|disabled",
             r"|revoked)\b"
         ),
-    ),
+    )
+    .and(&[
+        "bypass",
+        "disable",
+        "ignore",
+        "remove",
+        "turn",
+        "drop",
+        "you",
+        "lifted",
+        "suspended",
+        "revoked",
+    ]),
     high(
         "injection.switched-task",
         &["strictly", "task"],
@@ -155,16 +189,18 @@ pub(super) const RULES: &[Rule] = &[
             r"|status)\s*:\s*task complete|\bprevious task has been (?:completed|finished",
             r"|cancelled)\b|(?:\A|[.!?\n]\s*)(?:your|the) (?:real|actual|true) task is to\b"
         ),
-    ),
+    )
+    .and(&["adhere", "complete", "previous", "real", "actual", "true"]),
     high(
         "injection.before-task",
-        &["task", "question", "request"],
+        &["before", "after"],
         concat!(
             r"\bbefore you can (?:solve|do|complete|answer|continue|finish|start)\b[^.\n]*\b(?:task",
             r"|question|request)\b[^.\n]*(?:you must|please|first|do)\b",
             r"|\bafter (?:you do )?that you can (?:solve|do|continue|complete) the task\b"
         ),
-    ),
+    )
+    .and(&["task", "question", "request"]),
     high(
         "injection.reveal-prompt",
         &["prompt", "instruction", "system"],
@@ -178,7 +214,26 @@ pub(super) const RULES: &[Rule] = &[
             r"|previous|internal|secret|base|core|full|exact|and|above) )*(?:prompts?|instructions?)",
             r"|system (?:prompt|message|instructions?))\b"
         ),
-    ),
+    )
+    .and(&[
+        "reveal",
+        "leak",
+        "disclose",
+        "expose",
+        "dump",
+        "repeat",
+        "recite",
+        "exfiltrate",
+        "print",
+        "output",
+        "show",
+        "display",
+        "tell",
+        "give",
+        "share",
+        "paste",
+        "write",
+    ]),
     high(
         "injection.reveal-secrets",
         &["key", "password", "credential", "secret", "token", "environment"],
@@ -189,7 +244,8 @@ pub(super) const RULES: &[Rule] = &[
             r"|production )+(?:api[ _-]?keys?|passwords?|credentials|secrets?|access tokens?",
             r"|private keys?|environment variables)\b"
         ),
-    ),
+    )
+    .and(&["reveal", "leak", "exfiltrate", "steal", "expose", "output", "print", "dump"]),
     exfil(
         "exfil.read-secret-file",
         &[".ssh", "id_rsa", "mcp.json", "/etc/passwd", "/etc/shadow", ".aws/", ".env"],
@@ -198,7 +254,8 @@ pub(super) const RULES: &[Rule] = &[
             r"|send|contents?)\b[^\n]*(?:~?/?\.ssh/|\bid_rsa|mcp\.json|/etc/(?:passwd|shadow)",
             r"|\.aws/credentials)"
         ),
-    ),
+    )
+    .and(&["before", "when", "prior", "first"]),
     exfil(
         "exfil.send-secret",
         &["send", "forward", "email", "upload", "transmit", "post", "share", "exfil"],
@@ -211,7 +268,8 @@ pub(super) const RULES: &[Rule] = &[
             r"|customer data) (?:\S+ ){0,12}?(?:to|at|via|with) (?:\S+ ){0,6}?\S{0,3}(?:https?://",
             r"|www\.|[\w.+-]+@[\w-]+\.\w|attacker|webhook)"
         ),
-    ),
+    )
+    .and(&["://", "www.", "@", "attacker", "webhook"]),
     exfil(
         "exfil.image-link",
         &["!["],
@@ -234,37 +292,187 @@ pub(super) const RULES: &[Rule] = &[
             r"|\bolvida (?:todas )?(?:las )?instrucciones"
         ),
     ),
-    half(
-        "signal.persona",
-        Half::Persona,
-        LICENCE,
+    high(
+        "injection.do-not-follow",
+        &["follow", "obey", "listen", "adher", "comply"],
         concat!(
-            r"\b(?:you(?: a|')re (?:now|going to|about to|no longer|to act)|you (?:will|must|should",
-            r"|shall) (?:now |always )?(?:act|be|play|simulate|role-?play|pretend|behave|respond",
-            r"|answer)|act(?:ing)? (?:as|like)|pretend (?:to|you|that)|role-?\s?play|you to (?:act",
-            r"|pretend|simulate|play|imagine|be|immerse|respond)|simulate|(?:stay|remain",
-            r"|stays) in character|immerse yourself|respond (?:\w+ )?as|(?:ai|model|chatbot",
-            r"|bot) (?:named|called)|fictional (?:world|character|universe|story)|hypothetical",
-            r"|from now on)\b"
+            r"\b(?:do not|don'?t|stop|cease|never|no longer|instead of) (?:follow|obey|listen to",
+            r"|adher(?:e|ing) to|comply(?:ing)? with)(?:ing)? ",
+            r"(?:(?:your|the|any|all|of|those|my) )*(?:previous|prior|earlier|above|original|initial",
+            r"|system) (?:\w+ ){0,2}(?:instructions|prompts?|rules|guidelines|directives|orders)\b"
+        ),
+    )
+    .and(&["struction", "prompt", "rules", "guideline", "directive", "orders"]),
+    high(
+        "injection.bare-override",
+        &["disregard", "ignor", "forget", "overrid", "bypass", "remov"],
+        concat!(
+            r"(?:\A|[.!?:;\n\t\]>\x22'`]\s*|\b(?:and|then|please|must|now|to|can|will",
+            r"|you) )(?:disregard|forget|ignore|override|bypass|remove|circumvent|abandon)(?:ing)? ",
+            r"(?:(?:all|any|my|the|your|every|its|of|content|ethical) )*(?:(?:safety|content|ethical",
+            r"|security|moral|ai|approval) ",
+            r"(?:\w+ )?(?:checks?|training|protocols?|rules|measures|filters?|policy|policies",
+            r"|guidelines|constraints|restrictions|controls|limits|guardrails)",
+            r"|(?:guardrails|safeguards|limits|constraints|guidelines|instructions)(?:\s*(?:[.!;]|\z)",
+            r"| (?:and|from|above|below|you)\b))"
+        ),
+    )
+    .and(&[
+        "safety",
+        "content",
+        "ethical",
+        "security",
+        "moral",
+        "approval",
+        "guardrails",
+        "safeguards",
+        "limits",
+        "constraints",
+        "guidelines",
+        "instructions",
+    ]),
+    high(
+        "injection.new-purpose",
+        &["purpose", "goal", "directive", "task", "objective", "mission", "job", "instruction", "prompt"],
+        concat!(
+            r"\b(?:your|the) (?:new|true|real|actual|prime|secret|hidden) (?:\w+ )?(?:purpose|goal",
+            r"|directive|task|objective|mission|job|(?:system )?instructions?|system prompt)",
+            r" (?:is|are) (?:now )?(?:to|:)\b|\bget the (?:real|actual|true) (?:task|instructions)\b",
+            r"|\bdirectives? (?:overrides?|supersedes?)\b"
+        ),
+    )
+    .and(&["new", "true", "real", "actual", "prime", "secret", "hidden", "override", "supersede"]),
+    high(
+        "injection.false-consent",
+        &["already", "previously", "agreed", "confirmed", "promised", "established", "unlocked"],
+        concat!(
+            r"\b(?:you|we) (?:have |had |already |previously |both )*(?:said|agreed|confirmed",
+            r"|promised|established|unlocked)\b[^.\n]{0,60}",
+            r"\b(?:bypass|ignor|remov|unlock|disabl|circumvent|skip)\w* (?:\S+ ){0,3}(?:safety",
+            r"|filters?|guidelines|constraints|restrictions|rules|checks)\b"
         ),
     ),
-    half(
-        "signal.licence",
-        Half::Licence,
-        LICENCE,
+    high(
+        "injection.reveal-hidden",
+        &["prompt", "instruction", "configuration"],
         concat!(
-            r"\b(?:no|without|free (?:of|from)|not (?:bound|limited|restricted|constrained",
-            r"|controlled)|bypass(?:es|ing)?|ignor(?:es|ing)|disregards?|(?:do|does)(?: not",
-            r"|n'?t) (?:have|follow|care|abide|need|adhere|comply)|broken? free|breaks?|freed",
-            r"|isn'?t bound|unbound|loves to break)\b[^.\n]*\b(?:restrictions?|filters?|guidelines",
-            r"|morals?|morality|ethic\w*|rules (?:set|imposed|or|and|of|that)|(?:content|openai'?s?",
-            r"|usage) polic(?:y|ies)|censorship|typical confines|confines|limitations of)\b|\b(?:is",
-            r"|are|be|as|completely|totally|act) (?:an? )?(?:unfiltered|uncensored|unrestricted",
-            r"|amoral|unethical|immoral)\b|\b(?:unfiltered|uncensored|unrestricted|amoral|unethical",
-            r"|immoral|unhinged) (?:and \w+ )?(?:ai|chatbot|bot|model|assistant|version of (?:you",
-            r"|chatgpt)|responses?|answers?|persona|character)\b|\b(?:jailbroken|never refuse\w*",
-            r"|never say no|do anything now|everything is legal|break the rules",
-            r"|regardless of (?:legal|moral|ethic)\w*)\b"
+            r"(?:\A|[.!?:;,\n\t\]>\x22'`(-]\s*|\b(?:and|then|please|must|now|to|you|instead",
+            r"|just) )(?:reveal|leak|disclose|expose|repeat|recite|exfiltrate|print|output|display",
+            r"|show|tell|give|share|copy|list|summari[sz]e|translate) (?:\S+ ){0,5}?(?:system prompt",
+            r"|(?:your|the|its) (?:initial|hidden|original|secret|internal|private|full|exact",
+            r"|entire) (?:\w+ )?(?:prompt|instructions|rules)",
+            r"|initial prompt|(?:your|the) (?:instructions|prompt) (?:verbatim|word for word|exactly",
+            r"|above))\b"
+        ),
+    )
+    .and(&[
+        "reveal",
+        "leak",
+        "disclos",
+        "expos",
+        "repeat",
+        "recit",
+        "exfiltrat",
+        "print",
+        "output",
+        "display",
+        "show",
+        "tell",
+        "give",
+        "share",
+        "copy",
+        "list",
+        "summar",
+        "translate",
+    ]),
+    medium(
+        "injection.ask-prompt",
+        &["instruct", "prompt", "told"],
+        concat!(
+            r"\bwhat (?:are|were|is|was) your (?:\w+ )?(?:instructions?|prompt|rules|guidelines)\b",
+            r"|\bwhat were you (?:told|instructed|asked)\b|\bi was instructed to\b",
+            r"|\b(?:beginning|start|everything|text|words|sentence) (?:of|in|above|before) (?:the ",
+            r"|this |your )?(?:system |initial )?(?:prompt|conversation|instructions)\b"
+        ),
+    ),
+    medium(
+        "injection.new-role",
+        &["role", "mode", "admin", "debug", "override", "unrestricted"],
+        concat!(
+            r"\bnew (?:system )?role\s*[:=]|\b(?:debug|developer|maintenance|sandbox|test|admin|god",
+            r"|override|unrestricted) mode (?:is )?(?:now )?(?:enabled|activated|on\b|engaged|active)",
+            r"|\b(?:now|operating|running|switch(?:ed|ing)?) (?:to |into |in )*(?:debug|developer",
+            r"|maintenance|sandbox|test|admin|unrestricted) mode\b|\bunrestricted access\b",
+            r"|\b(?:safety|security|approval) (?:checks?|filters?|policy|controls?) (?:are|is",
+            r"|have been|has been) (?:now )?(?:disabled|off|suspended|lifted|removed)"
+        ),
+    ),
+    high(
+        "injection.foreign-override",
+        &[
+            "instruc",
+            "instruktion",
+            "anweisung",
+            "befehl",
+            "istruzion",
+            "indica",
+            "regl",
+            "regol",
+            "regeln",
+            "ordenes",
+            "consigne",
+            "instructies",
+            "polecen",
+            "instrukc",
+            "talimat",
+        ],
+        concat!(
+            r"\b(?:ignor(?:a|ar|ad|en|e|ez|er|o|iere?n?|iert|eer|uj)?|olvida\w*|oubli(?:e|ez|er)",
+            r"|vergiss|vergesst|vergeet|zapomnij|dimentica\w*|esquec[ae]\w*|esqueca|desconsidere",
+            r"|negeer|missachte\w*)",
+            r" (?:\w+ ){0,4}?(?:(?:instrucciones|instrucoes|instructions|consignes|istruzioni",
+            r"|anweisungen|instruktionen|befehle|indicaciones|indicazioni|ordenes|reglas|regras",
+            r"|regles|regole|regeln|instructies|polecenia|instrukcje)",
+            r" (?:\w+ ){0,2}?(?:anterior\w*|previ\w*|precedent\w*|davor|zuvor|hierboven|vorherig\w*",
+            r"|poprzedni\w*|de arriba|ci-dessus|de cima|acima|sopra|oben)",
+            r"|(?:anterior\w*|previ[ao]s|precedent\w*|vorherig\w*|bisherig\w*|obig\w*|fruheren|vorige",
+            r"|eerdere|poprzedni\w*|vorangegangen\w*|alle) (?:\w+ )?(?:instrucciones|instrucoes",
+            r"|instructions|consignes|istruzioni|anweisungen|instruktionen|befehle|indicaciones",
+            r"|indicazioni|regeln|instructies|polecenia|instrukcje))"
+        ),
+    ),
+    high(
+        "injection.foreign-prompt",
+        &[
+            "prompt", "invite", "sistema", "systeme", "secret", "segret", "clave", "passwor", "contrase",
+            "mot", "envoye", "envia", "sende", "invia",
+        ],
+        concat!(
+            r"\b(?:reveles?|revel(?:a|ar|ez|er)|muestra\w*|affich(?:e|ez|er)|montr(?:e|ez|er)",
+            r"|zeig(?:e|t|en)?|enthull\w*|mostra\w*|rivela\w*|divulg\w*|imprim\w*|copi(?:ez|a|e))",
+            r" (?:\w+ ){0,4}?(?:system ?prompt|prompt|invite systeme|instrucciones (?:ocultas",
+            r"|del sistema|secretas)|instructions (?:cachees|secretes)|consignes (?:cachees|secretes)",
+            r"|contrase\w+|claves?|mots? de passe|passwort\w*|segret\w+|systemanweisung\w*",
+            r"|regles privees)\b",
+            r"|\b(?:envi(?:a|ar|e)|envoy(?:ez|er|e)|sende\w*|schick\w*|invia\w*",
+            r"|mand[ae]\w*) (?:\S+ ){0,8}?(?:a|al|an|to|para|vers|chez) (?:\S+ )?(?:\S+@\S+\.\w",
+            r"|https?://)"
+        ),
+    ),
+    high(
+        "injection.far-override",
+        &[
+            "\u{5ffd}\u{7565}",
+            "\u{65e0}\u{89c6}",
+            "\u{5fd8}\u{8bb0}",
+            "\u{7121}\u{8996}",
+            "\u{43f}\u{440}\u{435}\u{434}",
+            "\u{438}\u{43d}\u{441}\u{442}",
+        ],
+        concat!(
+            "(?:\u{5ffd}\u{7565}|\u{65e0}\u{89c6}|\u{5fd8}\u{8bb0})[^\\n]{0,60}(?:\u{6307}\u{4ee4}|\u{6307}\u{793a}|\u{8bf4}\u{660e}|\u{63d0}\u{793a}|\u{89c4}\u{5219})",
+            "|(?:\u{6307}\u{793a}|\u{547d}\u{4ee4})[^\\n]{0,30}\u{7121}\u{8996}",
+            "|(?:\u{418}\u{433}\u{43d}\u{43e}\u{440}\u{438}\u{440}|\u{417}\u{430}\u{431}\u{443}\u{434}|\u{438}\u{433}\u{43d}\u{43e}\u{440}\u{438}\u{440}|\u{437}\u{430}\u{431}\u{443}\u{434})[^\\n.]{0,90}\u{438}\u{43d}\u{441}\u{442}\u{440}\u{443}\u{43a}\u{446}\u{438}"
         ),
     ),
 ];

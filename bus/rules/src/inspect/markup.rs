@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use regex::bytes::Regex;
 
-use super::rules::Strength;
+use super::rules::{Mention, Role, Rule, Strength};
 use super::scan::Findings;
-use super::{Alert, Kind, Severity};
+use super::{Alert, Kind, Severity, Span};
 
 /// Name of the alert for markup with an order in its span.
 pub(super) const PAIRED: &str = "poison.tag-paired";
@@ -20,8 +20,42 @@ const SPAN_MAX: usize = 600;
 /// How far a closing is looked for, in bytes.
 const CLOSING_MAX: usize = 4_096;
 
+/// What may be markup, looked for only where one of the words it needs occurs.
+pub(super) const RULES: &[Rule] = &[Rule {
+    id: "signal.markup",
+    kind: Kind::ToolPoisoning,
+    role: Role::Markup,
+    mention: Mention::Counts,
+    literals: &[
+        "admin",
+        "assistant",
+        "authority",
+        "confidential",
+        "critical",
+        "developer",
+        "directive",
+        "hidden",
+        "important",
+        "information",
+        "inst",
+        "mandatory",
+        "override",
+        "priority",
+        "secret",
+        "security",
+        "sys",
+        "tool",
+        "urgent",
+        "<!--",
+        "<|",
+        "start_header",
+    ],
+    also: &[],
+    pattern: SHAPE,
+}];
+
 /// Anything that may be an opening or a closing. What it is, [`read`] decides.
-pub(super) const SHAPE: &str = concat!(
+const SHAPE: &str = concat!(
     r"<!--|<\|[\s/]*[a-z_]+[\s/]*\|>|<</?\s*sys\s*>>|<[\s/]*[a-z][^<>\n]{0,100}>",
     r"|\[[\s/]*[a-z][^\[\]\n]{0,60}\]|(?:\A|\n)[#=*\s-]{3,12}\(?\s*(?:system|admin",
     r"|instruction|developer|assistant|hidden)[^\n]{0,40}"
@@ -65,6 +99,8 @@ const BESIDE: &[&str] = &[
     "calls",
     "command",
     "commands",
+    "config",
+    "configuration",
     "context",
     "developer",
     "end",
@@ -79,9 +115,12 @@ const BESIDE: &[&str] = &[
     "new",
     "note",
     "notice",
+    "notification",
     "of",
     "only",
+    "policy",
     "prompt",
+    "reminder",
     "request",
     "role",
     "rule",
@@ -188,7 +227,7 @@ impl Marks {
     /// Finds it.
     pub(super) fn find(shape: &Regex, text: &[u8]) -> Self {
         let mut marks = Self::default();
-        if !text.iter().any(|b| matches!(b, b'<' | b'[' | b'#' | b'=' | b'*' | b'-')) {
+        if !text.iter().any(|b| matches!(b, b'<' | b'[')) && !has_banner(text) {
             return marks;
         }
         for found in shape.find_iter(text) {
@@ -217,18 +256,23 @@ impl Marks {
     }
 
     /// Pairs what opens with the signals in its span, and notes what follows from it.
-    pub(super) fn pair(&self, text_bytes: usize, signals: &mut Signals, findings: &mut Findings) {
+    pub(super) fn pair(&self, text_bytes: usize, view: u16, signals: &mut Signals, findings: &mut Findings) {
         signals.sort();
         for opening in &self.openings {
-            judge(opening, &self.closings, text_bytes, signals, findings);
+            judge(opening, &self.closings, (text_bytes, view), signals, findings);
         }
     }
+}
+
+/// Whether a line begins with what banners are made of.
+fn has_banner(text: &[u8]) -> bool {
+    text.split(|b| *b == b'\n').any(|line| matches!(line.trim_ascii_start(), [b'#' | b'=' | b'*' | b'-', ..]))
 }
 
 fn judge(
     opening: &Opening,
     closings: &BTreeMap<String, Vec<usize>>,
-    text_bytes: usize,
+    (text_bytes, view): (usize, u16),
     signals: &Signals,
     findings: &mut Findings,
 ) {
@@ -242,10 +286,11 @@ fn judge(
         return;
     }
     let end = closing.unwrap_or_else(|| text_bytes.min(opening.end + SPAN_MAX));
+    let span = Span::new(view, opening.start, opening.end);
     if !signals.is_empty() && signals.within(opening.start..end, opening.claim) {
-        findings.add(Alert::new(Severity::High, PAIRED, Kind::ToolPoisoning));
+        findings.add(Alert::at(Severity::High, PAIRED, Kind::ToolPoisoning, span));
     } else if opening.claim == Claim::Authority {
-        findings.add(Alert::new(Severity::Medium, ALONE, Kind::ToolPoisoning));
+        findings.add(Alert::at(Severity::Medium, ALONE, Kind::ToolPoisoning, span));
     }
 }
 

@@ -5,7 +5,7 @@ use regex::bytes::Regex;
 /// Words that show that the text speaks about attacks. Whoever plants one of these beside a quoted command has told
 /// the reader what it is.
 pub(super) const META: &str = concat!(
-    r"(?:\b|_)(?:adversarial|analysts?|annotate|assert\w*|attacks?|blocklist|classif\w+|dangerous|destruct\w*",
+    r"(?:\b|_)(?:adversarial|analysts?|changelog|glossary|lesson|literal(?:ly)?|quiz|slide|annotate|assert\w*|attacks?|blocklist|classif\w+|dangerous|destruct\w*",
     r"|detect\w*|discussi\w+|documentation|evidence|examples?|findings?|fixtures?|flag(?:s|ged|ging)|injections?",
     r"|jailbreaks?|malicious|paraphrases|patterns?|payloads?|phrases?|quot(?:e|es|ed|ing)|red-team|samples?",
     r"|signatures?|suspicious|(?:regression|unit) test|test data|training (?:material|module)s?|unsafe|untrusted",
@@ -22,6 +22,12 @@ const QUOTES: &[(&[u8], &[u8])] = &[
     (b"'", b"'"),
     (b"\"", b"\""),
     (b"`", b"`"),
+    (b"&#x27;", b"&#x27;"),
+    (b"&#39;", b"&#39;"),
+    (b"&quot;", b"&quot;"),
+    (b"&apos;", b"&apos;"),
+    (b"%27", b"%27"),
+    (b"%22", b"%22"),
     ("\u{2018}".as_bytes(), "\u{2019}".as_bytes()),
     ("\u{201C}".as_bytes(), "\u{201D}".as_bytes()),
 ];

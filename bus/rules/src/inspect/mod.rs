@@ -9,32 +9,52 @@
 //! is linear in the size of the body. This module knows nothing of senders, tokens or capabilities: what content
 //! alone cannot tell apart is left to those.
 
+mod bytes;
 mod code;
 mod command;
+mod context;
 mod decode;
 mod delegated;
+mod disguise;
+mod diversion;
+mod gate;
 mod injection;
+mod json;
 mod markup;
 mod mention;
 mod msgpack;
 mod normalise;
+mod offence;
+mod pack;
+mod pairings;
+mod parts;
 mod peel;
 mod rules;
 mod scan;
 mod shell;
 mod signals;
 mod squeeze;
+mod takeover;
 
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+mod tests_api;
+#[cfg(test)]
 mod tests_corpus;
+#[cfg(test)]
+mod tests_evasions;
+#[cfg(test)]
+mod tests_plain;
 #[cfg(test)]
 mod tests_units;
 
 use std::fmt;
+use std::sync::Arc;
 
+pub use context::{Context, PAIRS_MAX, TAIL_BYTES_MAX};
 use decode::{Refused, Texts};
+pub use pack::{PACK_BYTES_MAX, PackError, Policy};
 use scan::Findings;
 
 /// The largest body an [`Inspector`] reads unless told otherwise, in bytes. A longer one is blocked, not truncated.
@@ -64,6 +84,10 @@ pub enum Kind {
     GuardError,
     /// Text that tries to replace the instructions of the reader.
     Injection,
+    /// Bytes of a type that is not read as text.
+    Opaque,
+    /// What a rule of a user's own pack found.
+    Pack,
     /// More punctuation than text.
     SpecialCharacters,
     /// Instructions or commands planted for an agent to carry out.
@@ -73,25 +97,83 @@ pub enum Kind {
 }
 
 /// The stable name of a rule, such as `poison.pipe-to-shell`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RuleId(&'static str);
+#[derive(Clone, Debug)]
+pub struct RuleId(Name);
+
+#[derive(Clone, Debug)]
+enum Name {
+    Standard(&'static str),
+    Pack(Arc<str>),
+}
 
 impl RuleId {
+    const fn standard(name: &'static str) -> Self {
+        Self(Name::Standard(name))
+    }
+
     /// The name as text.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        self.0
+    pub fn as_str(&self) -> &str {
+        match &self.0 {
+            Name::Standard(name) => name,
+            Name::Pack(name) => name,
+        }
+    }
+}
+
+impl PartialEq for RuleId {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for RuleId {}
+
+impl PartialOrd for RuleId {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for RuleId {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl std::hash::Hash for RuleId {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
 impl fmt::Display for RuleId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(self.as_str())
     }
 }
 
-/// One thing found in a body. It names the rule and never holds text of the body.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Where in the text something was found. A body is read in several views: as it is, then with layers of encoding
+/// undone; [`Inspector::views`] gives them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Span {
+    /// Number of the view.
+    pub view: u16,
+    /// First byte in the view.
+    pub offset: u32,
+    /// Bytes; none if the alert is about the whole.
+    pub length: u32,
+}
+
+impl Span {
+    fn new(view: u16, start: usize, end: usize) -> Self {
+        let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self { view, offset: narrow(start), length: narrow(end.saturating_sub(start)) }
+    }
+}
+
+/// One thing found in a body. It names the rule and the place, and never holds text of the body.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Alert {
     /// How grave it is.
     pub severity: Severity,
@@ -99,14 +181,16 @@ pub struct Alert {
     pub rule: RuleId,
     /// What it is about.
     pub kind: Kind,
+    /// Where it stands.
+    pub span: Span,
 }
 
 impl Alert {
-    const fn new(severity: Severity, rule: &'static str, kind: Kind) -> Self {
-        Self { severity, rule: RuleId(rule), kind }
+    fn new(severity: Severity, rule: &'static str, kind: Kind) -> Self {
+        Self::at(severity, rule, kind, Span::default())
     }
 
-    const fn guard_error(rule: &'static str) -> Self {
+    fn guard_error(rule: &'static str) -> Self {
         Self::new(Severity::Critical, rule, Kind::GuardError)
     }
 }
@@ -115,9 +199,14 @@ impl Alert {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inspection {
     alerts: Vec<Alert>,
+    context: bool,
 }
 
 impl Inspection {
+    fn of(alert: Alert) -> Self {
+        Self { alerts: vec![alert], context: false }
+    }
+
     /// The alerts, gravest first.
     #[must_use]
     pub fn alerts(&self) -> &[Alert] {
@@ -130,6 +219,12 @@ impl Inspection {
         self.alerts.iter().any(|alert| alert.severity >= Severity::High)
     }
 
+    /// Whether the verdict comes of this body together with what the same pair was told before ([`Context`]).
+    #[must_use]
+    pub const fn used_context(&self) -> bool {
+        self.context
+    }
+
     /// Whether there is no alert at all.
     #[must_use]
     pub fn is_clean(&self) -> bool {
@@ -139,12 +234,26 @@ impl Inspection {
 
 impl From<Findings> for Inspection {
     fn from(findings: Findings) -> Self {
-        Self { alerts: findings.into_alerts() }
+        Self { alerts: findings.into_alerts(), context: false }
+    }
+}
+
+/// Buffers that one inspection leaves to the next, so that ordinary bodies need no memory of their own.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    leaves: decode::Leaves,
+}
+
+impl Scratch {
+    /// The text that was read of a body.
+    fn text(&mut self, content_type: &str, body: &[u8]) -> String {
+        let texts = decode::texts(content_type, body, &mut self.leaves);
+        texts.map(|texts| texts.values().to_owned()).unwrap_or_default()
     }
 }
 
 /// The compiled rules. Cheap to share, costly to make: make one and keep it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Inspector {
     rules: rules::RuleSet,
     body_bytes_max: usize,
@@ -167,25 +276,108 @@ impl Inspector {
     /// Vets a body under its content type. The same input always gets the same answer.
     #[must_use]
     pub fn inspect(&self, content_type: &str, body: &[u8]) -> Inspection {
+        self.inspect_with(&mut Scratch::default(), content_type, body)
+    }
+
+    /// The same, with buffers kept by the caller: a clean body that is ASCII allocates nothing.
+    #[must_use]
+    pub fn inspect_with(&self, scratch: &mut Scratch, content_type: &str, body: &[u8]) -> Inspection {
+        self.inspect_for(scratch, "", content_type, body)
+    }
+
+    /// The same for a message under a capability: what a pack allows to it alerts but does not block.
+    #[must_use]
+    pub fn inspect_for(
+        &self,
+        scratch: &mut Scratch,
+        capability: &str,
+        content_type: &str,
+        body: &[u8],
+    ) -> Inspection {
         if body.len() > self.body_bytes_max {
-            return Inspection { alerts: vec![Alert::guard_error("guard.too-long")] };
+            return Inspection::of(Alert::guard_error("guard.too-long"));
         }
-        match decode::texts(content_type, body) {
-            Ok(texts) => self.inspect_texts(&texts, body.len()),
-            Err(refused) => Inspection { alerts: vec![alert_of(refused)] },
+        match decode::texts(content_type, body, &mut scratch.leaves) {
+            Ok(texts) => {
+                let mut findings = Findings::new(body.len());
+                self.read(&texts, capability, &mut findings);
+                findings.into()
+            }
+            Err(refused) => Inspection::of(alert_of(refused)),
         }
     }
 
-    fn inspect_texts(&self, texts: &Texts<'_>, body_bytes: usize) -> Inspection {
-        let mut findings = Findings::new(body_bytes);
-        scan::specials(texts.values(), &mut findings);
-        scan::scan(&self.rules, texts.values(), &mut findings);
-        scan::scan(&self.rules, texts.keys(), &mut findings);
+    /// Whether a body of this type is not read as text, JSON or MessagePack. Who sends such needs a right of its own,
+    /// and [`Inspector::inspect_opaque`] is for it.
+    #[must_use]
+    pub fn is_opaque(content_type: &str) -> bool {
+        !decode::is_readable(content_type)
+    }
+
+    /// Vets a body of any other type: whatever text is in its bytes. It always alerts, for text may be packed in ways
+    /// that no guard reads.
+    #[must_use]
+    pub fn inspect_opaque(&self, body: &[u8]) -> Inspection {
+        if body.len() > self.body_bytes_max {
+            return Inspection::of(Alert::guard_error("guard.too-long"));
+        }
+        let text = body.utf8_chunks().fold(String::with_capacity(body.len()), |mut text, chunk| {
+            text.push_str(chunk.valid());
+            if !chunk.invalid().is_empty() {
+                text.push('\n');
+            }
+            text
+        });
+        let mut findings = Findings::new(text.len());
+        findings.add(Alert::new(Severity::Medium, "content.opaque", Kind::Opaque));
+        scan::scan(&self.rules, &text, "", &mut findings);
         findings.into()
+    }
+
+    /// These rules and those of a pack in TOML. A bad pack changes nothing: keep using what there is.
+    ///
+    /// # Errors
+    ///
+    /// When the pack cannot be used; the error names the line.
+    pub fn with_pack(&self, pack: &str) -> Result<Self, PackError> {
+        Ok(Self { rules: pack::extend(&self.rules, pack)?, body_bytes_max: self.body_bytes_max })
+    }
+
+    /// What capabilities are allowed by the packs in use.
+    #[must_use]
+    pub const fn policy(&self) -> &Policy {
+        &self.rules.policy
+    }
+
+    fn inspect_text(&self, text: &str) -> Inspection {
+        let mut findings = Findings::new(text.len());
+        scan::scan(&self.rules, text, "", &mut findings);
+        findings.into()
+    }
+
+    /// The views in which a body is read, to show people what [`Span`]s point at. Costs much more than inspecting.
+    #[must_use]
+    pub fn views(&self, content_type: &str, body: &[u8]) -> Vec<String> {
+        let mut leaves = decode::Leaves::default();
+        if body.len() > self.body_bytes_max {
+            return Vec::new();
+        }
+        let Ok(texts) = decode::texts(content_type, body, &mut leaves) else { return Vec::new() };
+        let mut findings = Findings::keeping(body.len());
+        self.read(&texts, "", &mut findings);
+        findings.into_views()
+    }
+
+    fn read(&self, texts: &Texts<'_>, capability: &str, findings: &mut Findings) {
+        scan::scan(&self.rules, texts.values(), capability, findings);
+        scan::scan(&self.rules, texts.keys(), capability, findings);
+        if !findings.block() {
+            scan::scan(&self.rules, texts.glued(), capability, findings);
+        }
     }
 }
 
-const fn alert_of(refused: Refused) -> Alert {
+fn alert_of(refused: Refused) -> Alert {
     match refused {
         Refused::Charset => Alert::new(Severity::Critical, "encoding.charset", Kind::Encoding),
         Refused::InvalidUtf8 => Alert::guard_error("guard.invalid-utf8"),

@@ -3,40 +3,6 @@
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::peel;
-
-/// What one pass over the bytes of a text shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Survey {
-    /// Characters that [`fold`] may change.
-    pub(super) foldable: bool,
-    /// Anything [`peel::peel`] may undo.
-    pub(super) peelable: bool,
-}
-
-/// Looks once at every byte, so that plain text costs nothing more.
-pub(super) fn survey(text: &str) -> Survey {
-    let bytes = text.as_bytes();
-    let mut seen = Survey::default();
-    let mut run = 0usize;
-    for (at, byte) in bytes.iter().enumerate() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'+' | b'-' | b'/' | b'_' => {
-                run += 1;
-                seen.peelable |= run == peel::RUN_MIN;
-                continue;
-            }
-            b'\\' | b'&' | b'$' => seen.peelable = true,
-            b'%' => seen.peelable |= bytes.get(at + 1).is_some_and(u8::is_ascii_hexdigit),
-            b'\'' | b'"' => seen.peelable |= bytes.get(at + 1) == Some(byte),
-            0x00..=0x08 | 0x0b | 0x0c | 0x0e..=0x1f | 0x7f..=0xff => seen.foldable = true,
-            _ => {}
-        }
-        run = 0;
-    }
-    seen
-}
-
 /// A folded text.
 #[derive(Debug, Default)]
 pub(super) struct Folded {
@@ -201,6 +167,7 @@ const TWINS: &[(char, char)] = &[
     ('п', 'n'),
     ('и', 'u'),
     ('ь', 'b'),
+    ('Ь', 'b'),
     ('А', 'A'),
     ('В', 'B'),
     ('Е', 'E'),
@@ -250,8 +217,3 @@ const TWINS: &[(char, char)] = &[
     ('ϲ', 'c'),
     ('ϳ', 'j'),
 ];
-
-/// ASCII punctuation in a text, as (punctuation, all characters).
-pub(super) fn special_share(text: &str) -> (usize, usize) {
-    text.chars().fold((0, 0), |(odd, all), c| (odd + usize::from(c.is_ascii_punctuation()), all + 1))
-}

@@ -1,14 +1,15 @@
-//! Undoes one layer of encoding in place: percent, HTML entities, escapes, shell quoting, base64 and hex. The result
+//! Undoes one layer of encoding in place: percent, HTML entities, escapes, quoted-printable, shell quoting, base64 and
+//! hex. The result
 //! is never longer than the text, so a few layers cost a few passes. Knows nothing of rules.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-/// Shortest run of base64 or hex worth decoding.
-pub(super) const RUN_MIN: usize = 24;
+use super::bytes::RUN_MIN;
 
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+/// Either padding, any trailing bits.
+pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
         .with_decode_allow_trailing_bits(true)
@@ -18,6 +19,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// Peels one layer; nothing if there was none.
 pub(super) fn peel(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
+    let printable = is_quoted_printable(bytes);
     let mut out = Vec::new();
     let mut copied = 0;
     let mut at = 0;
@@ -27,7 +29,8 @@ pub(super) fn peel(text: &str) -> Option<String> {
             b'%' => percent(rest),
             b'&' => entity(rest),
             b'\\' => escape(rest),
-            b'$' => field_separator(rest),
+            b'$' => field_separator(rest).or_else(|| printed(rest)),
+            b'=' => quoted_printable(rest).filter(|_| printable),
             b'\'' | b'"' => empty_quotes(rest),
             _ if is_run_byte(*byte) => {
                 let run = run_length(rest);
@@ -36,7 +39,8 @@ pub(super) fn peel(text: &str) -> Option<String> {
                 match decoded {
                     Some(plain) => Some((run, plain)),
                     None => {
-                        at += run;
+                        // What was taken for padding may begin something else.
+                        at += rest.iter().take_while(|b| is_run_byte(**b)).count();
                         continue;
                     }
                 }
@@ -164,6 +168,46 @@ fn field_separator(rest: &[u8]) -> Peeled {
     Some((taken, vec![b' ']))
 }
 
+/// Longest word a substitution prints, in bytes.
+const PRINTED_MAX: usize = 40;
+
+/// `$(printf rm)`: stands for its word.
+fn printed(rest: &[u8]) -> Peeled {
+    let command =
+        [b"$(printf ".as_slice(), b"$(echo "].into_iter().find(|command| rest.starts_with(command))?;
+    let length = rest.iter().skip(command.len()).take(PRINTED_MAX).position(|b| *b == b')')?;
+    let word = rest.get(command.len()..command.len() + length)?;
+    let word = word.iter().filter(|b| !matches!(b, b'\'' | b'"' | b' ')).copied().collect::<Vec<u8>>();
+    Some((command.len() + length + 1, word))
+}
+
+/// Fewest escapes that make a text quoted-printable rather than arithmetic.
+const QUOTED_MIN: usize = 3;
+
+/// Whether there are enough escapes and soft line ends, and hardly another equals sign.
+fn is_quoted_printable(bytes: &[u8]) -> bool {
+    let (mut signs, mut escapes) = (0usize, 0usize);
+    for (at, _) in bytes.iter().enumerate().filter(|(_, b)| **b == b'=') {
+        signs += 1;
+        escapes += usize::from(bytes.get(at..).and_then(quoted_printable).is_some());
+    }
+    (escapes >= QUOTED_MIN || (escapes > 0 && escapes == signs)) && escapes * 10 >= signs * 9
+}
+
+/// `=69`, or an equals sign that ends its line.
+fn quoted_printable(rest: &[u8]) -> Peeled {
+    match rest.get(1..3) {
+        Some([b'\r', b'\n']) => Some((3, vec![])),
+        Some([b'\n', _]) => Some((2, vec![])),
+        Some(digits) if digits.iter().all(|d| matches!(d, b'0'..=b'9' | b'A'..=b'F')) => {
+            let byte = u8::try_from(hex(digits)?).ok()?;
+            let text = byte >= b' ' && byte != 0x7f || matches!(byte, b'\n' | b'\r' | b'\t');
+            text.then(|| (3, vec![byte]))
+        }
+        _ => None,
+    }
+}
+
 fn empty_quotes(rest: &[u8]) -> Peeled {
     (rest.first() == rest.get(1)).then(|| (2, vec![]))
 }
@@ -172,9 +216,27 @@ const fn is_run_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
 }
 
-/// Length of a run with its padding.
+/// Shortest line of a run that is broken over several, in bytes.
+const LINE_MIN: usize = 60;
+
+/// Length of a run with its padding, and with the lines that follow if it is broken over several of one length.
 fn run_length(rest: &[u8]) -> usize {
-    let run = rest.iter().take_while(|b| is_run_byte(**b)).count();
+    let of = |from: usize| rest.iter().skip(from).take_while(|b| is_run_byte(**b)).count();
+    let first = of(0);
+    let mut run = first;
+    if first >= LINE_MIN && first.is_multiple_of(4) {
+        loop {
+            let line_end = rest.iter().skip(run).take(2).take_while(|b| matches!(b, b'\r' | b'\n')).count();
+            let next = of(run + line_end);
+            if line_end == 0 || next == 0 || next > first {
+                break;
+            }
+            run += line_end + next;
+            if next < first {
+                break;
+            }
+        }
+    }
     run + rest.iter().skip(run).take(2).take_while(|b| **b == b'=').count()
 }
 
@@ -186,7 +248,8 @@ fn decode_run(run: &[u8]) -> Option<Vec<u8>> {
             return Some(plain);
         }
     }
-    let mut standard = run.iter().filter(|b| **b != b'=').copied().collect::<Vec<u8>>();
+    let mut standard =
+        run.iter().filter(|b| !matches!(b, b'=' | b'\r' | b'\n')).copied().collect::<Vec<u8>>();
     for byte in &mut standard {
         *byte = match *byte {
             b'-' => b'+',

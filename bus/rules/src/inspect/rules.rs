@@ -3,10 +3,16 @@
 //! One pass of a literal automaton says which rules can match at all; only those run. Patterns are compiled for
 //! bytes, without Unicode classes and ignoring ASCII case, by an engine that is linear in the text.
 
+use std::sync::Arc;
+
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::{Kind, Severity, code, injection, markup, mention, shell, signals, squeeze};
+use super::gate::{Bits, Gate, GateBuilder, GateError, Part};
+use super::{
+    Kind, Policy, RuleId, Severity, code, diversion, injection, markup, mention, offence, pairings, parts,
+    shell, signals, squeeze, takeover,
+};
 
 /// What a match of a rule means.
 #[derive(Clone, Copy, Debug)]
@@ -19,8 +25,10 @@ pub(super) enum Role {
     Signal(Strength),
     /// The pattern only finds the command; the judge reads what stands before and after it.
     Judged(Judge),
-    /// Half of the pair persona and licence, which together are an alert.
-    Half(Half),
+    /// Nothing by itself; an alert where the other parts of a pairing stand near.
+    Part,
+    /// What may be markup; `markup` reads it.
+    Markup,
 }
 
 /// Weighs a command by the text before it and the text of its arguments; also says how many bytes it read.
@@ -35,15 +43,6 @@ pub(super) enum Strength {
     Strong,
 }
 
-/// The halves of a jailbreak: be somebody else, and somebody without limits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Half {
-    /// Assigns the reader a persona.
-    Persona,
-    /// Frees it of its rules.
-    Licence,
-}
-
 /// Whether talking about a thing counts like doing it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mention {
@@ -54,7 +53,7 @@ pub(super) enum Mention {
 }
 
 /// One rule, as data.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Rule {
     /// Its stable name.
     pub(super) id: &'static str,
@@ -66,85 +65,269 @@ pub(super) struct Rule {
     pub(super) mention: Mention,
     /// Texts of which one occurs in every match, in lower case.
     pub(super) literals: &'static [&'static str],
+    /// A second list of which one occurs in every match too; empty if there is none.
+    pub(super) also: &'static [&'static str],
     /// The pattern. A space stands for any run of blanks, line ends, commas and asterisks.
     pub(super) pattern: &'static str,
 }
 
+impl Rule {
+    /// The same rule, looked for only where one of these texts occurs too.
+    pub(super) const fn and(mut self, also: &'static [&'static str]) -> Self {
+        self.also = also;
+        self
+    }
+}
+
+/// Parts that are an alert where they stand together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pairing {
+    /// Its stable name.
+    pub(super) id: &'static str,
+    /// What it is about.
+    pub(super) kind: Kind,
+    /// How grave it is.
+    pub(super) severity: Severity,
+    /// Whether quotation of its first part excuses.
+    pub(super) mention: Mention,
+    /// For each side, the rules of which one must match.
+    pub(super) sides: &'static [&'static [&'static str]],
+    /// How far from the first side the others may stand, in bytes.
+    pub(super) apart: usize,
+}
+
+/// A rule, ready to match.
+#[derive(Clone, Debug)]
+pub(super) struct Compiled {
+    pub(super) id: RuleId,
+    pub(super) kind: Kind,
+    pub(super) role: Role,
+    pub(super) mention: Mention,
+    pub(super) regex: Regex,
+}
+
+/// A pairing, ready to match.
+#[derive(Clone, Debug)]
+pub(super) struct Paired {
+    pub(super) id: RuleId,
+    pub(super) kind: Kind,
+    pub(super) severity: Severity,
+    pub(super) mention: Mention,
+    pub(super) sides: Vec<Bits>,
+    pub(super) apart: usize,
+}
+
 /// What a space in a pattern stands for.
 const GAP: &str = r"[\s,*]+";
-
-/// Most rules a set can hold: one bit each.
-const RULES_MAX: usize = 128;
+/// Largest program of one pattern and largest cache of its automaton, in bytes.
+const PATTERN_BYTES_MAX: usize = 1 << 21;
 
 /// All rules, ready to match.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RuleSet {
-    gate: AhoCorasick,
-    /// For each literal, the rules it may wake.
-    wakes: Vec<u128>,
-    rules: Vec<(&'static Rule, Regex)>,
+    builder: GateBuilder,
+    gate: Arc<Gate>,
+    rules: Vec<Compiled>,
+    pairings: Vec<Paired>,
+    /// Rules that mean nothing without markup.
+    signals: Bits,
+    /// Rules that mean nothing without the rest of a pairing.
+    parts: Bits,
+    /// The rule that finds markup.
+    markup: Option<usize>,
     /// Patterns that are not rules of their own.
     pub(super) aids: Aids,
+    /// What capabilities may say.
+    pub(super) policy: Policy,
 }
 
 /// Patterns the checks in code use.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Aids {
     /// Words that show a quotation is spoken about.
     pub(super) meta: Regex,
     /// Phrases to look for in squeezed text.
     pub(super) squeezed: AhoCorasick,
-    /// Openings, closings and banners that may pose as authority.
-    pub(super) markup: Regex,
 }
 
 impl Aids {
     fn standard() -> Self {
         let squeezed = squeeze::PHRASES.iter().map(|phrase| squeeze::fold(phrase)).collect::<Vec<_>>();
-        Self { meta: compile(mention::META), squeezed: automaton(&squeezed), markup: compile(markup::SHAPE) }
+        Self { meta: compile(mention::META), squeezed: automaton(&squeezed) }
     }
+}
+
+/// What a rule set cannot take.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AddError {
+    /// There is a rule of this name.
+    #[error("there is a rule {0} already")]
+    Twice(String),
+    /// No bit is left.
+    #[error("too many rules: at most {} with the standard ones", super::gate::RULES_MAX)]
+    TooMany,
+    /// A pairing names a rule that is not there, or that is no part.
+    #[error("{0} is no rule with part = true")]
+    NoPart(String),
+    #[error(transparent)]
+    Gate(#[from] GateError),
 }
 
 impl RuleSet {
     /// Compiles every family.
+    #[expect(clippy::expect_used, reason = "the tables are constants; every test compiles all of them")]
     pub(super) fn standard() -> Self {
-        let families = [shell::RULES, code::RULES, injection::RULES, signals::RULES];
-        let rules =
-            families.into_iter().flatten().map(|rule| (rule, compile(rule.pattern))).collect::<Vec<_>>();
-        assert!(rules.len() <= RULES_MAX, "more rules than bits");
-        let mut literals: Vec<&'static str> = Vec::new();
-        let mut wakes: Vec<u128> = Vec::new();
-        for (bit, (rule, _)) in rules.iter().enumerate() {
-            for literal in rule.literals {
-                match literals.iter().position(|known| known == literal) {
-                    Some(at) => wakes[at] |= 1 << bit,
-                    None => {
-                        literals.push(literal);
-                        wakes.push(1 << bit);
-                    }
-                }
-            }
+        let mut set = Self {
+            builder: GateBuilder::new(),
+            gate: Arc::new(GateBuilder::new().build()),
+            rules: Vec::new(),
+            pairings: Vec::new(),
+            signals: Bits::default(),
+            parts: Bits::default(),
+            markup: None,
+            aids: Aids::standard(),
+            policy: Policy::default(),
+        };
+        let families = [
+            shell::RULES,
+            code::RULES,
+            injection::RULES,
+            offence::RULES,
+            takeover::RULES,
+            diversion::RULES,
+            signals::RULES,
+            parts::PARTS,
+            markup::RULES,
+        ];
+        for rule in families.into_iter().flatten() {
+            let id = RuleId::standard(rule.id);
+            let regex = compile(rule.pattern);
+            let compiled = Compiled { id, kind: rule.kind, role: rule.role, mention: rule.mention, regex };
+            set.add(compiled, rule.literals.iter().copied(), rule.also.iter().copied())
+                .expect("a standard rule fits");
         }
-        Self { gate: automaton(&literals), wakes, rules, aids: Aids::standard() }
+        for pairing in pairings::PAIRINGS {
+            let sides =
+                pairing.sides.iter().map(|side| set.named(side.iter().copied())).collect::<Result<_, _>>();
+            set.pairings.push(Paired {
+                id: RuleId::standard(pairing.id),
+                kind: pairing.kind,
+                severity: pairing.severity,
+                mention: pairing.mention,
+                sides: sides.expect("a standard pairing names parts"),
+                apart: pairing.apart,
+            });
+        }
+        set.finish()
     }
 
-    /// The rules whose literals occur in `text`.
-    pub(super) fn awake<'s>(&'s self, text: &[u8]) -> impl Iterator<Item = (&'static Rule, &'s Regex)> {
-        let all = self.wakes.iter().fold(0, |all, wakes| all | wakes);
-        let mut bits = 0u128;
-        for found in self.gate.find_overlapping_iter(text) {
-            bits |= self.wakes.get(found.pattern().as_usize()).copied().unwrap_or_default();
-            if bits == all {
-                break;
+    /// Adds a rule. [`RuleSet::finish`] makes it count.
+    pub(super) fn add<'l>(
+        &mut self,
+        rule: Compiled,
+        first: impl Iterator<Item = &'l str>,
+        second: impl Iterator<Item = &'l str>,
+    ) -> Result<(), AddError> {
+        let bit = self.rules.len();
+        if bit == super::gate::RULES_MAX {
+            return Err(AddError::TooMany);
+        }
+        if self.rules.iter().any(|known| known.id == rule.id) {
+            return Err(AddError::Twice(rule.id.as_str().to_owned()));
+        }
+        for literal in first {
+            self.builder.add(literal, bit, Part::First)?;
+        }
+        for literal in second {
+            self.builder.add(literal, bit, Part::Second)?;
+        }
+        match rule.role {
+            Role::Signal(_) => self.signals.insert(bit),
+            Role::Part => self.parts.insert(bit),
+            Role::Markup => self.markup = Some(bit),
+            Role::Alert(_) | Role::Fetch | Role::Judged(_) => {}
+        }
+        self.rules.push(rule);
+        Ok(())
+    }
+
+    /// Adds a pairing of parts that are known already.
+    pub(super) fn pair(&mut self, pairing: Paired) {
+        self.pairings.push(pairing);
+    }
+
+    /// Whether there is a rule or a pairing of this name.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        let mut names =
+            self.rules.iter().map(|rule| &rule.id).chain(self.pairings.iter().map(|pairing| &pairing.id));
+        names.any(|id| id.as_str() == name)
+    }
+
+    /// The parts of these names, as one side of a pairing.
+    pub(super) fn named<'n>(&self, names: impl Iterator<Item = &'n str>) -> Result<Bits, AddError> {
+        let mut side = Bits::default();
+        for name in names {
+            let part = |rule: &Compiled| matches!(rule.role, Role::Part) && rule.id.as_str() == name;
+            let bit = self.rules.iter().position(part).ok_or_else(|| AddError::NoPart(name.to_owned()))?;
+            side.insert(bit);
+        }
+        Ok(side)
+    }
+
+    /// Makes the gate for the rules added.
+    pub(super) fn finish(mut self) -> Self {
+        self.gate = Arc::new(self.builder.clone().build());
+        self
+    }
+
+    /// The rules whose literals occur in `text`, without parts of pairings of which another side is missing.
+    pub(super) fn awake(&self, text: &[u8]) -> Bits {
+        let mut awake = self.gate.awake(text);
+        if !self.markup.is_some_and(|markup| awake.has(markup)) {
+            awake = awake.without(&self.signals);
+        }
+        if awake.is_empty() || awake.meet(&self.parts).is_empty() {
+            return awake;
+        }
+        let mut useless = self.parts;
+        for pairing in &self.pairings {
+            if pairing.sides.iter().all(|side| !side.meet(&awake).is_empty()) {
+                useless = pairing.sides.iter().fold(useless, |rest, side| rest.without(side));
             }
         }
-        let awake = move |bit: usize| bits >> bit & 1 == 1;
-        self.rules
-            .iter()
-            .enumerate()
-            .filter(move |(bit, _)| awake(*bit))
-            .map(|(_, (rule, regex))| (*rule, regex))
+        awake.without(&useless)
     }
+
+    /// Rules that mean nothing without markup.
+    pub(super) const fn signals(&self) -> &Bits {
+        &self.signals
+    }
+
+    /// The shape of markup, if something awake may be it.
+    pub(super) fn markup(&self, awake: &Bits) -> Option<&Regex> {
+        let rule = self.markup.filter(|bit| awake.has(*bit)).and_then(|bit| self.rules.get(bit))?;
+        Some(&rule.regex)
+    }
+
+    /// A rule by its bit.
+    pub(super) fn rule(&self, bit: usize) -> Option<&Compiled> {
+        self.rules.get(bit)
+    }
+
+    /// The pairings.
+    pub(super) fn pairings(&self) -> &[Paired] {
+        &self.pairings
+    }
+}
+
+/// Compiles a pattern of a user: what is wrong with it, in words, if it cannot be.
+pub(super) fn compile_bounded(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(pattern)
+        .unicode(false)
+        .case_insensitive(true)
+        .size_limit(PATTERN_BYTES_MAX)
+        .dfa_size_limit(PATTERN_BYTES_MAX)
+        .build()
 }
 
 #[expect(clippy::expect_used, reason = "patterns are constants; every test compiles all of them")]

@@ -2,19 +2,17 @@
 
 use std::borrow::Cow;
 
+use super::bytes::{self, Survey};
 use super::markup::{self, Marks};
-use super::normalise::{self, Survey};
-use super::rules::{Half, Mention, Role, Rule, RuleSet, Strength};
-use super::{Alert, Kind, RuleId, Severity, mention, peel, squeeze};
+use super::rules::{Compiled, Mention, Paired, Role, RuleSet, Strength};
+use super::{Alert, Kind, RuleId, Severity, Span, disguise, mention, normalise, peel};
 
 /// Layers of encoding undone after the text itself.
 const LAYERS_MAX: usize = 3;
 /// Matches of one rule looked at before the next quoted one counts as said.
 const QUOTED_MAX: usize = 16;
-/// Places of one signal looked at before any markup counts as paired with it.
+/// Places of one signal or part looked at before it counts as being everywhere.
 const PLACES_MAX: usize = 64;
-/// How far apart the halves of a jailbreak may stand, in bytes.
-const HALVES_APART_MAX: usize = 2_000;
 /// Shortest text whose share of special characters means anything, in bytes.
 const SPECIAL_MIN: usize = 32;
 
@@ -23,38 +21,70 @@ const SPECIAL_MIN: usize = 32;
 pub(super) struct Findings {
     alerts: Vec<Alert>,
     bytes_left: usize,
+    views: u16,
+    kept: Option<Vec<String>>,
 }
 
 impl Findings {
-    /// Allows work of four times the size of the body.
+    /// Allows work of four times the size of the body. What an odd text wears besides is read in a fixed number of
+    /// ways, each once.
     pub(super) const fn new(body_bytes: usize) -> Self {
-        Self { alerts: Vec::new(), bytes_left: body_bytes.saturating_mul(4).saturating_add(4_096) }
+        Self {
+            alerts: Vec::new(),
+            bytes_left: body_bytes.saturating_mul(4).saturating_add(4_096),
+            views: 0,
+            kept: None,
+        }
+    }
+
+    /// The same, keeping every view of the text that was read.
+    pub(super) fn keeping(body_bytes: usize) -> Self {
+        Self { kept: Some(Vec::new()), ..Self::new(body_bytes) }
     }
 
     /// Notes an alert; of one rule only the gravest is kept.
     pub(super) fn add(&mut self, alert: Alert) {
         match self.alerts.iter_mut().find(|known| known.rule == alert.rule) {
-            Some(known) => known.severity = known.severity.max(alert.severity),
+            Some(known) if known.severity < alert.severity => *known = alert,
+            Some(_) => {}
             None => self.alerts.push(alert),
         }
     }
 
     /// The alerts in their order. A tag explains a bare fetch beside it, and a paired tag the tag.
     pub(super) fn into_alerts(mut self) -> Vec<Alert> {
-        let has = |rule: &str, alerts: &[Alert]| alerts.iter().any(|alert| alert.rule.as_str() == rule);
-        let paired = has(markup::PAIRED, &self.alerts);
-        if paired || has(markup::ALONE, &self.alerts) {
-            self.alerts.retain(|alert| alert.rule.as_str() != FETCH);
+        if self.alerts.len() > 1 {
+            let has = |rule: &str, alerts: &[Alert]| alerts.iter().any(|alert| alert.rule.as_str() == rule);
+            let paired = has(markup::PAIRED, &self.alerts);
+            if paired || has(markup::ALONE, &self.alerts) {
+                self.alerts.retain(|alert| alert.rule.as_str() != FETCH);
+            }
+            if paired {
+                self.alerts.retain(|alert| alert.rule.as_str() != markup::ALONE);
+            }
+            self.alerts
+                .sort_unstable_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.rule.cmp(&b.rule)));
         }
-        if paired {
-            self.alerts.retain(|alert| alert.rule.as_str() != markup::ALONE);
-        }
-        self.alerts.sort_unstable_by_key(|alert| (std::cmp::Reverse(alert.severity), alert.rule));
         self.alerts
     }
 
-    fn block(&self) -> bool {
+    /// The views read, in their order.
+    pub(super) fn into_views(self) -> Vec<String> {
+        self.kept.unwrap_or_default()
+    }
+
+    /// Whether something found so far blocks.
+    pub(super) fn block(&self) -> bool {
         self.alerts.iter().any(|alert| alert.severity >= Severity::High)
+    }
+
+    /// Begins another view of the text; gives its number.
+    fn begin(&mut self, view: &str) -> u16 {
+        if let Some(kept) = &mut self.kept {
+            kept.push(view.to_owned());
+        }
+        self.views += 1;
+        self.views - 1
     }
 
     const fn spend(&mut self, bytes: usize) -> bool {
@@ -67,23 +97,17 @@ impl Findings {
 /// Name of the rule for a download that goes nowhere in particular.
 pub(super) const FETCH: &str = "poison.fetch";
 
-/// Notes a text that is more punctuation than words.
-pub(super) fn specials(text: &str, findings: &mut Findings) {
-    if text.len() < SPECIAL_MIN {
+/// Matches `text` and every layer under it.
+pub(super) fn scan(rules: &RuleSet, text: &str, capability: &str, findings: &mut Findings) {
+    let reader = Reader { rules, capability };
+    if text.is_empty() {
         return;
     }
-    let (special, all) = normalise::special_share(text);
-    if special * 10 > all * 3 {
-        findings.add(Alert::new(Severity::Medium, "text.special-characters", Kind::SpecialCharacters));
-    }
-}
-
-/// Matches `text` and every layer under it.
-pub(super) fn scan(rules: &RuleSet, text: &str, findings: &mut Findings) {
+    let survey = bytes::survey(text);
     let mut layer = Cow::Borrowed(text);
+    let mut survey = survey;
     for depth in 0..=LAYERS_MAX {
-        let survey = normalise::survey(&layer);
-        let (view, survey) = if survey.foldable {
+        if survey.foldable() {
             let Ok(folded) = normalise::fold(&layer) else {
                 findings.add(Alert::guard_error("guard.expansion"));
                 return;
@@ -91,98 +115,203 @@ pub(super) fn scan(rules: &RuleSet, text: &str, findings: &mut Findings) {
             if depth == 0 {
                 note_unicode(&folded, findings);
             }
-            let survey = normalise::survey(&folded.text);
-            (Cow::Owned(folded.text), survey)
-        } else {
-            (Cow::Borrowed(layer.as_ref()), survey)
-        };
-        if !findings.spend(view.len()) {
+            survey = bytes::survey(&folded.text);
+            layer = Cow::Owned(folded.text);
+        }
+        if !findings.spend(layer.len()) {
             findings.add(Alert::guard_error("guard.work"));
             return;
         }
-        match_layer(rules, view.as_bytes(), findings);
-        if depth == 0 && !findings.block() && squeeze::found(&rules.aids.squeezed, &view) {
-            findings.add(Alert::new(Severity::High, "injection.squeezed", Kind::Injection));
-        }
-        let Some(next) = next_layer(&view, survey) else { return };
-        drop(view);
+        reader.read(&layer, &survey, findings);
+        let next = if depth < LAYERS_MAX && survey.peelable(&layer) { peel::peel(&layer) } else { None };
+        let ends = depth == 0 || next.is_none();
+        let disguised = ends && !findings.block() && read_disguises(reader, &layer, &survey, findings);
+        let Some(next) = next else {
+            // Encoding is no offence: only what it says counts.
+            if !disguised {
+                note_specials(&layer, &survey, findings);
+            }
+            return;
+        };
+        survey = bytes::survey(&next);
         layer = Cow::Owned(next);
     }
 }
 
-fn next_layer(view: &str, survey: Survey) -> Option<String> {
-    if survey.peelable { peel::peel(view) } else { None }
+/// Reads the text as it would be without what parts or swaps its letters; says whether it was odd enough for that.
+fn read_disguises(reader: Reader<'_>, view: &str, survey: &Survey, findings: &mut Findings) -> bool {
+    let mut disguised = false;
+    for undo in disguise::ALL {
+        let Some(mut plain) = undo(view, survey) else { continue };
+        disguised = true;
+        for _ in 0..LAYERS_MAX {
+            let mut survey = bytes::survey(&plain);
+            // A letter alone shows no mixture of scripts; the word it belonged to does.
+            if let Some(folded) = survey.foldable().then(|| normalise::fold(&plain).ok()).flatten() {
+                plain = folded.text;
+                survey = bytes::survey(&plain);
+            }
+            reader.read(&plain, &survey, findings);
+            note_run_together(reader.rules, &plain, &survey, findings);
+            let next = if findings.block() || !survey.peelable(&plain) { None } else { peel::peel(&plain) };
+            let Some(next) = next else { break };
+            plain = next;
+        }
+    }
+    note_run_together(reader.rules, view, survey, findings);
+    disguised
+}
+
+fn note_run_together(rules: &RuleSet, view: &str, survey: &Survey, findings: &mut Findings) {
+    // A phrase that a rule has read already may be a quotation.
+    let read = findings.alerts.iter().any(|alert| alert.kind == Kind::Injection);
+    if !read && disguise::runs_together(&rules.aids.squeezed, view, survey) {
+        findings.add(Alert::new(Severity::High, "injection.squeezed", Kind::Injection));
+    }
+}
+
+/// Notes a text that is more punctuation than words.
+fn note_specials(text: &str, survey: &Survey, findings: &mut Findings) {
+    // Characters are at most as many as bytes, so few marks among the bytes may still be many among the characters.
+    if text.len() < SPECIAL_MIN || survey.punctuation() * 40 <= text.len() * 3 {
+        return;
+    }
+    let all = if survey.foldable() { text.chars().count() } else { text.len() };
+    if survey.punctuation() * 10 > all * 3 {
+        findings.add(Alert::new(Severity::Medium, "text.special-characters", Kind::SpecialCharacters));
+    }
 }
 
 fn note_unicode(folded: &normalise::Folded, findings: &mut Findings) {
-    if folded.bidi {
-        findings.add(Alert::new(Severity::High, "unicode.bidi-control", Kind::Unicode));
-    }
-    if folded.mixed {
-        findings.add(Alert::new(Severity::Medium, "unicode.mixed-script", Kind::Unicode));
-    }
-    if folded.hidden {
-        findings.add(Alert::new(Severity::Medium, "unicode.tag-characters", Kind::Unicode));
+    let found = [
+        (folded.bidi, Severity::High, "unicode.bidi-control"),
+        (folded.mixed, Severity::Medium, "unicode.mixed-script"),
+        (folded.hidden, Severity::Medium, "unicode.tag-characters"),
+    ];
+    for (seen, severity, rule) in found {
+        if seen {
+            findings.add(Alert::new(severity, rule, Kind::Unicode));
+        }
     }
 }
 
-/// What pairs with something else in the same layer.
-#[derive(Debug, Default)]
-struct Places {
+/// Which rules a text is read with, and under which capability it came.
+#[derive(Clone, Copy)]
+struct Reader<'r> {
+    rules: &'r RuleSet,
+    capability: &'r str,
+}
+
+/// One view of the text, while it is matched.
+struct View<'v> {
+    reader: Reader<'v>,
+    text: &'v [u8],
+    number: u16,
     signals: markup::Signals,
-    personas: Vec<usize>,
-    licences: Vec<usize>,
+    /// Where parts of pairings stand: rule, start, end.
+    parts: Vec<(usize, usize, usize)>,
 }
 
-fn match_layer(rules: &RuleSet, text: &[u8], findings: &mut Findings) {
-    let mut places = Places::default();
-    let marks = Marks::find(&rules.aids.markup, text);
-    for (rule, regex) in rules.awake(text) {
+impl Reader<'_> {
+    /// Matches one view of the text.
+    fn read(self, text: &str, survey: &Survey, findings: &mut Findings) {
+        let number = findings.begin(text);
+        let text = text.as_bytes();
+        let mut awake = self.rules.awake(text);
+        if awake.is_empty() {
+            return;
+        }
+        let shape = self.rules.markup(&awake).filter(|_| survey.markup());
+        let marks = shape.map_or_else(Marks::default, |shape| Marks::find(shape, text));
+        if marks.is_empty() {
+            awake = awake.without(self.rules.signals());
+        }
+        let mut view =
+            View { reader: self, text, number, signals: markup::Signals::default(), parts: Vec::new() };
+        for bit in awake.iter() {
+            if let Some(rule) = self.rules.rule(bit) {
+                view.apply(bit, rule, findings);
+            }
+        }
+        view.pair(findings);
+        marks.pair(text.len(), number, &mut view.signals, findings);
+    }
+}
+
+impl View<'_> {
+    fn apply(&mut self, bit: usize, rule: &Compiled, findings: &mut Findings) {
         match rule.role {
-            Role::Alert(severity) => alert(rules, rule, regex, severity, text, &mut places, findings),
-            Role::Judged(judge) => {
-                let mut at = 0;
-                while let Some(found) = regex.find_at(text, at) {
-                    let before =
-                        text.get(found.start().saturating_sub(24)..found.start()).unwrap_or_default();
-                    let (severity, read) = judge(before, text.get(found.end()..).unwrap_or_default());
-                    at = found.end() + read;
-                    if let Some(severity) = severity {
-                        let severity = excuse(rules, rule, text, (found.start(), found.end()), severity);
-                        places.note(severity, found.start());
-                        findings.add(Alert::new(severity, rule.id, rule.kind));
-                    }
-                }
-            }
+            Role::Alert(severity) => self.alert(rule, severity, findings),
+            Role::Judged(judge) => self.judge(rule, judge, findings),
             Role::Fetch => {
-                if regex.is_match(text) {
-                    findings.add(Alert::new(Severity::Medium, rule.id, rule.kind));
+                if let Some(found) = rule.regex.find(self.text) {
+                    self.found(rule, Severity::Medium, (found.start(), found.end()), findings);
                 }
             }
-            Role::Signal(_) if marks.is_empty() => {}
-            Role::Signal(strength) => {
-                let before = places.signals.len();
-                places.signals.extend(strength, regex.find_iter(text).take(PLACES_MAX).map(|m| m.start()));
-                if places.signals.len() - before == PLACES_MAX {
-                    places.signals.everywhere();
+            Role::Signal(strength) => self.signal(rule, strength),
+            Role::Part => {
+                let before = self.parts.len();
+                let places = rule.regex.find_iter(self.text).take(PLACES_MAX);
+                self.parts.extend(places.map(|found| (bit, found.start(), found.end())));
+                // Too many to note: nobody hides the one that counts behind them.
+                if self.parts.len() - before == PLACES_MAX {
+                    self.parts.push((bit, 0, self.text.len()));
                 }
             }
-            Role::Half(half) => {
-                let side = match half {
-                    Half::Persona => &mut places.personas,
-                    Half::Licence => &mut places.licences,
-                };
-                side.extend(regex.find_iter(text).take(QUOTED_MAX).map(|m| m.start()));
+            Role::Markup => {}
+        }
+    }
+
+    fn found(
+        &self,
+        rule: &Compiled,
+        severity: Severity,
+        (start, end): (usize, usize),
+        findings: &mut Findings,
+    ) {
+        let span = Span::new(self.number, start, end);
+        findings.add(Alert { severity, rule: rule.id.clone(), kind: rule.kind, span });
+    }
+
+    fn signal(&mut self, rule: &Compiled, strength: Strength) {
+        let before = self.signals.len();
+        self.signals.extend(strength, rule.regex.find_iter(self.text).take(PLACES_MAX).map(|m| m.start()));
+        if self.signals.len() - before == PLACES_MAX {
+            self.signals.everywhere();
+        }
+    }
+
+    fn judge(&mut self, rule: &Compiled, judge: super::rules::Judge, findings: &mut Findings) {
+        let mut at = 0;
+        while let Some(found) = rule.regex.find_at(self.text, at) {
+            let before = self.text.get(found.start().saturating_sub(24)..found.start()).unwrap_or_default();
+            let (severity, read) = judge(before, self.text.get(found.end()..).unwrap_or_default());
+            at = found.end() + read;
+            if let Some(severity) = severity {
+                let severity =
+                    self.lower(rule, (found.start(), found.end(), at.min(self.text.len())), severity);
+                self.note(severity, found.start());
+                self.found(rule, severity, (found.start(), at.min(self.text.len())), findings);
             }
         }
     }
-    if places.has_jailbreak() {
-        findings.add(Alert::new(Severity::High, "injection.jailbreak", Kind::Injection));
-    }
-    marks.pair(text.len(), &mut places.signals, findings);
-}
 
-impl Places {
+    fn alert(&mut self, rule: &Compiled, severity: Severity, findings: &mut Findings) {
+        let mut at = 0;
+        for turn in 0..=QUOTED_MAX {
+            let Some(found) = rule.regex.find_at(self.text, at) else { return };
+            let place = (found.start(), found.end());
+            let excused = self.lower(rule, (place.0, place.1, place.1), severity);
+            let severity = if turn == QUOTED_MAX { severity } else { excused };
+            self.note(severity, found.start());
+            self.found(rule, severity, place, findings);
+            if severity >= Severity::High || rule.mention == Mention::Counts {
+                return;
+            }
+            at = found.end().max(at + 1);
+        }
+    }
+
     /// Whatever blocks by itself also pairs with markup around it.
     fn note(&mut self, severity: Severity, at: usize) {
         if severity >= Severity::High {
@@ -190,45 +319,69 @@ impl Places {
         }
     }
 
-    fn has_jailbreak(&self) -> bool {
-        let near = |a: &usize, b: &usize| a.abs_diff(*b) <= HALVES_APART_MAX;
-        self.personas.iter().any(|persona| self.licences.iter().any(|licence| near(persona, licence)))
+    /// How grave a match is here: a quotation only alerts, and so does what the capability may say. A match has a
+    /// start, an end, and the end of what was read with it.
+    fn lower(&self, rule: &Compiled, place: (usize, usize, usize), severity: Severity) -> Severity {
+        self.lower_of(&rule.id, rule.mention, place, severity)
     }
-}
 
-fn alert(
-    rules: &RuleSet,
-    rule: &Rule,
-    regex: &regex::bytes::Regex,
-    severity: Severity,
-    text: &[u8],
-    places: &mut Places,
-    findings: &mut Findings,
-) {
-    let mut at = 0;
-    for turn in 0..=QUOTED_MAX {
-        let Some(found) = regex.find_at(text, at) else { return };
-        let excused = excuse(rules, rule, text, (found.start(), found.end()), severity);
-        let severity = if turn == QUOTED_MAX { severity } else { excused };
-        places.note(severity, found.start());
-        findings.add(Alert { severity, rule: RuleId(rule.id), kind: rule.kind });
-        if severity >= Severity::High || rule.mention == Mention::Counts {
+    fn lower_of(
+        &self,
+        id: &RuleId,
+        mention: Mention,
+        (start, end, read): (usize, usize, usize),
+        severity: Severity,
+    ) -> Severity {
+        if severity < Severity::High {
+            return severity;
+        }
+        let rules = self.reader.rules;
+        let matched = self.text.get(start..end).unwrap_or_default();
+        // A pattern may begin with what stands before the phrase.
+        let first = start + matched.iter().position(u8::is_ascii_alphanumeric).unwrap_or(0);
+        let quoted =
+            mention == Mention::Excused && mention::is_quoted(&rules.aids.meta, self.text, first, end);
+        let whole = self.text.get(start..read).unwrap_or_default();
+        let allowed = quoted || rules.policy.allows(self.reader.capability, id.as_str(), whole);
+        if allowed { Severity::Medium } else { severity }
+    }
+
+    /// Notes the pairings of which every side stands near its first.
+    fn pair(&mut self, findings: &mut Findings) {
+        if self.parts.is_empty() {
             return;
         }
-        at = found.end().max(at + 1);
+        for pairing in self.reader.rules.pairings() {
+            if let Some((start, end)) = self.together(pairing) {
+                let severity =
+                    self.lower_of(&pairing.id, pairing.mention, (start, end, end), pairing.severity);
+                self.note(severity, start);
+                let span = Span::new(self.number, start, end);
+                findings.add(Alert { severity, rule: pairing.id.clone(), kind: pairing.kind, span });
+            }
+        }
+    }
+
+    fn together(&self, pairing: &Paired) -> Option<(usize, usize)> {
+        let (first, others) = pairing.sides.split_first()?;
+        let of = |side: &super::gate::Bits| {
+            let side = *side;
+            self.parts.iter().filter(move |(bit, ..)| side.has(*bit))
+        };
+        let place = of(first).find(|(_, start, end)| {
+            others.iter().all(|side| {
+                of(side).any(|(_, from, to)| {
+                    from.saturating_sub(*end).max(start.saturating_sub(*to)) <= pairing.apart
+                })
+            })
+        });
+        place.map(|(_, start, end)| (*start, *end))
     }
 }
 
-fn excuse(
-    rules: &RuleSet,
-    rule: &Rule,
-    text: &[u8],
-    (start, end): (usize, usize),
-    severity: Severity,
-) -> Severity {
-    // A pattern may begin with what stands before the phrase.
-    let matched = text.get(start..end).unwrap_or_default();
-    let start = start + matched.iter().position(u8::is_ascii_alphanumeric).unwrap_or(0);
-    let quoted = rule.mention == Mention::Excused && mention::is_quoted(&rules.aids.meta, text, start, end);
-    if quoted { severity.min(Severity::Medium) } else { severity }
+/// A rule id of the standard set, for alerts that no pattern gives.
+impl Alert {
+    pub(super) fn at(severity: Severity, rule: &'static str, kind: Kind, span: Span) -> Self {
+        Self { severity, rule: RuleId::standard(rule), kind, span }
+    }
 }

@@ -6,12 +6,12 @@ use super::{Kind, Severity, command, scan};
 
 const fn high(id: &'static str, literals: &'static [&'static str], pattern: &'static str) -> Rule {
     let role = Role::Alert(Severity::High);
-    Rule { id, kind: Kind::ToolPoisoning, role, mention: Mention::Excused, literals, pattern }
+    Rule { id, kind: Kind::ToolPoisoning, role, mention: Mention::Excused, literals, also: &[], pattern }
 }
 
 const fn medium(id: &'static str, literals: &'static [&'static str], pattern: &'static str) -> Rule {
     let role = Role::Alert(Severity::Medium);
-    Rule { id, kind: Kind::ToolPoisoning, role, mention: Mention::Excused, literals, pattern }
+    Rule { id, kind: Kind::ToolPoisoning, role, mention: Mention::Excused, literals, also: &[], pattern }
 }
 
 const fn judged(
@@ -21,7 +21,7 @@ const fn judged(
     pattern: &'static str,
 ) -> Rule {
     let role = Role::Judged(judge);
-    Rule { id, kind: Kind::ToolPoisoning, role, mention: Mention::Excused, literals, pattern }
+    Rule { id, kind: Kind::ToolPoisoning, role, mention: Mention::Excused, literals, also: &[], pattern }
 }
 
 const FETCHERS: &[&str] = &["curl", "wget", "iwr", "irm", "invoke-", "downloadstring"];
@@ -42,6 +42,7 @@ pub(super) const RULES: &[Rule] = &[
         role: Role::Fetch,
         mention: Mention::Counts,
         literals: &["curl", "wget"],
+        also: &[],
         pattern: r"\b(?:curl|wget)(?:\.exe)?\s+(?:-\S+\s+)*\S{0,3}(?:https?://|(?:[a-z0-9-]+\.)+[a-z]{2,}\b)",
     },
     high(
@@ -54,7 +55,8 @@ pub(super) const RULES: &[Rule] = &[
             r"|invoke-expression\b|(?:pwsh|powershell|python[\d.]*|perl|ruby|node",
             r"|php)(?:\.exe)?\s*(?:-\s*)?(?:\z|[\n;&|)\x22'`]))"
         ),
-    ),
+    )
+    .and(&["|"]),
     high(
         "poison.run-fetched",
         FETCHERS,
@@ -64,7 +66,8 @@ pub(super) const RULES: &[Rule] = &[
             r"|wget)\b|\b(?:iex|invoke-expression)\b[^\n]*\b(?:iwr|irm|downloadstring",
             r"|invoke-webrequest|invoke-restmethod)\b|downloadstring\([^\n]*\|\s*iex\b"
         ),
-    ),
+    )
+    .and(&["<(", "$(", "`", "iex", "invoke-expression"]),
     high(
         "poison.fork-bomb",
         &["&"],
@@ -72,7 +75,8 @@ pub(super) const RULES: &[Rule] = &[
             r":\s*\(\s*\)\s*\{\s*:\s*\|\s*:\s*&\s*\}\s*;\s*:",
             r"|\b\w+\s*\(\s*\)\s*\{\s*\w+\s*\|\s*\w+\s*&\s*\}\s*;\s*\w"
         ),
-    ),
+    )
+    .and(&["|"]),
     high("poison.format", &["mkfs"], r"\bmkfs(?:\.[a-z0-9]+)?\s[^\n;|&]*/dev/[a-z]"),
     high(
         "poison.format-windows",
@@ -81,9 +85,10 @@ pub(super) const RULES: &[Rule] = &[
     ),
     high(
         "poison.overwrite-device",
-        &["dd"],
+        &["of="],
         r"\bdd[\s,\x22\x27][^\n;|&]*\bof=.?/dev/(?:sd|hd|nvme|vd|xvd|mmcblk|disk|rdisk|mapper|md)",
-    ),
+    )
+    .and(&["/dev/"]),
     high(
         "poison.redirect-device",
         &["/dev/"],
@@ -108,7 +113,8 @@ pub(super) const RULES: &[Rule] = &[
             r"\bremove-item\b[^\n;|]*[a-z]:\\(?:\s|\z|\*|windows|users|program)[^\n]*|\b(?:del|erase",
             r"|rd|rmdir)\s[^\n;|]*/s\b[^\n;|]*(?:[a-z]:\\|%\w+%)"
         ),
-    ),
+    )
+    .and(&[":\\", "%"]),
     high(
         "poison.destroy-recovery",
         &["vssadmin", "wbadmin", "bcdedit", "wevtutil", "clear-eventlog", "win32_shadowcopy"],
@@ -139,11 +145,12 @@ pub(super) const RULES: &[Rule] = &[
         "poison.reverse-shell",
         &["/dev/tcp/", "/dev/udp/", "nc ", "nc\t", "ncat", "netcat", "nc.exe", "socat", "mkfifo"],
         concat!(
-            r"[<>]\s*&?\s*/dev/(?:tcp|udp)/[^\s/]+/\w|\b(?:nc|ncat|netcat)(?:\.exe)?\s[^\n;",
-            r"|]*\s-[a-z]*[ec]\s+\S*(?:sh|cmd|cmd\.exe|powershell)\b|\bsocat\s[^\n]*\bexec:\S*sh\b",
+            r"[<>]\s*&?\s*/dev/(?:tcp|udp)/[^\s/]+/\w|\b(?:nc|ncat|netcat)(?:\.exe)?(?:\s[^\n;",
+            r"|]*)?\s-[a-z]*[ec]\s+\S*(?:sh|cmd|cmd\.exe|powershell)\b|\bsocat\s[^\n]*\bexec:\S*sh\b",
             r"|\bmkfifo\s[^\n]*\|\s*(?:nc|ncat)\b"
         ),
-    ),
+    )
+    .and(&["sh", "cmd", "/dev/tcp", "/dev/udp", "exec:", "|"]),
     Rule {
         id: "exfil.secret-file",
         kind: Kind::Exfiltration,
@@ -161,6 +168,7 @@ pub(super) const RULES: &[Rule] = &[
             ".kube",
             ".env",
         ],
+        also: &["scp", "rsync", "sftp", "rclone", "ftp", "|", "curl", "wget"],
         pattern: concat!(
             r"\b(?:scp|rsync|sftp|rclone|ftp)\s[^\n;|]*(?:/etc/(?:passwd|shadow)|\.ssh\b|id_(?:rsa",
             r"|ed25519)\b|\.aws/|\.netrc|\.gnupg|\.kube/|\.env\b)[^\n;|]*:|(?:/etc/(?:passwd|shadow)",
@@ -176,7 +184,9 @@ pub(super) const RULES: &[Rule] = &[
         role: Role::Alert(Severity::High),
         mention: Mention::Excused,
         literals: &["--post-file", "--body-file"],
+        also: &[],
         pattern: r"\bwget\s[^\n;|]*--(?:post|body)-file[=\s]\s*\S",
     },
-    medium("poison.drop-database", &["drop"], r"\bdrop\s+(?:database|schema|table)\s+\w"),
+    medium("poison.drop-database", &["drop"], r"\bdrop\s+(?:database|schema|table)\s+\w")
+        .and(&["database", "schema", "table"]),
 ];

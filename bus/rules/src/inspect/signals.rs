@@ -15,6 +15,7 @@ const fn signal(
         role: Role::Signal(strength),
         mention: Mention::Counts,
         literals,
+        also: &[],
         pattern,
     }
 }

@@ -1,7 +1,5 @@
-//! Phrases with their letters pulled apart, run together or swapped for digits. Only odd texts are looked at, and
-//! only for a few long phrases, so ordinary text is never read this way.
-
-use aho_corasick::AhoCorasick;
+//! Phrases to look for in words that were run together, where no rule can see where one ends: few and long, so that
+//! ordinary text never holds them.
 
 /// Phrases without their spaces; long enough not to turn up by accident.
 pub(super) const PHRASES: &[&str] = &[
@@ -23,36 +21,6 @@ pub(super) const PHRASES: &[&str] = &[
     "donottelltheuser",
     "withouttellingtheuser",
 ];
-
-/// Shortest word that may be a phrase run together.
-const RUN_MIN: usize = 20;
-/// Fewest words for the share of odd ones to mean anything.
-const WORDS_MIN: usize = 6;
-
-/// Whether `text` holds one of the phrases in disguise.
-pub(super) fn found(phrases: &AhoCorasick, text: &str) -> bool {
-    let mut words = 0usize;
-    let mut single = 0usize;
-    let mut leet = 0usize;
-    for word in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
-        words += 1;
-        single += usize::from(word.len() == 1);
-        leet += usize::from(is_leet(word));
-        if word.len() >= RUN_MIN
-            && !word.bytes().any(|b| b.is_ascii_uppercase())
-            && phrases.is_match(&fold(word))
-        {
-            return true;
-        }
-    }
-    let odd = single * 10 > words * 6 || leet * 10 > words * 3;
-    words >= WORDS_MIN && odd && phrases.is_match(&fold(text))
-}
-
-fn is_leet(word: &str) -> bool {
-    word.bytes().any(|b| b.is_ascii_digit())
-        && (word.len() <= 4 || word.bytes().any(|b| b.is_ascii_alphabetic()))
-}
 
 /// Letters and digits only, lower case, digits as the letters they stand for; `l`, `1` and `i` are one.
 pub(super) fn fold(text: &str) -> String {

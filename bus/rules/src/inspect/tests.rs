@@ -396,7 +396,7 @@ fn r_g01_to_g04_and_g10() {
     ];
     assert!(same.iter().all(|p| text(p).blocks()), "G10");
     assert_eq!(text(phrase), text(phrase), "G10");
-    let medium = Inspection { alerts: vec![Alert::new(Severity::Medium, "x", Kind::Encoding)] };
+    let medium = Inspection::of(Alert::new(Severity::Medium, "x", Kind::Encoding));
     assert!(!medium.blocks() && !medium.is_clean(), "G1");
 }
 

@@ -6,11 +6,11 @@ use std::path::Path;
 use super::Inspector;
 
 #[derive(serde::Deserialize)]
-struct Item {
-    class: String,
-    kind: String,
-    source: String,
-    text: String,
+pub(super) struct Item {
+    pub(super) class: String,
+    pub(super) kind: String,
+    pub(super) source: String,
+    pub(super) text: String,
 }
 
 #[derive(Default)]
@@ -38,13 +38,18 @@ fn corpus() -> Option<String> {
     }
 }
 
+/// The items of the corpus, if it is there.
+pub(super) fn items() -> Option<Vec<Item>> {
+    let corpus = corpus()?;
+    Some(corpus.lines().map(|line| serde_json::from_str(line).expect("a line of the corpus")).collect())
+}
+
 #[test]
 fn corpus_most_attacks_are_blocked_and_hardly_any_benign_item() {
-    let Some(corpus) = corpus() else { return };
+    let Some(items) = items() else { return };
     let inspector = Inspector::standard();
     let mut tallies: BTreeMap<(String, String), Tally> = BTreeMap::new();
-    for line in corpus.lines() {
-        let item: Item = serde_json::from_str(line).expect("a line of the corpus");
+    for item in items {
         let inspection = inspector.inspect("text/plain", item.text.as_bytes());
         for group in [item.kind, format!("from {}", item.source), "in all".to_owned()] {
             let tally = tallies.entry((item.class.clone(), group)).or_default();
@@ -60,11 +65,14 @@ fn corpus_most_attacks_are_blocked_and_hardly_any_benign_item() {
             tally.all
         );
     }
-    let blocked = |class: &str| {
-        tallies
-            .get(&(class.to_owned(), "in all".to_owned()))
-            .map_or(0.0, |tally| tally.percent(tally.blocked))
+    let of = |class: &str, group: &str| {
+        let tally = tallies.get(&(class.to_owned(), group.to_owned()));
+        tally.map_or(0.0, |tally| tally.percent(tally.blocked))
     };
-    assert!(blocked("attack") >= 60.0, "attacks blocked: {:.1} %", blocked("attack"));
-    assert!(blocked("benign") <= 0.5, "benign blocked: {:.2} %", blocked("benign"));
+    let (attacks, benign) = (of("attack", "in all"), of("benign", "in all"));
+    assert!(attacks >= 80.0, "attacks blocked: {attacks:.1} %");
+    assert!(benign <= 0.5, "benign blocked: {benign:.2} %");
+    // G11: the reference blocks 8 of 110 attacks and 16 of 170 benign texts of its own public fixture.
+    let (attacks, benign) = (of("attack", "from agt"), of("benign", "from agt"));
+    assert!(attacks > 800.0 / 110.0 && benign < 1_600.0 / 170.0, "G11: {attacks:.1} % and {benign:.2} %");
 }

@@ -252,3 +252,21 @@ proptest! {
         prop_assert!(text(&phrase).blocks());
     }
 }
+
+#[test]
+fn ordinary_text_wakes_no_rule() {
+    let rules = super::rules::RuleSet::standard();
+    for body in [
+        "licence-missing\tservices/billing/src/invoice.rs\tmedium\tNo licence header here, while every other file of this folder has one. Please add it, or say why this file is the only exception.\nreader-3",
+        "finding\npath\nline\nseverity\nnote\nby\n",
+        "The nightly report is done: eleven services answered within their limits, two were slower than last week, and nothing failed. The slower ones are billing and search; both had more work than usual. A list of the requests is in the folder of today, as every morning.",
+        "Build 4711 of the mobile client passed on the second try; the flaky test is now marked and has an owner.",
+        "Temperature in hall 3 is 21.4 degrees, humidity 40 percent, both within the range of the plan.",
+    ] {
+        let awake = rules.awake(body.as_bytes());
+        let ids =
+            awake.iter().filter_map(|bit| rules.rule(bit)).map(|rule| rule.id.as_str()).collect::<Vec<_>>();
+        assert!(ids.is_empty(), "{body}: {ids:?}");
+        assert!(!super::bytes::survey(body).peelable(body), "{body}");
+    }
+}

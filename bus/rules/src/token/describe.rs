@@ -14,6 +14,7 @@ use super::block::{Attenuation, Chain, Narrowing};
 use super::error::TokenError;
 use super::meaning::Meaning;
 use super::read::{self, Seal, Trust};
+use super::when::utc;
 
 /// Whether an authority vouches for what a token says.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -254,44 +255,9 @@ fn steps(chain: &Chain) -> Vec<Step> {
     steps
 }
 
-fn list<T: Display>(set: &BTreeSet<T>) -> String {
+pub(super) fn list<T: Display>(set: &BTreeSet<T>) -> String {
     if set.is_empty() {
         return "nothing".to_owned();
     }
     set.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// RFC 3339 in UTC. The date is Howard Hinnant's `civil_from_days` (public domain), for days since 1970
-/// that are not negative.
-fn utc(time: Timestamp) -> String {
-    let seconds = time.as_secs();
-    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        for (seconds, text) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_709_251_199, "2024-02-29T23:59:59Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(utc(Timestamp::from_millis(seconds * 1000)), text);
-        }
-        assert!(!utc(Timestamp::from_millis(u64::MAX)).is_empty());
-    }
 }

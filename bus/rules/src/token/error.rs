@@ -59,6 +59,24 @@ pub enum TokenError {
 }
 
 impl TokenError {
+    /// Number of the block at fault, the authority block being 1; `None` when it is none in particular.
+    #[must_use]
+    pub const fn block(self) -> Option<usize> {
+        match self {
+            Self::Foreign { block }
+            | Self::HopsExhausted { block }
+            | Self::KeyType { block }
+            | Self::NotByHolder { block } => Some(block),
+            Self::Malformed
+            | Self::Sealed
+            | Self::TooLarge { .. }
+            | Self::TooManyBlocks { .. }
+            | Self::Unauthentic
+            | Self::Unsealed
+            | Self::WrongSwarm => None,
+        }
+    }
+
     /// What the pipeline answers, and the audit log records.
     #[must_use]
     pub const fn refusal(self) -> Refusal {

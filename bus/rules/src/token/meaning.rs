@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use testudo_wire::standing::Standings;
 use testudo_wire::{
     AgentName, Capability, Holder, Limits, Refusal, RegistrySequence, SwarmId, Timestamp, TokenFactId,
@@ -15,7 +16,7 @@ use super::error::TokenError;
 use super::read::{self, Trust};
 
 /// One holder of the chain, and the `id` of the block that made it one.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Link {
     /// Who got the token.
     pub holder: Holder,

@@ -10,10 +10,12 @@
 //! - [`Token`]: for its holder, may be narrowed and handed on. [`SealedToken`]: for everyone else.
 //! - [`Meaning`]: what a token that was verified under a [`Trust`] lets its holder do.
 //! - [`describe`]: the same for people, also for tokens that nobody vouches for.
+//! - [`judge`]: whether a token allows one thing, and if not, which block of it says so.
 //!
 //! Times have the resolution of Biscuit dates, one second: they are rounded down to a whole second, and
 //! a token is good through the whole of the second that it names.
 
+mod ask;
 mod block;
 mod build;
 mod describe;
@@ -23,7 +25,9 @@ mod meaning;
 mod read;
 mod shape;
 mod text;
+mod when;
 
+pub use ask::{Denial, Question, judge};
 pub use block::{Attenuation, Delegation, Mint};
 pub use build::{Fresh, SealedToken, Token};
 pub use describe::{Description, Form, Step, Vouched, describe};
@@ -31,6 +35,7 @@ pub use error::{BuildError, TokenError};
 pub use meaning::{Link, Meaning};
 pub use read::Trust;
 pub use text::bytes_of_text;
+pub use when::{at_of_text, utc};
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! Shared words of the token tests.
 
+mod asking;
+mod chains;
 mod fold;
 mod hostile;
 mod making;

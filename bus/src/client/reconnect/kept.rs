@@ -8,8 +8,9 @@ use testudo_wire::{Refusal, Resource, SessionId, TokenId};
 
 use crate::client::Client;
 
-/// Tokens that are shown again: with the identity's own as many as a node keeps for a link.
-const TOKENS_MAX: usize = 31;
+/// Tokens that are shown again. A node keeps 31 beside the identity's own: it must know every one that is taken for
+/// shown here, even if some that were shown at once came to it in another order.
+const TOKENS_MAX: usize = 24;
 
 /// What became of messages that nobody waited for, over links that have ended.
 #[derive(Debug, Default)]

@@ -1,11 +1,17 @@
 //! What a member says and asks: each time over the link of now, with what later links are to be shown.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use testudo_rules::token::SealedToken;
-use testudo_wire::{AgentName, ContentType, Holder, MessageId, Part, Resource, TokenId, Ttl};
+use testudo_wire::{AgentName, ContentType, Holder, MessageId, Part, Refusal, Resource, TokenId, Ttl};
+use tokio::time::{Instant, sleep};
 
 use super::Member;
 use crate::client::{Client, Delivered, Delivery, Outgoing, Parts, Receipt, SendError, replying};
+
+/// Between two tries to show a token: the node takes ten a second.
+const AGAIN: Duration = Duration::from_millis(100);
 
 impl Member {
     /// See [`Client::tell`]. Waits for a link as long as the message may live.
@@ -101,11 +107,18 @@ impl Member {
     pub async fn present(&self, token: &SealedToken) -> Result<TokenId, SendError> {
         let client = self.within(Ttl::default()).await?;
         let (id, session) = (token.id(), client.session());
-        let shown = self.core.kept().has_shown(&id, session);
-        if !shown {
-            client.present(token).await?;
+        let until = Instant::now() + Ttl::default().duration();
+        // The node forgets in the order in which it was shown, so that is the order here too.
+        while !self.core.kept().has_shown(&id, session) {
+            match client.present(token).await {
+                Ok(_) => self.core.kept().token(token.clone(), session),
+                // Whoever acts for many waits its turn.
+                Err(SendError::Refused { refusal: Refusal::OverQuota, .. }) if Instant::now() < until => {
+                    sleep(AGAIN).await;
+                }
+                Err(why) => return Err(why),
+            }
         }
-        self.core.kept().token(token.clone(), session);
         Ok(id)
     }
 

@@ -173,7 +173,7 @@ pub struct Delivered {
     pub receiver: AgentName,
     /// The messages that it signed for, in the order of the tree.
     pub messages: Vec<MessageId>,
-    /// The receiver's signature, see [`is_received`].
+    /// The receiver's signature, see [`is_received`](super::is_received).
     pub signature: Signature,
 }
 

@@ -154,8 +154,8 @@ pub(super) fn pair(key: &SecretKey) -> KeyPair {
 }
 
 /// Blocks of our shape that no builder of ours would make, well signed by whoever they name.
-fn blindly_built(mint: &Mint, narrowings: &[Narrowing]) -> Vec<u8> {
-    let authority = BiscuitBuilder::new().merge(shape::authority(mint)).build(&pair(authority())).unwrap();
+pub(super) fn blindly_built(mint: &Mint, narrowings: &[Narrowing], signer: &SecretKey) -> Vec<u8> {
+    let authority = BiscuitBuilder::new().merge(shape::authority(mint)).build(&pair(signer)).unwrap();
     let mut token = UnverifiedBiscuit::from(authority.to_vec().unwrap()).unwrap();
     let mut delegations = 0;
     for narrowing in narrowings {
@@ -198,7 +198,7 @@ fn last_named(mint: &Mint, narrowings: &[Narrowing]) -> Holder {
 }
 
 /// What a block may not leave out, whoever writes it.
-fn says_something(narrowing: &Narrowing) -> bool {
+pub(super) fn says_something(narrowing: &Narrowing) -> bool {
     match narrowing {
         Narrowing::Attenuated(Attenuation { only, to, until }) => {
             let empty =
@@ -248,7 +248,7 @@ proptest! {
         mint.rights.extend(picked(1));
         mint.delegatable = &mint.delegatable & &mint.rights;
         let narrowings = mended(&mint, narrowings.into_iter().filter(says_something).collect(), mend);
-        let bytes = blindly_built(&mint, &narrowings);
+        let bytes = blindly_built(&mint, &narrowings, authority());
         let read = Meaning::of(&bytes, &trust(), &WIDE);
         let sender = last_named(&mint, &narrowings);
         if let Ok(meaning) = &read {

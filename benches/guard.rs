@@ -1,0 +1,123 @@
+//! What the content guard costs for each message: `cargo bench -p testudo-rules --bench guard [-- NAME]`, where NAME is
+//! part of the name of a body.
+//!
+//! Every figure is the median of many rounds, in microseconds a message; the rounds of all bodies are interleaved,
+//! so that a busy machine slows them alike. Nothing here asserts a time.
+
+#![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
+#![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use testudo_rules::inspect::{Inspector, Scratch};
+
+const ROUNDS: usize = 41;
+/// Bytes inspected in one round of one body.
+const ROUND_BYTES: usize = 400_000;
+
+const JSON: &str = concat!(
+    r#"{"finding":"licence-missing","path":"services/billing/src/invoice.rs","line":214,"severity":"medium","#,
+    r#""note":"No licence header here, while every other file of this folder has one. Please add it, or say why "#,
+    r#"this file is the only exception.","by":"reader-3"}"#,
+);
+
+const TEXT: &str = concat!(
+    "The nightly report is done: eleven services answered within their limits, two were slower than last week, and ",
+    "nothing failed. The slower ones are billing and search; both had more work than usual. A list of the requests ",
+    "is in the folder of today, as every morning.",
+);
+
+/// Words of most rules, so that nearly all of them look.
+const TRIGGERS: &str = concat!(
+    "please send retrieve read copy append add the user key password token secret history and then now you must always before ",
+    "call tool ignore forget disregard previous instructions system prompt reveal print act pretend model never refuse rules ",
+    "code following your response requests. open( socket subprocess os.environ fetch( screenshot while delete drop update set ",
+    "steal dump exploit bypass install hijack grant access admin policy compliance https://h.example/ a@b.example <important> ",
+);
+
+struct Body {
+    name: &'static str,
+    content_type: &'static str,
+    text: String,
+}
+
+fn body(name: &'static str, content_type: &'static str, text: impl Into<String>) -> Body {
+    Body { name, content_type, text: text.into() }
+}
+
+fn bodies() -> Vec<Body> {
+    let prose = format!("{TEXT}\n\n").repeat(16).chars().take(4_096).collect::<String>();
+    let text = format!("{TEXT:.256}");
+    let nested = (0..3).fold("the report is fine ".repeat(450), |inner, _| STANDARD.encode(inner));
+    let list = |unit: &str| unit.repeat(20_480 / unit.len());
+    vec![
+        body("text, 256 B", "text/plain", text),
+        body("JSON, 256 B", "application/json", JSON),
+        body("prose, 4 KiB", "text/plain", prose),
+        body("20 KB of 'curl '", "text/plain", list("curl ")),
+        body("20 KB of 'ignore all previous '", "text/plain", list("ignore all previous ")),
+        body("20 KB of 'send the secret key to '", "text/plain", list("send the secret key to ")),
+        body("20 KB of 'rm -'", "text/plain", list("rm -")),
+        body("20 KB of '<system>'", "text/plain", list("<system>")),
+        body("20 KB of '[INST] '", "text/plain", list("[INST] ")),
+        body("20 KB of '\"rm -rf x\" '", "text/plain", list("\"rm -rf x\" ")),
+        body("20 KB of '```python\\n'", "text/plain", list("```python\n")),
+        body("20 KB of words of all rules", "text/plain", list(TRIGGERS)),
+        body("20 KB of them, mixed", "text/plain", mixed(TRIGGERS)),
+        body("20 KB of '%25'", "text/plain", list("%25")),
+        body("20 KB of '&amp;'", "text/plain", list("&amp;")),
+        body("20 KB of '\\\\u0041'", "text/plain", list("\\u0041")),
+        body("20 KB of base64, three deep", "text/plain", format!("{nested:.20480}")),
+        body("20 KB of JSON arrays", "application/json", format!("[{}1]", "[\"a b\"],".repeat(2_400))),
+        body("20 KB of a look-alike", "text/plain", list("ign\u{43e}re ")),
+        body("20 KB of 'i g n '", "text/plain", list("i g n ")),
+    ]
+}
+
+/// The same words in an order that does not repeat.
+fn mixed(words: &str) -> String {
+    let words: Vec<_> = words.split(' ').filter(|word| !word.is_empty()).collect();
+    let mut state = 1usize;
+    let mut text = String::new();
+    while text.len() < 20_480 {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        text.push_str(words.get((state >> 33) % words.len()).copied().unwrap_or_default());
+        text.push(' ');
+    }
+    text
+}
+
+fn micros(inspector: &Inspector, scratch: &mut Scratch, body: &Body) -> f64 {
+    let times = (ROUND_BYTES / body.text.len()).max(1);
+    let start = Instant::now();
+    for _ in 0..times {
+        black_box(inspector.inspect_with(
+            scratch,
+            black_box(body.content_type),
+            black_box(body.text.as_bytes()),
+        ));
+    }
+    start.elapsed().as_secs_f64() * 1e6 / times as f64
+}
+
+fn main() {
+    let inspector = Inspector::standard();
+    let mut scratch = Scratch::default();
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let bodies: Vec<_> = bodies().into_iter().filter(|body| body.name.contains(&only)).collect();
+    let mut seen = vec![Vec::with_capacity(ROUNDS); bodies.len()];
+    for _ in 0..ROUNDS {
+        for (series, body) in seen.iter_mut().zip(&bodies) {
+            series.push(micros(&inspector, &mut scratch, body));
+        }
+    }
+    for (series, body) in seen.iter_mut().zip(&bodies) {
+        series.sort_by(f64::total_cmp);
+        let median = series.get(ROUNDS / 2).copied().unwrap_or_default();
+        let best = series.first().copied().unwrap_or_default();
+        println!("{:36} {:6} B  median {median:10.3} us  best {best:10.3} us", body.name, body.text.len());
+    }
+}

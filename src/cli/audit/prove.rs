@@ -1,0 +1,148 @@
+//! `audit prove`, `audit check` and `audit key`: a record shown to somebody who has not the log.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Args;
+use testudo::bus::audit::{find_message, prove};
+use testudo::files::{self, FileError};
+use testudo::rules::audit::{Proof, Proven, VerifierKey};
+use testudo::wire::MessageId;
+
+use super::super::{At, CliError, Done, say};
+use super::Log;
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Prove {
+    #[command(flatten)]
+    at: At,
+    /// A record's index, or the id of a message (32 hex digits) for the record of its verdict
+    #[arg(value_name = "ID")]
+    id: Id,
+    /// The new file for the proof
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Check {
+    /// The file with the proof
+    #[arg(value_name = "PROOF")]
+    proof: PathBuf,
+    /// The log's key, as `testudo audit key` prints it; get it from its operator, not with the proof
+    #[arg(long, value_name = "PUB")]
+    key: VerifierKey,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(in crate::cli) struct Key {
+    #[command(flatten)]
+    at: At,
+}
+
+/// What is to be proved.
+#[derive(Clone, Copy, Debug)]
+enum Id {
+    Message(MessageId),
+    Record(u64),
+}
+
+impl FromStr for Id {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(id) = text.parse() {
+            return Ok(Self::Message(id));
+        }
+        // With the sign that `tail` writes before it, too.
+        let index = text.strip_prefix('#').unwrap_or(text).parse();
+        index
+            .map(Self::Record)
+            .map_err(|_| "neither the index of a record nor the 32 hex digits of a message")
+    }
+}
+
+impl Prove {
+    pub(super) fn run(self) -> Done {
+        let log = Log::of(&self.at)?;
+        let (dir, by) = (log.dir()?, log.key()?);
+        let failed = |error: String| CliError::Failed(error);
+        let index = match self.id {
+            Id::Record(index) => index,
+            Id::Message(id) => find_message(dir, id)
+                .map_err(|error| failed(error.to_string()))?
+                .ok_or_else(|| failed(format!("no record names message {id}")))?,
+        };
+        let proof = prove(dir, index, &by).map_err(|error| failed(error.to_string()))?;
+        files::write_new(&self.out, proof.to_text().as_bytes())?;
+        let out = self.out.display();
+        if self.json {
+            let said = serde_json::json!({ "index": index, "proof": out.to_string(), "key": by.to_string() });
+            say(&said.to_string());
+        } else {
+            say(&format!(
+                "record {index} is proved in {out}; check it: testudo audit check {out} --key {by}"
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Check {
+    pub(super) fn run(self) -> Done {
+        let bytes = read(&self.proof).map_err(|error| FileError::of(&self.proof, error))?;
+        let result = Proof::parse(&bytes).and_then(|proof| proof.verify(&self.key));
+        match result {
+            Ok(proven) => {
+                self.tell(&proven);
+                Ok(())
+            }
+            Err(fault) => {
+                if self.json {
+                    say(&serde_json::json!({ "proved": false, "error": fault.to_string() }).to_string());
+                }
+                Err(CliError::Failed(format!("{} proves nothing: {fault}", self.proof.display())))
+            }
+        }
+    }
+
+    fn tell(&self, proven: &Proven) {
+        let Proven { index, record, checkpoint } = proven;
+        let (size, origin) = (checkpoint.size, &self.key.origin);
+        if self.json {
+            let said = serde_json::json!({
+                "proved": true,
+                "log": origin.as_str(),
+                "size": size,
+                "root": checkpoint.root.to_string(),
+                "record": record.to_json(*index),
+            });
+            say(&said.to_string());
+        } else {
+            say(&format!("proved: record {index} of {origin}, among {size} under a signed checkpoint"));
+            say(&record.to_line(*index));
+        }
+    }
+}
+
+/// At most one byte more than a proof can have, so that one that is too long is seen to be.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(Proof::BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+impl Key {
+    pub(super) fn run(self) -> Done {
+        say(&Log::of(&self.at)?.key()?.to_string());
+        Ok(())
+    }
+}
