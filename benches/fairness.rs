@@ -2,7 +2,7 @@
 //! beside a flooder, each as a multiple of the same work without it.
 //!
 //! `cargo bench --bench fairness -- [--quick] [--json]`. The real node binary, every check on, the audit log on
-//! disk; whoever loads the node is a process of its own. Nothing here asserts a time.
+//! disk; whoever loads the node is a process of its own, at the lowest priority. Nothing here asserts a time.
 
 #[path = "peers/child.rs"]
 mod child;
