@@ -47,7 +47,10 @@ pub async fn connect(identity: &Identity) -> Result<Connection, DialError> {
 pub async fn join(identity: &Identity) -> Result<(Member, Arrivals), DialError> {
     let (member, arrivals) = identity::member(identity);
     match timeout(FIRST, member.connected()).await {
-        Ok(Ok(())) => Ok((member, arrivals)),
+        Ok(Ok(())) => {
+            member.seen().into_iter().for_each(|seen| identity.saw(seen));
+            Ok((member, arrivals))
+        }
         Ok(Err(Ended::Refused(why))) => Err(Arc::unwrap_or_clone(why)),
         Ok(Err(Ended::Left)) | Err(_) => Err(DialError::Unreachable(identity.node)),
     }

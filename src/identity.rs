@@ -207,6 +207,18 @@ impl Identity {
         Ok(files::replace(path, self.text(path)?.as_bytes())?)
     }
 
+    fn seen(&self) -> Option<Seen> {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Remembers what a node welcomed this process under.
+    pub(crate) fn saw(&self, now: Seen) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        if seen.is_none_or(|before| now.registry >= before.registry) {
+            *seen = Some(now);
+        }
+    }
+
     fn text(&self, path: &Path) -> Result<Zeroizing<String>, IdentityError> {
         let stored = Stored {
             testudo_identity: 1,
@@ -252,21 +264,17 @@ fn first_line(text: &str) -> String {
 /// [`DialError`].
 pub async fn dial(identity: &Identity) -> Result<(Client, Deliveries), DialError> {
     let endpoint = endpoint(identity.node).map_err(|error| DialError::Link(error.to_string()))?;
-    let seen = || identity.seen.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = *seen();
+    let seen = identity.seen();
     let (client, deliveries) =
-        Client::connect(&endpoint, identity.node, identity.client.clone(), before, System::shared()).await?;
-    let now = client.seen();
-    if before.is_none_or(|before| now.registry >= before.registry) {
-        *seen() = Some(now);
-    }
+        Client::connect(&endpoint, identity.node, identity.client.clone(), seen, System::shared()).await?;
+    identity.saw(client.seen());
     Ok((client, deliveries))
 }
 
 /// Makes an agent a member of its swarm, over as many links as it takes.
 pub(crate) fn member(identity: &Identity) -> (Member, Arrivals) {
-    let (node, seen) = (identity.node, *identity.seen.lock().unwrap_or_else(PoisonError::into_inner));
-    Member::join(move || endpoint(node), node, identity.client.clone(), seen, System::shared())
+    let node = identity.node;
+    Member::join(move || endpoint(node), node, identity.client.clone(), identity.seen(), System::shared())
 }
 
 fn endpoint(node: SocketAddr) -> io::Result<Endpoint> {

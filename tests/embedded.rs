@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,9 +18,10 @@ use testudo::embedded::{EmbeddedError, Role, Swarm};
 use testudo::operator::{Answer, Request};
 use testudo::rules::audit::Origin;
 use testudo::wire::Resource;
+use testudo::wire::frame::CloseReason;
 use testudo::{
     AgentError, AgentName, Capability, DialError, HostOptions, Identity, Message, Refusal, Ttl, connect,
-    server,
+    dial, server,
 };
 use tokio::time::timeout;
 
@@ -300,6 +302,29 @@ fn a_swarm_with_a_folder_is_the_same_swarm_the_next_time() {
         assert_eq!(double(&asker.bus(), "doubler", 8).await.unwrap(), 16);
         swarm.shut_down().await.unwrap();
         assert!(verifies() > records);
+    });
+}
+
+#[test]
+fn who_was_connected_finds_out_a_swarm_on_an_old_copy_of_its_folder() {
+    multi(async {
+        let dir = tempfile::tempdir().unwrap();
+        let [folder, old] = ["swarm", "old"].map(|name| dir.path().join(name));
+        let swarm = Swarm::builder("kept").data(&folder).start().await.unwrap();
+        let (identity, address) = (swarm.enrol("asker", asks()).await.unwrap(), swarm.address());
+        swarm.shut_down().await.unwrap();
+        assert!(Command::new("cp").arg("-a").args([&folder, &old]).status().unwrap().success());
+        let kept = |folder: &Path| Swarm::builder("kept").data(folder).listen(address).start();
+
+        let swarm = kept(&folder).await.unwrap();
+        swarm.enrol("later", asks()).await.unwrap();
+        connect(&identity).await.unwrap().goodbye().await;
+        swarm.shut_down().await.unwrap();
+
+        let swarm = kept(&old).await.unwrap();
+        let refused = dial(&identity).await;
+        assert!(matches!(refused, Err(DialError::Closed(CloseReason::StaleRegistry))), "{refused:?}");
+        swarm.shut_down().await.unwrap();
     });
 }
 
