@@ -29,11 +29,11 @@ pub(super) enum Token {
     /// Hand a part of an identity's token, or of a given one, to another agent
     Delegate(Delegate),
     /// Explain a token: who holds it, what for, until when, who handed it to whom
-    Inspect(verify::Inspect),
+    Inspect(verify::Examine),
     /// Void a token and everything handed on from it
     Revoke(Revoke),
     /// Say whether a token is genuine, alive, and allows something: exit code 0 yes, 1 no
-    Verify(verify::Verify),
+    Verify(verify::Examine),
 }
 
 #[derive(Args, Debug)]
@@ -135,9 +135,9 @@ impl Token {
             Self::Mint(verb) => verb.run(),
             Self::Attenuate(verb) => verb.run(),
             Self::Delegate(verb) => verb.run(),
-            Self::Inspect(verb) => verb.run(),
+            Self::Inspect(verb) => verb.inspect(),
             Self::Revoke(verb) => verb.run(),
-            Self::Verify(verb) => verb.run(),
+            Self::Verify(verb) => verb.verify(),
         }
     }
 }

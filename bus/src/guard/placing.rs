@@ -145,17 +145,13 @@ impl Placing<'_> {
 
     /// A copy for every subscriber. Who has no room for it misses it; the others do not wait.
     fn publish(&mut self, position: usize, bytes: usize, topic: Resource) -> u32 {
-        let groups = match self.by_topic.get(&topic) {
-            Some(groups) => groups.clone(),
-            None => {
-                let groups = self.subscribers(&topic);
-                self.by_topic.insert(topic, groups.clone());
-                groups
-            }
+        let groups = match self.by_topic.remove(&topic) {
+            Some(groups) => groups,
+            None => self.subscribers(&topic),
         };
         let mut copies = 0;
-        for at in groups {
-            let group = &mut self.groups[at];
+        for at in &groups {
+            let group = &mut self.groups[*at];
             match group.permit.grow(bytes) {
                 Ok(()) => group.positions.push(position),
                 // Its link is about to end: it is no subscriber any more.
@@ -164,6 +160,7 @@ impl Placing<'_> {
             }
             copies += 1;
         }
+        self.by_topic.insert(topic, groups);
         copies
     }
 
@@ -266,14 +263,17 @@ impl Placed {
             if group.positions.is_empty() {
                 continue;
             }
-            if !cuts.iter().any(|cut| cut.positions == group.positions) {
-                cuts.extend(Cut::of(&judging, inspected, &group.positions));
-            }
-            let cut = cuts.iter().find(|cut| cut.positions == group.positions);
-            // A whole bundle can be cut at any place. Should it ever not be, nothing goes out for it.
-            let Some(cut) = cut else { continue };
+            let at = match cuts.iter().position(|cut| cut.positions == group.positions) {
+                Some(at) => at,
+                None => {
+                    // A whole bundle can be cut at any place. Should it ever not be, nothing goes out for it.
+                    let Some(cut) = Cut::of(&judging, inspected, &group.positions) else { continue };
+                    cuts.push(cut);
+                    cuts.len() - 1
+                }
+            };
             open(shared, case, &group, inspected);
-            group.send(shared, snapshot, case, cut, recorded);
+            group.send(shared, snapshot, case, &cuts[at], recorded);
         }
     }
 }
@@ -347,17 +347,18 @@ fn answers(header: &Header) -> Option<Answer> {
 
 /// What whoever gets these messages must serve, or of a publication: have the right to. Answers need nothing.
 fn needs(headers: &[&Header]) -> Arc<[Capability]> {
-    let mut needs: Vec<Capability> = Vec::new();
+    let (mut needs, mut topics) = (Vec::new(), Vec::new());
     for header in headers {
-        let needed = match &header.destination {
-            Destination::Agent(_) | Destination::Service => header.capability,
-            Destination::Topic(topic) => subscribe_right(topic),
-            Destination::Reply(_) => None,
-        };
-        if let Some(needed) = needed.filter(|needed| !needs.contains(needed)) {
-            needs.push(needed);
+        match &header.destination {
+            Destination::Agent(_) | Destination::Service => {
+                needs.extend(header.capability.filter(|needed| !needs.contains(needed)));
+            }
+            Destination::Topic(topic) if !topics.contains(topic) => topics.push(*topic),
+            Destination::Topic(_) | Destination::Reply(_) => {}
         }
     }
+    // A right is spelt out once for its topic, not for every message.
+    needs.extend(topics.iter().filter_map(subscribe_right));
     needs.into()
 }
 

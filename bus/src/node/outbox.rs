@@ -96,10 +96,8 @@ impl Permit {
             return Err(Refusal::Unroutable);
         }
         let share = state.shares.get(&self.sender).copied().unwrap_or_default() + bytes;
-        if state.reserved + bytes > bounds.bytes || state.messages >= bounds.messages {
-            return Err(Refusal::Overloaded);
-        }
-        if share > bounds.share {
+        let is_full = state.reserved + bytes > bounds.bytes || state.messages >= bounds.messages;
+        if is_full || share > bounds.share {
             return Err(Refusal::Overloaded);
         }
         state.messages += 1;
@@ -184,10 +182,14 @@ struct State {
 }
 
 impl State {
+    /// Since when the receiver has had the oldest of what it has not acknowledged.
+    fn owed(&self) -> Option<Instant> {
+        self.in_flight.values().next().map(|(since, _)| *since)
+    }
+
     /// Whether the receiver has said nothing for so long of what it has.
     fn is_silent(&self, patience: Option<Duration>, now: Instant) -> bool {
-        let owed = self.in_flight.values().next().map(|(since, _)| *since);
-        let since = owed.map(|since| self.done.map_or(since, |done| since.max(done)));
+        let since = self.owed().map(|since| self.done.map_or(since, |done| since.max(done)));
         patience.zip(since).is_some_and(|(patience, since)| now > since + patience)
     }
 }
@@ -344,7 +346,7 @@ impl Outbox {
     /// transport takes no more. One that reads, however much is sent to it, is not slow: a flood closes nobody.
     pub(crate) fn is_stuck(&self, now: Instant) -> bool {
         let (stuck, state) = (self.bounds.stuck, self.state());
-        let owed = state.in_flight.values().next().map(|(since, _)| *since);
+        let owed = state.owed();
         owed.is_some_and(|since| now > since + self.bounds.acknowledge)
             || (state.queued.peek().is_some() && owed.is_some_and(|since| now > since + stuck))
     }

@@ -172,12 +172,6 @@ impl Requests {
         }
     }
 
-    /// The request came to no receiver after all, or none that takes it. Its replier hears that nobody waits, all the
-    /// same: what was refused may have been another message of the same id.
-    pub(crate) fn forget(&self, request: &MessageId, requester: &Link) {
-        self.cancel(request, requester);
-    }
-
     /// Its answer, or a part of it, was refused: the requester hears why and waits no longer.
     pub(crate) fn fail(&self, request: &MessageId, replier: &Link, refusal: Refusal) {
         let failed = self.table().remove_if(request, |open| open.replier.is(replier));
@@ -188,7 +182,8 @@ impl Requests {
         }
     }
 
-    /// The requester waits no longer.
+    /// The requester waits no longer, or the request came to no receiver that takes it. The replier hears so even
+    /// then: what was refused may have been another message of the same id.
     pub(crate) fn cancel(&self, request: &MessageId, requester: &Link) {
         let cancelled = self.table().remove_if(request, |open| open.requester.is(requester));
         if let Some(cancelled) = cancelled {

@@ -314,7 +314,7 @@ impl Shared {
             }
         } else if !refused.is_empty() {
             for one in &refused {
-                self.requests.forget(&one.message, &parcel.sender);
+                self.requests.cancel(&one.message, &parcel.sender);
             }
             parcel.sender.refused(refused);
         }
@@ -334,7 +334,7 @@ impl Shared {
         self.note_ended(parcel.all(Outcome::Failed(cause)));
         if !parcel.is_copy {
             let messages = parcel.places.iter().map(|place| place.message);
-            messages.clone().for_each(|message| self.requests.forget(&message, &parcel.sender));
+            messages.clone().for_each(|message| self.requests.cancel(&message, &parcel.sender));
             parcel.sender.lost(messages);
         }
     }

@@ -69,21 +69,9 @@ impl Asked {
     }
 }
 
+/// A token and what is asked of it, for `verify` and `inspect` alike.
 #[derive(Args, Debug)]
-pub(in crate::cli) struct Verify {
-    /// The token; `-` reads standard input
-    token: String,
-    #[command(flatten)]
-    asked: Asked,
-    #[command(flatten)]
-    whose: Whose,
-    /// One JSON object instead of text
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args, Debug)]
-pub(in crate::cli) struct Inspect {
+pub(in crate::cli) struct Examine {
     /// The token; `-` reads standard input
     token: String,
     #[command(flatten)]
@@ -181,8 +169,8 @@ struct Verdict {
     revocation: Revocation,
 }
 
-impl Verify {
-    pub(super) fn run(self) -> Done {
+impl Examine {
+    pub(super) fn verify(self) -> Done {
         let Some(trust) = self.whose.trust()? else {
             let why = "whose tokens count? give the swarm's --config FILE, or its --authority KEY";
             return Err(CliError::Usage(why.into()));
@@ -246,8 +234,8 @@ struct Inspected<'a> {
     denial: Option<Denial>,
 }
 
-impl Inspect {
-    pub(super) fn run(self) -> Done {
+impl Examine {
+    pub(super) fn inspect(self) -> Done {
         let (limits, question) = (Limits::standard(), self.asked.question());
         let bytes = bytes_of_text(&given(&self.token)?, &limits)?;
         let trust = self.whose.trust()?;

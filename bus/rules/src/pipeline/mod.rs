@@ -15,7 +15,7 @@ use testudo_wire::{
     Refusal, SessionId, SwarmId, Timestamp, TokenId,
 };
 
-use crate::inspect::{Alert, Inspector};
+use crate::inspect::{Alert, Inspector, Scratch};
 use crate::quota::Bucket;
 use crate::replay::{LinkWindows, fresh};
 use crate::token::Meaning;
@@ -335,8 +335,13 @@ impl Authorised {
     /// Vets the content of what is still allowed.
     #[must_use]
     pub fn inspect(mut self, inspector: &Inspector) -> Inspected {
+        let mut scratch = Scratch::default();
         self.0.narrow(|envelope| {
-            let inspection = inspector.inspect(envelope.header().content_type.as_str(), &envelope.body());
+            let inspection = inspector.inspect_with(
+                &mut scratch,
+                envelope.header().content_type.as_str(),
+                &envelope.body(),
+            );
             let alerts = inspection.alerts().to_vec();
             if inspection.blocks() { Err((Refusal::Poisoned, alerts)) } else { Ok(alerts) }
         });
