@@ -137,6 +137,15 @@ fn body_memory_bytes() -> u64 {
     Bodies::default().memory_bytes
 }
 
+/// `[guard]`: the content guard.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardSection {
+    /// Packs of rules besides the standard ones, each on top of those before; `testudo guard reload` reads them again.
+    #[serde(default)]
+    pub packs: Vec<PathBuf>,
+}
+
 /// A whole configuration.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -145,6 +154,9 @@ pub struct Config {
     pub swarm: SwarmSection,
     /// The node.
     pub node: NodeSection,
+    /// The content guard.
+    #[serde(default)]
+    pub guard: GuardSection,
 }
 
 /// What flags may override.
@@ -184,6 +196,7 @@ impl Config {
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         config.node.data = folder.join(&config.node.data);
         config.node.keys = folder.join(&config.node.keys);
+        config.guard.packs.iter_mut().for_each(|pack| *pack = folder.join(&*pack));
         config.check(path)?;
         Ok(config)
     }

@@ -28,6 +28,7 @@ pub mod health;
 pub mod hosting;
 pub mod identity;
 pub mod operator;
+pub mod packs;
 mod runtime;
 pub mod server;
 pub mod swarm;

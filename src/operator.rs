@@ -19,6 +19,7 @@ use testudo_wire::{
     AgentName, Capability, Grant, Holder, PublicKey, RegistrySequence, SpiffeId, SwarmId, TokenFactId,
 };
 
+use crate::packs::InUse;
 use crate::swarm::pem;
 
 mod standing;
@@ -86,6 +87,8 @@ pub enum Request {
         /// The registry's sequence when it was minted.
         minted: RegistrySequence,
     },
+    /// Read the content guard's packs of rules again.
+    GuardReload,
     /// How the node is.
     Status,
 }
@@ -106,6 +109,8 @@ pub enum Answer {
         /// Its number.
         sequence: RegistrySequence,
     },
+    /// The content guard's packs are in use.
+    Rules(InUse),
     /// How those in a token's chain stand.
     Standing(ChainStanding),
     /// A token, unsealed: for its holder only.
@@ -129,6 +134,7 @@ impl std::fmt::Debug for Answer {
             Self::Changed { .. } => "Changed",
             Self::Credentials(_) => "Credentials",
             Self::Refused { .. } => "Refused",
+            Self::Rules(_) => "Rules",
             Self::Standing(_) => "Standing",
             Self::Status(_) => "Status",
             Self::Token { .. } => "Token",
@@ -290,6 +296,7 @@ impl Operator {
             Request::TokenStanding { chain, minted } => {
                 Ok(Answer::Standing(ChainStanding::of(&chain, minted, &registry.directory().load())))
             }
+            Request::GuardReload => Err("no node runs; it reads the packs when it starts".into()),
             Request::Status => Ok(Answer::Status(Box::new(Status {
                 audit_records: self.office.audit.records(),
                 registry: registry.directory().sequence().0,

@@ -6,6 +6,7 @@ use clap::Args;
 use testudo::Account;
 use testudo::config::{Config, Overrides};
 use testudo::operator::{Answer, Request};
+use testudo::packs::InUse;
 use testudo::server::{self, Server};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -87,6 +88,16 @@ impl RunNode {
         }
     }
 
+    fn tell_rules(&self, reloaded: &Result<InUse, String>) {
+        let (words, event) = match reloaded {
+            Ok(rules) => {
+                (format!("the guard vets by {rules}"), serde_json::json!({"event": "rules", "rules": rules}))
+            }
+            Err(error) => (error.clone(), serde_json::json!({"event": "rules-refused", "error": error})),
+        };
+        say(&if self.json { event.to_string() } else { words });
+    }
+
     fn tell_end(&self, account: &Account) {
         if self.json {
             let balanced = account.is_balanced();
@@ -102,6 +113,7 @@ impl RunNode {
         server: &Server,
         (terminate, interrupt): &mut (Signal, Signal),
     ) -> Result<End, CliError> {
+        let mut hang_up = signal(SignalKind::hangup())?;
         let mut stale = server.stale();
         // A thread of its own: the runtime would wait for its own reader of standard input, and never end.
         let (open, closed) = oneshot::channel::<()>();
@@ -114,14 +126,24 @@ impl RunNode {
         } else {
             kept = Some(open);
         }
-        let end = tokio::select! {
-            _ = terminate.recv() => End::Asked,
-            _ = interrupt.recv() => End::Asked,
-            _ = closed => End::Asked,
-            seen = stale.wait_for(Option::is_some) => {
-                End::Stale(seen.ok().and_then(|seen| *seen).unwrap_or_default().0)
+        let end = async {
+            tokio::select! {
+                _ = terminate.recv() => End::Asked,
+                _ = interrupt.recv() => End::Asked,
+                _ = closed => End::Asked,
+                seen = stale.wait_for(Option::is_some) => {
+                    End::Stale(seen.ok().and_then(|seen| *seen).unwrap_or_default().0)
+                }
             }
         };
+        // As daemons do: a hang-up is an order to read the rules again.
+        let reloads = async {
+            while hang_up.recv().await.is_some() {
+                self.tell_rules(&server.reload().await);
+            }
+            std::future::pending().await
+        };
+        let end = tokio::select! { end = end => end, never = reloads => never };
         drop(kept);
         Ok(end)
     }

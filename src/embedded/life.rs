@@ -63,6 +63,8 @@ pub(super) struct Plan {
     pub(super) name: String,
     pub(super) folder: Option<PathBuf>,
     pub(super) listen: Option<SocketAddr>,
+    /// Packs of rules for the content guard.
+    pub(super) packs: Vec<PathBuf>,
 }
 
 /// What a caller needs of a swarm that has started.
@@ -95,6 +97,7 @@ impl Plan {
     fn temporary(&self) -> Result<Ground, EmbeddedError> {
         let keys = Keys::make(&System).map_err(SwarmError::from)?;
         let mut config = configuration(&self.name, &keys, self.addresses())?;
+        config.guard.packs.clone_from(&self.packs);
         let made = tempfile::Builder::new().prefix("testudo-").tempdir();
         let temporary = made.map_err(|error| FileError::of(&std::env::temp_dir(), error))?;
         config.node.data = temporary.path().join("data");
@@ -107,7 +110,8 @@ impl Plan {
         if !path.exists() {
             init(&folder, &self.name, self.addresses(), &System)?;
         }
-        let config = Config::load(&path, Overrides { listen: self.listen, health: None })?;
+        let mut config = Config::load(&path, Overrides { listen: self.listen, health: None })?;
+        config.guard.packs.extend_from_slice(&self.packs);
         if config.swarm.name != self.name {
             return Err(EmbeddedError::OtherSwarm {
                 folder,

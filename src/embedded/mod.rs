@@ -120,6 +120,12 @@ impl Builder {
         self
     }
 
+    /// Adds a pack of rules for the content guard, a TOML file, to the standard rules and those of the folder.
+    pub fn guard_pack(mut self, file: impl Into<PathBuf>) -> Self {
+        self.0.packs.push(file.into());
+        self
+    }
+
     /// Starts the swarm.
     ///
     /// # Errors
@@ -158,7 +164,7 @@ impl Swarm {
 
     /// The same, with a choice.
     pub fn builder(name: &str) -> Builder {
-        Builder(Plan { name: name.to_owned(), folder: None, listen: None })
+        Builder(Plan { name: name.to_owned(), folder: None, listen: None, packs: Vec::new() })
     }
 
     /// Enrols an agent: the result is all that it needs to join from anywhere that reaches the node.

@@ -4,6 +4,7 @@
 
 mod admin;
 mod folder;
+mod guard;
 mod web;
 
 use std::io;
@@ -18,7 +19,6 @@ use testudo_bus::tls::{self, IssuerError};
 use testudo_bus::transport::Socket;
 use testudo_registry::StoreError;
 use testudo_rules::audit::Origin;
-use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
 use testudo_wire::RegistrySequence;
 use tokio::sync::watch;
@@ -27,11 +27,13 @@ use tokio::task::JoinHandle;
 use crate::config::Config;
 use crate::files::FileError;
 use crate::operator::Operator;
+use crate::packs::{InUse, PacksError};
 use crate::swarm::{Keys, SwarmError};
 
 use admin::SocketFile;
 pub use admin::{AskError, ask};
 use folder::Folder;
+use guard::Rules;
 
 /// Socket buffers that hold a burst of handshakes (measured fact M13).
 const SOCKET_BYTES: usize = 4 * 1024 * 1024;
@@ -59,9 +61,15 @@ pub enum ServerError {
     /// The node.
     #[error(transparent)]
     Node(#[from] StartError),
+    /// The content guard's packs of rules.
+    #[error(transparent)]
+    Packs(#[from] PacksError),
     /// The port is taken.
     #[error("{0} is taken by another process; stop it, or choose another address with {1}")]
     PortTaken(SocketAddr, &'static str),
+    /// The log takes no record.
+    #[error("the audit log takes no record of the guard's rules; see /healthz")]
+    RulesUnrecorded,
     /// Another node runs on this data.
     #[error("another node or command works on {0}; stop it, or try again when it has ended")]
     SecondNode(PathBuf),
@@ -172,6 +180,7 @@ pub(crate) enum Operators {
 pub(crate) struct Running {
     node: Arc<Node>,
     operator: Operator,
+    rules: Rules,
     listen: SocketAddr,
     serving: Option<(JoinHandle<()>, SocketFile)>,
     syncing: JoinHandle<()>,
@@ -188,6 +197,8 @@ impl Running {
         links: UdpSocket,
         operators: Operators,
     ) -> Result<Self, ServerError> {
+        let rules = Rules::of(config);
+        let packs = rules.read()?;
         let folder = Folder::open(config, keys)?;
         // Everything that may fail comes before the actors start; the folder's lock is ours by now.
         let door = match operators {
@@ -196,7 +207,7 @@ impl Running {
         };
         let bound = |error| ServerError::Socket(config.node.listen, error);
         let listen = links.local_addr().map_err(bound)?;
-        let (rules, ca, env) = (folder.rules(), folder.ca.clone(), folder.env.clone());
+        let (book, ca, env) = (folder.rules(), folder.ca.clone(), folder.env.clone());
         let syncing = tokio::spawn(folder.audit.clone().run_sync());
         let node = Node::start(NodeParts {
             name: config.node.name,
@@ -206,16 +217,19 @@ impl Running {
             authority_trust: token::Trust::of(folder.authority.public()),
             authority: Some(folder.authority),
             store: folder.store,
-            rules,
+            rules: book,
             audit: folder.audit,
             witnessed: folder.witnessed,
             window: config.node.window_bytes,
             bodies: bodies(config),
-            inspector: Inspector::standard().with_body_limit(config.node.body_bytes as usize),
+            inspector: packs.inspector.clone(),
             env: folder.env,
             socket: Socket::Udp(links),
         });
         let node = Arc::new(node.inspect_err(|_| syncing.abort())?);
+        if packs.in_use.packs > 0 {
+            Rules::apply(packs, &node)?;
+        }
         let operator = Operator {
             office: node.office(),
             ca,
@@ -225,9 +239,9 @@ impl Running {
             token_days_max: config.swarm.token_days_max,
             env,
         };
-        let serving =
-            door.map(|(listener, file)| (admin::serve(listener, operator.clone(), node.clone()), file));
-        Ok(Self { node, operator, listen, serving, syncing })
+        let served = admin::Served { operator: operator.clone(), rules: rules.clone() };
+        let serving = door.map(|(listener, file)| (admin::serve(listener, served, node.clone()), file));
+        Ok(Self { node, operator, rules, listen, serving, syncing })
     }
 
     /// The node.
@@ -292,6 +306,14 @@ impl Server {
     /// Resolves with the sequence that proves this node's registry to be an old copy.
     pub fn stale(&self) -> watch::Receiver<Option<RegistrySequence>> {
         self.running.node.stale()
+    }
+
+    /// Reads the guard's packs of rules again; rules that cannot be used change nothing.
+    ///
+    /// # Errors
+    /// Why the old ones stay in use, in one line.
+    pub async fn reload(&self) -> Result<InUse, String> {
+        self.running.rules.reload(&self.running.node).await
     }
 
     /// Drains, seals the log, and returns the last account.

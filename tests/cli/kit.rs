@@ -220,6 +220,15 @@ impl Node {
         self.last_words()
     }
 
+    /// Sends a signal that does not end it; what it says to it.
+    pub(crate) fn nudged(&mut self, signal: &str) -> Value {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let mut line = String::new();
+        self.out.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
     /// As if the machine lost power.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();

@@ -35,7 +35,7 @@ use testudo_rules::audit::{Cause, Event, NodeEvent};
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
 use testudo_wire::frame::CloseReason;
-use testudo_wire::{AgentName, Holder, NodeName, RegistrySequence, SecretKey, SpiffeId};
+use testudo_wire::{AgentName, Digest, Holder, NodeName, Refusal, RegistrySequence, SecretKey, SpiffeId};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -226,6 +226,18 @@ impl Node {
     /// The socket's.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.endpoint.local_addr()
+    }
+
+    /// Vets by other rules from the next bundle on, once that is on record.
+    ///
+    /// # Errors
+    /// The audit log's; the rules are then as they were.
+    pub fn set_rules(&self, inspector: Inspector, digest: Digest, packs: u16) -> Result<(), Refusal> {
+        let event = Event::Node(NodeEvent::Rules { digest, packs });
+        let _ =
+            self.shared.audit.append(&self.shared.record(event)).map_err(|_| Refusal::AuditUnavailable)?;
+        self.guard.set_rules(inspector);
+        Ok(())
     }
 
     /// Registry, capability actor and log, for an operator.

@@ -301,6 +301,13 @@ pub enum NodeEvent {
         /// Bytes of half a record that were cut off its end.
         recovered_bytes: u64,
     },
+    /// The content guard vets by these rules from here on.
+    Rules {
+        /// Which packs, besides the standard rules: a digest that whoever holds the packs can make again.
+        digest: Digest,
+        /// How many packs.
+        packs: u16,
+    },
     /// The node ended in good order.
     Stopped,
 }

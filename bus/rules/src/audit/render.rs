@@ -62,6 +62,9 @@ impl Event {
             Self::Node(NodeEvent::Started { records, recovered_bytes }) => {
                 json!({ "what": "started", "records": records, "recovered_bytes": recovered_bytes })
             }
+            Self::Node(NodeEvent::Rules { digest, packs }) => {
+                json!({ "what": "rules", "digest": digest, "packs": packs })
+            }
             Self::Node(NodeEvent::Stopped) => json!({ "what": "stopped" }),
             Self::Outcomes(outcomes) => outcomes_fields(outcomes),
             Self::Registry(event) => registry_fields(event),
@@ -85,6 +88,9 @@ impl Event {
             }
             Self::Node(NodeEvent::Started { records, recovered_bytes }) => {
                 format!("started with {records} records, cut off {recovered_bytes} bytes of half a record")
+            }
+            Self::Node(NodeEvent::Rules { digest, packs }) => {
+                format!("the guard's rules are the standard ones and {packs} packs, {digest}")
             }
             Self::Node(NodeEvent::Stopped) => "stopped".to_owned(),
             Self::Outcomes(outcomes) => outcomes_words(outcomes),
