@@ -162,6 +162,24 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn load(path: &Path, flags: Overrides) -> Result<Self, ConfigError> {
+        let (text, folder) = Self::text(path)?;
+        let env = Env::prefixed("TESTUDO_").filter(|key| key.as_str().contains("__")).split("__");
+        let mut figment = Figment::from(Toml::string(&text)).merge(env);
+        if let Some(listen) = flags.listen {
+            figment = figment.merge(Serialized::default("node.listen", listen));
+        }
+        if let Some(health) = flags.health {
+            figment = figment.merge(Serialized::default("node.health", health));
+        }
+        let mut config: Self = figment.extract().map_err(|error| invalid(path, &error))?;
+        config.node.data = folder.join(&config.node.data);
+        config.node.keys = folder.join(&config.node.keys);
+        config.check(path)?;
+        Ok(config)
+    }
+
+    /// The text of a file, and the folder that its relative paths are taken from.
+    pub(crate) fn text(path: &Path) -> Result<(String, PathBuf), ConfigError> {
         if path.is_dir() {
             return Err(ConfigError::Folder(path.to_owned()));
         }
@@ -172,18 +190,13 @@ impl Config {
                 ConfigError::File(error)
             }
         })?;
-        let env = Env::prefixed("TESTUDO_").filter(|key| key.as_str().contains("__")).split("__");
-        let mut figment = Figment::from(Toml::string(&text)).merge(env);
-        if let Some(listen) = flags.listen {
-            figment = figment.merge(Serialized::default("node.listen", listen));
-        }
-        if let Some(health) = flags.health {
-            figment = figment.merge(Serialized::default("node.health", health));
-        }
-        let mut config: Self = figment.extract().map_err(|error| invalid(path, &error))?;
-        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        config.node.data = folder.join(&config.node.data);
-        config.node.keys = folder.join(&config.node.keys);
+        Ok((text, path.parent().map(Path::to_owned).unwrap_or_default()))
+    }
+
+    /// What a text says by itself: no environment, no flags, paths as they are written. Errors speak of `path`.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let config: Self =
+            Figment::from(Toml::string(text)).extract().map_err(|error| invalid(path, &error))?;
         config.check(path)?;
         Ok(config)
     }

@@ -84,6 +84,16 @@ fn pair(
     }
 }
 
+/// Checks that these keys are those of the configuration's swarm, and belong together.
+pub(crate) fn belong_together(config: &Config, keys: &Keys, env: &dyn Env) -> Result<(), ServerError> {
+    if keys.authority.public() != config.swarm.authority {
+        return Err(SwarmError::OtherSwarm(config.node.keys.join("authority.key")).into());
+    }
+    let trust = tls::Trust::new(config.swarm.id, std::slice::from_ref(&keys.certificate))?;
+    let ca = EmbeddedCa::load(keys.certificate.clone(), &keys.ca)?;
+    pair(config, &ca, &trust, &keys.node, env)
+}
+
 impl Folder {
     /// Opens the data of a configuration whose keys these are.
     pub(super) fn open(config: &Config, keys: Keys) -> Result<Self, ServerError> {

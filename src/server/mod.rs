@@ -32,6 +32,7 @@ use crate::swarm::{Keys, SwarmError};
 use admin::SocketFile;
 pub use admin::{AskError, ask};
 use folder::Folder;
+pub(crate) use folder::belong_together;
 
 /// Socket buffers that hold a burst of handshakes (measured fact M13).
 const SOCKET_BYTES: usize = 4 * 1024 * 1024;
