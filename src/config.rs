@@ -1,6 +1,8 @@
 //! The configuration of a node: one TOML file; flag > `TESTUDO_SECTION__KEY` > file > default. Unknown keys are
 //! errors. The one reader of the environment.
 
+mod issuer;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,8 @@ use testudo_registry::OnSilence;
 use testudo_wire::{NodeName, PublicKey, SwarmId};
 
 use crate::files::{self, FileError};
+
+pub use issuer::{AppRole, IssuerKind, IssuerSection, LoginBy, Vault};
 
 /// Longest configuration file.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -145,6 +149,9 @@ pub struct Config {
     pub swarm: SwarmSection,
     /// The node.
     pub node: NodeSection,
+    /// Who certifies agents.
+    #[serde(default, skip_serializing_if = "IssuerSection::is_embedded")]
+    pub issuer: IssuerSection,
 }
 
 /// What flags may override.
@@ -174,6 +181,7 @@ impl Config {
         let mut config: Self = figment.extract().map_err(|error| invalid(path, &error))?;
         config.node.data = folder.join(&config.node.data);
         config.node.keys = folder.join(&config.node.keys);
+        config.issuer.resolve(&folder);
         config.check(path)?;
         Ok(config)
     }
@@ -220,6 +228,9 @@ impl Config {
         }
         if self.node.body_memory_bytes < u64::from(self.node.body_bytes) {
             return wrong("node.body_memory_bytes must be at least node.body_bytes");
+        }
+        if let Err(what) = self.issuer.vault() {
+            return wrong(&what);
         }
         Ok(())
     }

@@ -28,6 +28,7 @@ pub mod files;
 pub mod health;
 pub mod hosting;
 pub mod identity;
+pub mod issuer;
 pub mod operator;
 mod runtime;
 pub mod server;

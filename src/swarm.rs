@@ -198,6 +198,14 @@ pub fn from_pem(text: &str) -> Option<CertificateDer<'static>> {
     CertificateDer::from_pem_slice(text.as_bytes()).ok()
 }
 
+/// All certificates of a PEM text; `None` when there is none, or something else.
+#[must_use]
+pub fn all_from_pem(text: &str) -> Option<Vec<CertificateDer<'static>>> {
+    use rustls_pki_types::pem::PemObject as _;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    found.ok().filter(|found| !found.is_empty())
+}
+
 /// Reads the CA's certificate.
 ///
 /// # Errors
@@ -249,6 +257,7 @@ pub fn configuration(name: &str, keys: &Keys, at: Addresses) -> Result<Config, S
             body_bytes: Bodies::default().bytes_max,
             body_memory_bytes: Bodies::default().memory_bytes,
         },
+        issuer: crate::config::IssuerSection::default(),
     })
 }
 
