@@ -17,6 +17,8 @@ mod guard;
 mod kit;
 #[path = "cli/node.rs"]
 mod node;
+#[path = "cli/revoked.rs"]
+mod revoked;
 #[path = "cli/talk.rs"]
 mod talk;
 #[path = "cli/tokens.rs"]

@@ -220,6 +220,12 @@ impl Node {
         self.last_words()
     }
 
+    /// Sends a signal that does not end it.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
     /// As if the machine lost power.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
