@@ -1,6 +1,8 @@
 //! The configuration of a node: one TOML file; flag > `TESTUDO_SECTION__KEY` > file > default. Unknown keys are
 //! errors. The one reader of the environment.
 
+mod issuer;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,8 @@ use testudo_registry::OnSilence;
 use testudo_wire::{NodeName, PublicKey, SwarmId};
 
 use crate::files::{self, FileError};
+
+pub use issuer::{AppRole, IssuerKind, IssuerSection, LoginBy, Vault};
 
 /// Longest configuration file.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -157,6 +161,9 @@ pub struct Config {
     /// The content guard.
     #[serde(default)]
     pub guard: GuardSection,
+    /// Who certifies agents.
+    #[serde(default, skip_serializing_if = "IssuerSection::is_embedded")]
+    pub issuer: IssuerSection,
 }
 
 /// What flags may override.
@@ -174,6 +181,26 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn load(path: &Path, flags: Overrides) -> Result<Self, ConfigError> {
+        let (text, folder) = Self::text(path)?;
+        let env = Env::prefixed("TESTUDO_").filter(|key| key.as_str().contains("__")).split("__");
+        let mut figment = Figment::from(Toml::string(&text)).merge(env);
+        if let Some(listen) = flags.listen {
+            figment = figment.merge(Serialized::default("node.listen", listen));
+        }
+        if let Some(health) = flags.health {
+            figment = figment.merge(Serialized::default("node.health", health));
+        }
+        let mut config: Self = figment.extract().map_err(|error| invalid(path, &error))?;
+        config.node.data = folder.join(&config.node.data);
+        config.node.keys = folder.join(&config.node.keys);
+        config.guard.packs.iter_mut().for_each(|pack| *pack = folder.join(&*pack));
+        config.issuer.resolve(&folder);
+        config.check(path)?;
+        Ok(config)
+    }
+
+    /// The text of a file, and the folder that its relative paths are taken from.
+    pub(crate) fn text(path: &Path) -> Result<(String, PathBuf), ConfigError> {
         if path.is_dir() {
             return Err(ConfigError::Folder(path.to_owned()));
         }
@@ -184,19 +211,13 @@ impl Config {
                 ConfigError::File(error)
             }
         })?;
-        let env = Env::prefixed("TESTUDO_").filter(|key| key.as_str().contains("__")).split("__");
-        let mut figment = Figment::from(Toml::string(&text)).merge(env);
-        if let Some(listen) = flags.listen {
-            figment = figment.merge(Serialized::default("node.listen", listen));
-        }
-        if let Some(health) = flags.health {
-            figment = figment.merge(Serialized::default("node.health", health));
-        }
-        let mut config: Self = figment.extract().map_err(|error| invalid(path, &error))?;
-        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        config.node.data = folder.join(&config.node.data);
-        config.node.keys = folder.join(&config.node.keys);
-        config.guard.packs.iter_mut().for_each(|pack| *pack = folder.join(&*pack));
+        Ok((text, path.parent().map(Path::to_owned).unwrap_or_default()))
+    }
+
+    /// What a text says by itself: no environment, no flags, paths as they are written. Errors speak of `path`.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let config: Self =
+            Figment::from(Toml::string(text)).extract().map_err(|error| invalid(path, &error))?;
         config.check(path)?;
         Ok(config)
     }
@@ -220,6 +241,9 @@ impl Config {
         }
         if self.node.body_memory_bytes < u64::from(self.node.body_bytes) {
             return wrong("node.body_memory_bytes must be at least node.body_bytes");
+        }
+        if let Err(what) = self.issuer.vault() {
+            return wrong(&what);
         }
         Ok(())
     }

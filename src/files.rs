@@ -186,6 +186,19 @@ pub fn read_private(path: &Path, bytes_max: u64) -> Result<String, FileError> {
     read(path, &file, bytes_max)
 }
 
+/// Reads a file of any bytes that need not be secret.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
+    use std::io::Read as _;
+    let file = File::open(path).map_err(|error| tell(path, error))?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| tell(path, error))?;
+    let fits = bytes.len() as u64 <= bytes_max;
+    if fits { Ok(bytes) } else { Err(FileError::TooLarge(path.to_owned(), bytes_max)) }
+}
+
 /// Reads a file that need not be secret.
 ///
 /// # Errors

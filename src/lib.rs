@@ -19,6 +19,7 @@ pub use testudo_registry as registry;
 pub use testudo_rules as rules;
 pub use testudo_wire as wire;
 
+pub mod backup;
 pub mod config;
 mod connection;
 pub mod embedded;
@@ -27,6 +28,7 @@ pub mod files;
 pub mod health;
 pub mod hosting;
 pub mod identity;
+pub mod issuer;
 pub mod operator;
 pub mod packs;
 mod runtime;

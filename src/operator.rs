@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use testudo_bus::env::{SharedEnv, random};
 use testudo_bus::node::Office;
-use testudo_bus::tls::{EmbeddedCa, Issuer as _, LIFETIME};
+use testudo_bus::tls::{Ask, Csr, EmbeddedCa, Issuer, LIFETIME};
 use testudo_registry::{AgentView, VerbError};
 use testudo_rules::token::{Fresh, Link, Mint};
 use testudo_wire::standing::RevocationCause;
@@ -42,11 +42,17 @@ pub enum Request {
         key: PublicKey,
         /// What it may do.
         grant: Grant,
+        /// Its certificate request in PEM, by that key; a PKI service needs it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        csr: Option<String>,
     },
     /// A fresh certificate and token for an enrolled agent.
     AgentRenew {
         /// Its name.
         name: AgentName,
+        /// Its certificate request in PEM; a PKI service needs it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        csr: Option<String>,
     },
     /// All agents.
     AgentList,
@@ -149,8 +155,11 @@ pub struct Credentials {
     pub node: SocketAddr,
     /// The authority's key.
     pub authority: PublicKey,
-    /// The CA in PEM.
+    /// The CA of the nodes in PEM.
     pub ca: String,
+    /// The CAs of the agents in PEM, where they are others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agents_ca: Option<String>,
     /// The agent's certificate in PEM.
     pub certificate: String,
     /// Its token, unsealed.
@@ -230,8 +239,10 @@ pub struct Status {
 pub struct Operator {
     /// Registry, capability actor, log.
     pub office: Office,
-    /// The CA.
+    /// The CA that certifies the nodes.
     pub ca: Arc<EmbeddedCa>,
+    /// Who certifies the agents.
+    pub issuer: Arc<dyn Issuer>,
     /// The swarm.
     pub swarm: SwarmId,
     /// The authority's public key.
@@ -259,23 +270,23 @@ impl Operator {
     async fn done(&self, request: Request) -> Done {
         let registry = &self.office.registry;
         match request {
-            Request::AgentAdd { name, key, grant } => {
+            Request::AgentAdd { name, key, grant, csr } => {
                 let holder = Holder { name, key };
                 // First everything that may fail without a trace: an agent is enrolled with credentials, or
                 // not at all. Before it is enrolled they are good for nothing.
                 let minted = registry.directory().sequence();
-                let credentials = self.credentials(holder, &grant, minted).await?;
+                let credentials = self.credentials(holder, &grant, minted, csr).await?;
                 registry.enrol(holder, grant).await.map_err(words)?;
                 Ok(credentials)
             }
-            Request::AgentRenew { name } => {
+            Request::AgentRenew { name, csr } => {
                 // The number before the grant: a grant that shrinks in between voids the token.
                 let minted = registry.directory().sequence();
                 let view = self.view(name).await?;
                 if !view.state.is_good() {
                     return Err(format!("{name} is revoked; see `testudo agent list`"));
                 }
-                self.credentials(view.holder, &view.grant, minted).await
+                self.credentials(view.holder, &view.grant, minted, csr).await
             }
             Request::AgentList => {
                 let agents = registry.list().await.map_err(words)?;
@@ -310,18 +321,33 @@ impl Operator {
         view.ok_or_else(|| format!("no agent {name} is enrolled; see `testudo agent list`"))
     }
 
-    async fn credentials(&self, holder: Holder, grant: &Grant, minted: RegistrySequence) -> Done {
+    async fn credentials(
+        &self,
+        holder: Holder,
+        grant: &Grant,
+        minted: RegistrySequence,
+        csr: Option<String>,
+    ) -> Done {
+        let request = csr.map(|text| Csr::from_pem(&text)).transpose();
+        let request = request.map_err(|error| format!("the certificate request is {error}"))?;
         let id = SpiffeId::Agent(self.swarm, holder.name);
-        let leaf =
-            self.ca.issue(&id, &holder.key, LIFETIME, &*self.env).map_err(|error| error.to_string())?;
+        let ask = Ask { id, key: holder.key, lifetime: LIFETIME, request };
+        let leaf = self.issuer.issue(ask).await.map_err(|error| error.to_string())?;
         let token = self.token(holder, &grant.right, &grant.delegatable, LIFETIME, HOPS, minted).await?;
         Ok(Answer::Credentials(Box::new(Credentials {
             node: self.node,
             authority: self.authority,
             ca: pem(self.ca.certificate()),
+            agents_ca: self.agents_ca(),
             certificate: pem(&leaf),
             token,
         })))
+    }
+
+    /// The CAs of the agents, unless they are the nodes'.
+    fn agents_ca(&self) -> Option<String> {
+        let roots = self.issuer.roots();
+        (roots != [self.ca.certificate().clone()]).then(|| roots.iter().map(pem).collect())
     }
 
     async fn mint(

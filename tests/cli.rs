@@ -7,6 +7,8 @@
 mod agents;
 #[path = "cli/audit.rs"]
 mod audit;
+#[path = "cli/backup.rs"]
+mod backup;
 #[path = "cli/folder.rs"]
 mod folder;
 #[path = "cli/guard.rs"]
@@ -15,6 +17,8 @@ mod guard;
 mod kit;
 #[path = "cli/node.rs"]
 mod node;
+#[path = "cli/revoked.rs"]
+mod revoked;
 #[path = "cli/talk.rs"]
 mod talk;
 #[path = "cli/tokens.rs"]

@@ -168,7 +168,8 @@ impl Add {
         let place = Reserved::new(&self.out)?;
         let key = SecretKey::from_seed(&testudo::bus::env::random(&testudo::env::System));
         let grant = Grant { right, serve, delegatable, quota, delegated_only: self.delegated_only };
-        let request = Request::AgentAdd { name: self.name, key: key.public(), grant };
+        let csr = csr(&self.at, self.name, &key)?;
+        let request = Request::AgentAdd { name: self.name, key: key.public(), grant, csr };
         let Answer::Credentials(credentials) = operate(&self.at, request)? else { return Err(unexpected()) };
         let saved = identity(self.name, key, *credentials)
             .and_then(|identity| identity.save_in(place).map_err(CliError::from));
@@ -185,6 +186,12 @@ impl Add {
         }
         Ok(())
     }
+}
+
+/// The agent's own request: a PKI service signs nothing else.
+fn csr(at: &At, name: AgentName, key: &SecretKey) -> Result<Option<String>, CliError> {
+    let swarm = Config::load(&at.config, Overrides::default())?.swarm.id;
+    testudo::identity::request(swarm, name, key).map(Some).map_err(CliError::Failed)
 }
 
 fn identity(name: AgentName, key: SecretKey, credentials: Credentials) -> Result<Identity, CliError> {
@@ -269,7 +276,8 @@ impl Renew {
     fn run(self) -> Done {
         let old = Identity::load(&self.identity)?;
         let name = old.client.name;
-        let answer = operate(&self.at, Request::AgentRenew { name })?;
+        let answer =
+            operate(&self.at, Request::AgentRenew { name, csr: csr(&self.at, name, &old.client.key)? })?;
         let Answer::Credentials(credentials) = answer else { return Err(unexpected()) };
         identity(name, old.client.key.clone(), *credentials)?.save_over(&self.identity)?;
         say(&format!("{name} has a fresh certificate and token in {}", self.identity.display()));

@@ -8,6 +8,7 @@ mod demo;
 mod guard;
 mod init;
 mod node;
+mod swarm;
 mod talk;
 mod token;
 
@@ -17,6 +18,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+use testudo::backup::BackupError;
 use testudo::config::ConfigError;
 use testudo::files::FileError;
 use testudo::identity::IdentityError;
@@ -62,6 +64,9 @@ enum Verb {
     Status(node::Status),
     /// Print the messages of topics as they come
     Subscribe(talk::Subscribe),
+    /// Keep a swarm's keys safe
+    #[command(subcommand)]
+    Swarm(swarm::Swarm),
     /// Make, narrow, hand on and read capability tokens
     #[command(subcommand)]
     Token(token::Token),
@@ -95,7 +100,7 @@ macro_rules! usage {
         }
     )+};
 }
-usage!(ConfigError, FileError, IdentityError, ServerError, SwarmError);
+usage!(BackupError, ConfigError, FileError, IdentityError, ServerError, SwarmError);
 
 macro_rules! failed {
     ($($error:ty),+) => {$(
@@ -168,6 +173,7 @@ impl Verb {
             | Self::Init(_)
             | Self::Node(_)
             | Self::Status(_)
+            | Self::Swarm(_)
             | Self::Token(_) => "warn",
         }
     }
@@ -186,6 +192,7 @@ impl Verb {
             Self::Send(verb) => verb.run(),
             Self::Status(status) => status.run(),
             Self::Subscribe(verb) => verb.run(),
+            Self::Swarm(verb) => verb.run(),
             Self::Token(verb) => verb.run(),
         }
     }

@@ -174,7 +174,9 @@ impl Swarm {
     pub async fn enrol(&self, name: &str, role: Role) -> Result<Identity, EmbeddedError> {
         let name = AgentName::parse(name)?;
         let (grant, key) = (role.grant()?, new_key(&System));
-        let answer = self.ask(name, Request::AgentAdd { name, key: key.public(), grant }).await?;
+        let answer = self
+            .ask(name, Request::AgentAdd { name, key: key.public(), grant, csr: self.csr(name, &key)? })
+            .await?;
         let identity = identity(name, key, answer);
         self.or_out(name, identity).await
     }
@@ -185,7 +187,8 @@ impl Swarm {
     /// [`EmbeddedError`].
     pub async fn renew(&self, old: &Identity) -> Result<Identity, EmbeddedError> {
         let name = old.client.name;
-        let answer = self.ask(name, Request::AgentRenew { name }).await?;
+        let answer =
+            self.ask(name, Request::AgentRenew { name, csr: self.csr(name, &old.client.key)? }).await?;
         identity(name, old.client.key.clone(), answer)
     }
 
@@ -300,6 +303,11 @@ impl Swarm {
         let Self { thread, end, .. } = self;
         drop(thread);
         Ok(end.within(END).await?.ok_or(ThreadError::Ended(THREAD))?)
+    }
+
+    fn csr(&self, name: AgentName, key: &SecretKey) -> Result<Option<String>, EmbeddedError> {
+        let made = crate::identity::request(self.id(), name, key);
+        made.map(Some).map_err(|what| EmbeddedError::Refused(name, what))
     }
 
     /// Asks the operator, on the thread where the actors are.

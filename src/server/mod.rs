@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::files::FileError;
+use crate::issuer::VaultError;
 use crate::operator::Operator;
 use crate::packs::{InUse, PacksError};
 use crate::swarm::{Keys, SwarmError};
@@ -34,6 +35,7 @@ use admin::SocketFile;
 pub use admin::{AskError, ask};
 use folder::Folder;
 use guard::Rules;
+pub(crate) use folder::belong_together;
 
 /// Socket buffers that hold a burst of handshakes (measured fact M13).
 const SOCKET_BYTES: usize = 4 * 1024 * 1024;
@@ -50,6 +52,9 @@ pub enum ServerError {
     /// The certificate authority.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
+    /// The PKI service's settings.
+    #[error(transparent)]
+    Pki(#[from] VaultError),
     /// The audit log's last checkpoint.
     #[error("{0}; run `testudo audit verify`")]
     Log(String),
@@ -142,7 +147,7 @@ pub fn offline(config: &Config) -> Result<Operator, ServerError> {
     let folder = Folder::open(config, Keys::read(&config.node.keys)?)?;
     tokio::spawn(folder.audit.clone().run_sync());
     let (rules, operator_at) = (folder.rules(), config.node.listen);
-    let (ca, env) = (folder.ca.clone(), folder.env.clone());
+    let (ca, issuer, env) = (folder.ca.clone(), folder.issuer.clone(), folder.env.clone());
     let office = Office::open(OfficeParts {
         authority_trust: token::Trust::of(folder.authority.public()),
         authority: Some(folder.authority),
@@ -155,7 +160,7 @@ pub fn offline(config: &Config) -> Result<Operator, ServerError> {
     .map_err(StartError::from)?;
     let (swarm, authority) = (config.swarm.id, config.swarm.authority);
     let token_days_max = config.swarm.token_days_max;
-    Ok(Operator { office, ca, swarm, authority, node: operator_at, token_days_max, env })
+    Ok(Operator { office, ca, issuer, swarm, authority, node: operator_at, token_days_max, env })
 }
 
 /// Takes a node's port. Comes first: one that is taken must not leave a started log behind.
@@ -208,6 +213,7 @@ impl Running {
         let bound = |error| ServerError::Socket(config.node.listen, error);
         let listen = links.local_addr().map_err(bound)?;
         let (book, ca, env) = (folder.rules(), folder.ca.clone(), folder.env.clone());
+        let issuer = folder.issuer.clone();
         let syncing = tokio::spawn(folder.audit.clone().run_sync());
         let node = Node::start(NodeParts {
             name: config.node.name,
@@ -233,6 +239,7 @@ impl Running {
         let operator = Operator {
             office: node.office(),
             ca,
+            issuer,
             swarm: config.swarm.id,
             authority: config.swarm.authority,
             node: listen,

@@ -222,11 +222,16 @@ impl Node {
 
     /// Sends a signal that does not end it; what it says to it.
     pub(crate) fn nudged(&mut self, signal: &str) -> Value {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        self.signal(signal);
         let mut line = String::new();
         self.out.read_line(&mut line).unwrap();
         serde_json::from_str(&line).unwrap()
+    }
+
+    /// Sends a signal that does not end it.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
     }
 
     /// As if the machine lost power.

@@ -9,7 +9,7 @@ use testudo_bus::audit::{AuditLog, Recovery};
 use testudo_bus::client::ClientIdentity;
 use testudo_bus::env::{Env, SharedEnv, random};
 use testudo_bus::node::{Node, NodeParts, StartError};
-use testudo_bus::tls::{self, EmbeddedCa, Issuer, LIFETIME};
+use testudo_bus::tls::{self, EmbeddedCa, LIFETIME};
 use testudo_bus::transport::Socket;
 use testudo_registry::{BookRules, SqliteStore, StoreKey};
 use testudo_rules::audit::Origin;

@@ -46,7 +46,7 @@ use crate::env::{Env, SharedEnv};
 use crate::guard::GuardDoor;
 use crate::metrics::{Account, Metrics};
 use crate::tls::{
-    self, Issuer, IssuerError, LIFETIME, Listed, Listing, NodeCertificate, TlsError, server_config,
+    self, EmbeddedCa, IssuerError, LIFETIME, Listed, Listing, NodeCertificate, TlsError, server_config,
 };
 use crate::transport::{self, Socket};
 
@@ -80,8 +80,8 @@ pub struct NodeParts {
     pub key: SecretKey,
     /// The swarm's CAs.
     pub trust: tls::Trust,
-    /// Who signs the node's own certificate.
-    pub issuer: Arc<dyn Issuer>,
+    /// The CA that signs the node's own certificate. Whoever certifies agents is the operator's business.
+    pub issuer: Arc<EmbeddedCa>,
     /// The authority keys of the swarm.
     pub authority_trust: token::Trust,
     /// The authority's key, where it lives with the node.
@@ -160,7 +160,7 @@ fn own_certificate(
     name: NodeName,
     key: &SecretKey,
     trust: &tls::Trust,
-    issuer: &dyn Issuer,
+    issuer: &EmbeddedCa,
     env: &dyn Env,
 ) -> Result<rustls::sign::CertifiedKey, StartError> {
     let id = SpiffeId::Node(trust.swarm(), name);
@@ -175,7 +175,7 @@ impl Node {
     /// [`StartError`]; nothing of it then runs on.
     pub fn start(parts: NodeParts) -> Result<Self, StartError> {
         let NodeParts { name, key, trust, issuer, env, audit, .. } = parts;
-        let first = own_certificate(name, &key, &trust, &*issuer, &*env)?;
+        let first = own_certificate(name, &key, &trust, &issuer, &*env)?;
         let certificate = Arc::new(NodeCertificate::new(first));
         let Office { registry, capability, .. } = Office::open(OfficeParts {
             authority_trust: parts.authority_trust,
@@ -215,7 +215,7 @@ impl Node {
             tokio::spawn(notices::run(shared.clone())),
             tokio::spawn(subscriptions::run(shared.clone())),
             tokio::spawn(sweep(shared.clone())),
-            tokio::spawn(renew(certificate, move || own_certificate(name, &key, &trust, &*issuer, &*env))),
+            tokio::spawn(renew(certificate, move || own_certificate(name, &key, &trust, &issuer, &*env))),
         ];
         Ok(Self { endpoint, shared, guard, is_stale, tasks })
     }

@@ -6,9 +6,13 @@
 mod config;
 mod issuer;
 mod leaf;
+mod request;
 mod verifier;
 
 pub use config::{TlsError, client_config, server_config};
-pub use issuer::{EmbeddedCa, Issuer, IssuerError, LIFETIME};
+pub use issuer::{
+    AnswerError, Ask, Embedded, EmbeddedCa, Issuer, IssuerError, Issuing, LIFETIME, check_issued,
+};
 pub use leaf::{Leaf, LeafError, Role, Trust, check};
+pub use request::{CSR_BYTES_MAX, Csr, CsrError};
 pub use verifier::{Listed, Listing, NodeCertificate};

@@ -19,10 +19,11 @@ pub mod spiffe;
 pub mod standing;
 mod text;
 pub mod time;
+pub mod trace;
 pub mod tree;
 
 pub use bundle::{Bundle, BundleError, Envelope, Item};
-pub use header::{Destination, Header, Part, ReceiptWish};
+pub use header::{Destination, Header, Part, ReceiptWish, TraceParent};
 pub use id::{CorrelationId, Digest, MessageId, SessionId, SwarmId, TokenFactId, TokenId};
 pub use key::{KeyError, PublicKey, SecretKey, Signature};
 pub use limits::Limits;
@@ -32,3 +33,4 @@ pub use refusal::Refusal;
 pub use spiffe::{SpiffeError, SpiffeId};
 pub use standing::{Grant, Holder, State};
 pub use time::{RegistrySequence, Sequence, Timestamp, Ttl};
+pub use trace::TraceError;
