@@ -44,9 +44,10 @@ use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
 use crate::env::{Env, SharedEnv};
 use crate::guard::GuardDoor;
+use crate::join::{Bind, Desk, JoinPort, PortParts};
 use crate::metrics::{Account, Metrics};
 use crate::tls::{
-    self, Issuer, IssuerError, LIFETIME, Listed, Listing, NodeCertificate, TlsError, server_config,
+    self, ChainToCa, Issuer, IssuerError, LIFETIME, Listed, Listing, NodeCertificate, TlsError, server_config,
 };
 use crate::transport::{self, Socket};
 
@@ -54,6 +55,7 @@ pub use office::{Office, OfficeParts};
 pub use shared::Bodies;
 
 pub(crate) use lanes::outbox;
+pub(crate) use doors::Doors;
 pub(crate) use link::{Held, Judging, Link};
 pub(crate) use outbox::{Outbox, Permit};
 pub(crate) use parcel::{Answer, Carried, Ended, Parcel, Place};
@@ -63,7 +65,6 @@ pub(crate) use settle::{Reservation, Ticket};
 pub(crate) use shared::Shared;
 pub(crate) use topics::{may as may_subscribe, right as subscribe_right};
 
-use doors::Doors;
 use shared::Given;
 
 /// Between two looks at slow subscribers.
@@ -139,6 +140,7 @@ pub struct Node {
     shared: Arc<Shared>,
     guard: GuardDoor,
     is_stale: watch::Receiver<Option<RegistrySequence>>,
+    certificate: Arc<NodeCertificate>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -215,9 +217,9 @@ impl Node {
             tokio::spawn(notices::run(shared.clone())),
             tokio::spawn(subscriptions::run(shared.clone())),
             tokio::spawn(sweep(shared.clone())),
-            tokio::spawn(renew(certificate, move || own_certificate(name, &key, &trust, &*issuer, &*env))),
+            tokio::spawn(renew(certificate.clone(), move || own_certificate(name, &key, &trust, &*issuer, &*env))),
         ];
-        Ok(Self { endpoint, shared, guard, is_stale, tasks })
+        Ok(Self { endpoint, shared, guard, is_stale, certificate, tasks })
     }
 
     /// The address that links come in at.
@@ -279,6 +281,22 @@ impl Node {
     #[must_use]
     pub fn stale(&self) -> watch::Receiver<Option<RegistrySequence>> {
         self.is_stale.clone()
+    }
+
+    /// Listens for newcomers on a port of its own, whenever an invitation is outstanding. `ca` is the certificate above
+    /// the node's own, by which invitations know the swarm.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn listen_for_newcomers(
+        &self,
+        ca: rustls::pki_types::CertificateDer<'static>,
+        desk: Arc<dyn Desk>,
+        bind: Bind,
+    ) -> Result<JoinPort, TlsError> {
+        let certificate = Arc::new(ChainToCa::new(self.certificate.clone(), ca));
+        let (shared, is_stale) = (self.shared.clone(), self.is_stale.clone());
+        JoinPort::start(PortParts { shared, certificate, desk, bind, is_stale })
     }
 
     /// Stops taking anything in, drains for at most five seconds, closes every link, and seals the log. Returns the

@@ -62,7 +62,7 @@ impl std::fmt::Debug for EmbeddedCa {
     }
 }
 
-fn key_pair(key: &SecretKey) -> Result<KeyPair, IssuerError> {
+pub(super) fn key_pair(key: &SecretKey) -> Result<KeyPair, IssuerError> {
     let pkcs8 = PrivatePkcs8KeyDer::from(key.to_pkcs8()?.to_vec());
     Ok(KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8, &PKCS_ED25519)?)
 }

@@ -5,10 +5,14 @@
 
 mod config;
 mod issuer;
+mod joining;
 mod leaf;
+mod request;
 mod verifier;
 
 pub use config::{TlsError, client_config, server_config};
 pub use issuer::{EmbeddedCa, Issuer, IssuerError, LIFETIME};
+pub use joining::{ChainToCa, Stranger, join_client_config, join_server_config, newcomer_key};
 pub use leaf::{Leaf, LeafError, Role, Trust, check};
+pub use request::{certificate_request, requested_key, self_signed};
 pub use verifier::{Listed, Listing, NodeCertificate};
