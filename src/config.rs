@@ -95,6 +95,10 @@ pub struct NodeSection {
     pub listen: SocketAddr,
     /// TCP address of `/livez`, `/readyz`, `/healthz` and `/metrics`; keep it on loopback.
     pub health: SocketAddr,
+    /// UDP address that newcomers dial, open only while an invitation is outstanding. Unless given: two ports above
+    /// `listen`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<SocketAddr>,
     /// Registry, audit log and operator's socket.
     #[serde(default = "data")]
     pub data: PathBuf,
@@ -116,6 +120,20 @@ pub struct NodeSection {
     /// Bytes of memory for all bodies over 64 KiB that are on their way at once.
     #[serde(default = "body_memory_bytes")]
     pub body_memory_bytes: u64,
+}
+
+impl NodeSection {
+    /// Where newcomers dial.
+    #[must_use]
+    pub fn join_at(&self) -> SocketAddr {
+        self.join.unwrap_or_else(|| {
+            let port = match self.listen.port() {
+                0 => 0,
+                port => port.checked_add(2).unwrap_or(port - 2),
+            };
+            SocketAddr::new(self.listen.ip(), port)
+        })
+    }
 }
 
 fn data() -> PathBuf {
@@ -154,6 +172,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// `--health`.
     pub health: Option<SocketAddr>,
+    /// `--join`.
+    pub join: Option<SocketAddr>,
 }
 
 impl Config {
@@ -179,6 +199,9 @@ impl Config {
         }
         if let Some(health) = flags.health {
             figment = figment.merge(Serialized::default("node.health", health));
+        }
+        if let Some(join) = flags.join {
+            figment = figment.merge(Serialized::default("node.join", join));
         }
         let mut config: Self = figment.extract().map_err(|error| invalid(path, &error))?;
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();

@@ -195,6 +195,14 @@ pub fn from_pem(text: &str) -> Option<CertificateDer<'static>> {
     CertificateDer::from_pem_slice(text.as_bytes()).ok()
 }
 
+/// All certificates of a PEM text; `None` when there is none, or one is damaged.
+#[must_use]
+pub fn chain_from_pem(text: &str) -> Option<Vec<CertificateDer<'static>>> {
+    use rustls_pki_types::pem::PemObject as _;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    chain.ok().filter(|chain| !chain.is_empty())
+}
+
 /// Reads the CA's certificate.
 ///
 /// # Errors
@@ -238,6 +246,7 @@ pub fn configuration(name: &str, keys: &Keys, at: Addresses) -> Result<Config, S
             name: parse("node-1")?,
             listen: at.listen,
             health: at.health,
+            join: None,
             data: "data".into(),
             keys: "keys".into(),
             heartbeat_ms: 30_000,

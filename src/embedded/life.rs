@@ -107,7 +107,7 @@ impl Plan {
         if !path.exists() {
             init(&folder, &self.name, self.addresses(), &System)?;
         }
-        let config = Config::load(&path, Overrides { listen: self.listen, health: None })?;
+        let config = Config::load(&path, Overrides { listen: self.listen, ..Overrides::default() })?;
         if config.swarm.name != self.name {
             return Err(EmbeddedError::OtherSwarm {
                 folder,

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use testudo_bus::audit::OpenError;
+use testudo_bus::join::JoinPort;
 use testudo_bus::metrics::Account;
 use testudo_bus::node::{Bodies, Node, NodeParts, Office, OfficeParts, StartError};
 use testudo_bus::tls::{self, IssuerError};
@@ -26,7 +27,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::files::FileError;
-use crate::operator::Operator;
+use crate::operator::{JoinDoor, Operator};
 use crate::swarm::{Keys, SwarmError};
 
 use admin::SocketFile;
@@ -147,7 +148,8 @@ pub fn offline(config: &Config) -> Result<Operator, ServerError> {
     .map_err(StartError::from)?;
     let (swarm, authority) = (config.swarm.id, config.swarm.authority);
     let token_days_max = config.swarm.token_days_max;
-    Ok(Operator { office, ca, swarm, authority, node: operator_at, token_days_max, env })
+    let join = JoinDoor::Configured(config.node.join_at());
+    Ok(Operator { office, ca, swarm, authority, node: operator_at, join, token_days_max, env })
 }
 
 /// Takes a node's port. Comes first: one that is taken must not leave a started log behind.
@@ -172,6 +174,7 @@ pub(crate) enum Operators {
 pub(crate) struct Running {
     node: Arc<Node>,
     operator: Operator,
+    port: JoinPort,
     listen: SocketAddr,
     serving: Option<(JoinHandle<()>, SocketFile)>,
     syncing: JoinHandle<()>,
@@ -216,18 +219,24 @@ impl Running {
             socket: Socket::Udp(links),
         });
         let node = Arc::new(node.inspect_err(|_| syncing.abort())?);
-        let operator = Operator {
+        let mut operator = Operator {
             office: node.office(),
             ca,
             swarm: config.swarm.id,
             authority: config.swarm.authority,
             node: listen,
+            join: JoinDoor::Configured(config.node.join_at()),
             token_days_max: config.swarm.token_days_max,
             env,
         };
+        let (at, desk) = (config.node.join_at(), Arc::new(operator.clone()));
+        let newcomers = Box::new(move || udp(at).map(Socket::Udp));
+        let port = node.listen_for_newcomers(operator.ca.certificate().clone(), desk, newcomers);
+        let port = port.map_err(StartError::from).inspect_err(|_| syncing.abort())?;
+        operator.join = JoinDoor::Port(port.state());
         let serving =
             door.map(|(listener, file)| (admin::serve(listener, operator.clone(), node.clone()), file));
-        Ok(Self { node, operator, listen, serving, syncing })
+        Ok(Self { node, operator, port, listen, serving, syncing })
     }
 
     /// The node.
@@ -247,6 +256,7 @@ impl Running {
             let _ = serving.await;
             drop(socket);
         }
+        drop(self.port);
         let account = self.node.shut_down().await;
         self.syncing.abort();
         account

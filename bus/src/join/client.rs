@@ -26,7 +26,9 @@ const ANSWER_TIME: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum AskError {
     /// Nobody answers there.
-    #[error("nobody answers at {0}; is the node up, and the invitation still outstanding? the port is open only then")]
+    #[error(
+        "nobody answers at {0}; is the node up, and the invitation still outstanding? the port is open only then"
+    )]
     Unreachable(SocketAddr),
     /// The other end is not the invitation's node.
     #[error("the node at {0} is of another swarm ({1}); nothing was said to it, ask for a new invitation")]
@@ -131,7 +133,11 @@ fn explain(error: &ConnectionError) -> AskError {
     }
 }
 
-async fn converse(connection: &Connection, token: &JoinToken, key: &SecretKey) -> Result<JoinAnswer, AskError> {
+async fn converse(
+    connection: &Connection,
+    token: &JoinToken,
+    key: &SecretKey,
+) -> Result<JoinAnswer, AskError> {
     let lost = |error: &dyn std::fmt::Display| AskError::Lost(error.to_string());
     let mut exporter = [0; 32];
     connection

@@ -16,10 +16,10 @@ use testudo_registry::Newcomer;
 use testudo_wire::AgentName;
 use testudo_wire::join::{JoinRefusal, Joined};
 
-pub(crate) use serve::Ended;
 pub use client::{AskError, ask};
 pub(crate) use port::PortParts;
 pub use port::{Bind, JoinPort, PortState};
+pub(crate) use serve::Ended;
 
 /// Why a newcomer was turned away: what it hears, and what the log gets.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -67,7 +67,8 @@ async fn greet(incoming: Incoming) -> Result<Caller, Ended> {
 }
 
 async fn converse(desk: &dyn Desk, caller: &Caller, deadline: Instant) -> Result<(), Ended> {
-    let asked = timeout_at(deadline, question(caller)).await.unwrap_or_else(|_| Err(silent("no question in time")));
+    let asked =
+        timeout_at(deadline, question(caller)).await.unwrap_or_else(|_| Err(silent("no question in time")));
     let (mut answers, newcomer) = asked?;
     let decided = match newcomer {
         None => Err(turned(JoinRefusal::Malformed, "not a join request for the connection's key")),

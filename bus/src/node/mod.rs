@@ -54,8 +54,8 @@ use crate::transport::{self, Socket};
 pub use office::{Office, OfficeParts};
 pub use shared::Bodies;
 
-pub(crate) use lanes::outbox;
 pub(crate) use doors::Doors;
+pub(crate) use lanes::outbox;
 pub(crate) use link::{Held, Judging, Link};
 pub(crate) use outbox::{Outbox, Permit};
 pub(crate) use parcel::{Answer, Carried, Ended, Parcel, Place};
@@ -217,7 +217,9 @@ impl Node {
             tokio::spawn(notices::run(shared.clone())),
             tokio::spawn(subscriptions::run(shared.clone())),
             tokio::spawn(sweep(shared.clone())),
-            tokio::spawn(renew(certificate.clone(), move || own_certificate(name, &key, &trust, &*issuer, &*env))),
+            tokio::spawn(renew(certificate.clone(), move || {
+                own_certificate(name, &key, &trust, &*issuer, &*env)
+            })),
         ];
         Ok(Self { endpoint, shared, guard, is_stale, certificate, tasks })
     }

@@ -259,10 +259,14 @@ impl Shared {
 
     /// A connection that became no link.
     pub(crate) fn note_turned_away(&self, remote: SocketAddr, reason: &str) {
+        self.note_metered(None, remote, reason);
+    }
+
+    fn note_metered(&self, agent: Option<AgentName>, remote: SocketAddr, reason: &str) {
         self.metrics.handshake_refused();
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         if strangers.take(0, self.monotonic()).is_ok() {
-            self.note_stranger(None, remote, reason);
+            self.note_stranger(agent, remote, reason);
         }
     }
 
@@ -274,7 +278,9 @@ impl Shared {
                 self.metrics.handshake_refused();
                 self.note_stranger(turned.agent, remote, &format!("join: {}", turned.why));
             }
-            Newcomer::Refused(turned) => self.note_turned_away(remote, &format!("join: {}", turned.why)),
+            Newcomer::Refused(turned) => {
+                self.note_metered(turned.agent, remote, &format!("join: {}", turned.why));
+            }
             Newcomer::Silent(why) => self.note_turned_away(remote, &format!("join: {why}")),
         }
     }

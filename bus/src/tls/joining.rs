@@ -11,12 +11,13 @@ use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::verify_tls13_signature;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, ServerConfig,
+    SignatureScheme,
 };
 use testudo_wire::join::JOIN_ALPN;
 use testudo_wire::{CaFingerprint, PublicKey, SecretKey, SwarmId};
@@ -76,7 +77,8 @@ impl ClientCertVerifier for NewcomerVerifier {
         if !intermediates.is_empty() {
             return Err(CertificateError::UnknownIssuer.into());
         }
-        newcomer_key(std::slice::from_ref(end_entity)).map_err(|_| Error::from(CertificateError::BadEncoding))?;
+        newcomer_key(std::slice::from_ref(end_entity))
+            .map_err(|_| Error::from(CertificateError::BadEncoding))?;
         Ok(ClientCertVerified::assertion())
     }
 
@@ -113,7 +115,12 @@ struct HostVerifier {
 
 impl HostVerifier {
     /// The CA comes last in the chain and is the one of the fingerprint; below it stands a node of the swarm.
-    fn check(&self, leaf: &CertificateDer<'_>, above: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Stranger> {
+    fn check(
+        &self,
+        leaf: &CertificateDer<'_>,
+        above: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), Stranger> {
         let (ca, between) = above.split_last().ok_or(Stranger::Ca)?;
         if above.len() >= CHAIN_MAX || ca.len() > CERTIFICATE_BYTES_MAX || CaFingerprint::of(ca) != self.ca {
             return Err(Stranger::Ca);

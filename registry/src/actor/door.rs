@@ -20,8 +20,8 @@ use super::vault::Durability;
 use super::{LinkRequest, VerbError};
 use crate::barrier::WriterBarrier;
 use crate::book::{
-    AgentView, EnrolError, FailError, GrantError, Invitation, InvitationState, InviteError, JoinError, LoginError,
-    Newcomer, ReinstateError, RevokeError, TokenError, UninviteError,
+    AgentView, EnrolError, FailError, GrantError, Invitation, InvitationState, InviteError, JoinError,
+    LoginError, Newcomer, ReinstateError, RevokeError, TokenError, UninviteError,
 };
 use crate::snapshot::Directory;
 

@@ -113,7 +113,9 @@ pub enum InviteError {
     #[error(transparent)]
     Enrol(#[from] EnrolError),
     /// The name is invited already.
-    #[error("an invitation for this name is outstanding; cancel it with `testudo agent invite --cancel` first")]
+    #[error(
+        "an invitation for this name is outstanding; cancel it with `testudo agent invite --cancel` first"
+    )]
     Invited,
     /// The list is full.
     #[error("too many invitations are outstanding; cancel some with `testudo agent invite --cancel`")]

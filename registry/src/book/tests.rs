@@ -400,5 +400,8 @@ fn a_withdrawn_change_keeps_its_number_and_changes_nobody() {
     let withdrawn = book.withdraw(&lost, name("b"), AT);
     book.apply(&withdrawn);
     assert_eq!((book.sequence(), book.get(&name("b"))), (RegistrySequence(3), None));
-    assert_eq!(withdrawn.kind, ChangeKind::Withdrawn { of: RegistrySequence(2), name: name("b"), invitations: vec![] });
+    assert_eq!(
+        withdrawn.kind,
+        ChangeKind::Withdrawn { of: RegistrySequence(2), name: name("b"), invitations: vec![] }
+    );
 }

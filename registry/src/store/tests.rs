@@ -265,7 +265,11 @@ fn a_bad_row_is_refused_and_named() {
         ("UPDATE agent SET rights = CAST(rights || x'00' AS BLOB) WHERE name = 'c'", "agent", "\"c\""),
         ("UPDATE agent SET valid_from = -1 WHERE name = 'd'", "agent", "\"d\""),
         ("UPDATE burnt SET name = '' WHERE name = 'e'", "burnt", "\"e\""),
-        ("UPDATE invitation SET misses = 6 WHERE misses = 0", "invitation", "01010101010101010101010101010101"),
+        (
+            "UPDATE invitation SET misses = 6 WHERE misses = 0",
+            "invitation",
+            "01010101010101010101010101010101",
+        ),
         ("UPDATE invitation SET key = zeroblob(32)", "invitation", "01010101010101010101010101010101"),
     ] {
         let place = Place::filled();

@@ -30,7 +30,9 @@ fn a_store_of_format_1_is_brought_to_format_2_with_everything_in_it() {
 
 #[test]
 fn a_store_of_format_1_that_was_edited_is_not_brought_to_anything() {
-    for edit in ["DELETE FROM burnt", "UPDATE meta SET seal = zeroblob(32)", "CREATE TABLE more (one INTEGER)"] {
+    for edit in
+        ["DELETE FROM burnt", "UPDATE meta SET seal = zeroblob(32)", "CREATE TABLE more (one INTEGER)"]
+    {
         let place = Place::filled();
         of_format_1(&place);
         place.edit(edit);
@@ -38,7 +40,11 @@ fn a_store_of_format_1_that_was_edited_is_not_brought_to_anything() {
     }
     let place = Place::filled();
     place.edit("PRAGMA user_version = 1");
-    assert_eq!(place.open().unwrap_err(), StoreError::Tampered { path: place.path() }, "no way back to format 1");
+    assert_eq!(
+        place.open().unwrap_err(),
+        StoreError::Tampered { path: place.path() },
+        "no way back to format 1"
+    );
     let place = Place::filled();
     of_format_1(&place);
     let other = SwarmId::new([8; 32]);

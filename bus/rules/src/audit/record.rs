@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use testudo_wire::canonical::{self, CanonicalError};
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{
-    AgentName, Capability, CorrelationId, Destination, Digest, InvitationId, Limits, MessageId, PublicKey, Refusal,
-    RegistrySequence, Sequence, SessionId, Timestamp, TokenFactId,
+    AgentName, Capability, CorrelationId, Destination, Digest, InvitationId, Limits, MessageId, PublicKey,
+    Refusal, RegistrySequence, Sequence, SessionId, Timestamp, TokenFactId,
 };
 
 use super::{Note, Outcomes};

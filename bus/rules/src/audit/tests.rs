@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{
-    AgentName, Capability, CorrelationId, Destination, Digest, InvitationId, MessageId, Refusal, RegistrySequence,
-    SecretKey, Sequence, SessionId, Signature, SwarmId, Timestamp, TokenFactId,
+    AgentName, Capability, CorrelationId, Destination, Digest, InvitationId, MessageId, Refusal,
+    RegistrySequence, SecretKey, Sequence, SessionId, Signature, SwarmId, Timestamp, TokenFactId,
 };
 
 use super::checkpoint::{Notes, is_torn, key_id, last_whole, verifier_key};

@@ -64,8 +64,11 @@ fn a_token_that_is_cut_changed_or_longer_is_named_as_such() {
 
 #[test]
 fn a_proof_is_for_one_connection_one_key_and_one_purpose() {
-    let (token, key, other) =
-        (token("127.0.0.1:1"), SecretKey::from_seed(&[4; 32]).public(), SecretKey::from_seed(&[5; 32]).public());
+    let (token, key, other) = (
+        token("127.0.0.1:1"),
+        SecretKey::from_seed(&[4; 32]).public(),
+        SecretKey::from_seed(&[5; 32]).public(),
+    );
     let proof = token.prove(&[7; 32], &key);
     let public = token.key.public();
     assert!(public.verifies(Purpose::Join, &[&[7; 32], &spki(&key)], &proof));

@@ -57,7 +57,10 @@ pub struct JoinToken {
 
 impl fmt::Debug for JoinToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinToken").field("address", &self.address).field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("JoinToken")
+            .field("address", &self.address)
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use testudo_wire::join::spki;
 use testudo_wire::standing::RevocationCause;
-use testudo_wire::{InvitationId, PublicKey, Purpose, RegistrySequence, SecretKey, Signature, State, Timestamp};
+use testudo_wire::{
+    InvitationId, PublicKey, Purpose, RegistrySequence, SecretKey, Signature, State, Timestamp,
+};
 
 use super::super::tests_support::{grant, holder, key, name};
 use super::{contents, enrolled, revoke, secs};
 use crate::book::{
-    Book, BookRules, EnrolError, Invitation, InvitationState, InviteError, Join, JoinError, MISSES_MAX, Newcomer,
-    UninviteError,
+    Book, BookRules, EnrolError, Invitation, InvitationState, InviteError, Join, JoinError, MISSES_MAX,
+    Newcomer, UninviteError,
 };
 
 const EXPORTER: [u8; 32] = [9; 32];
@@ -121,7 +123,11 @@ fn only_a_new_key_brings_a_revoked_name_back_and_an_old_answer_is_not_repeated()
         assert_eq!(join(&mut book, &newcomer(2, key(5)), 1), Err(burnt));
         assert_eq!(join(&mut book, &newcomer(2, key(6)), 1), Ok(true), "and the try did not spend it");
         assert_eq!(book.get(&name("ada")).unwrap().holder, holder("ada", 6));
-        assert_eq!(join(&mut book, &newcomer(1, key(5)), 1), Err(JoinError::Unknown), "the older one is gone");
+        assert_eq!(
+            join(&mut book, &newcomer(1, key(5)), 1),
+            Err(JoinError::Unknown),
+            "the older one is gone"
+        );
     }
     let mut book = enrolled(&[("s", 1)]);
     revoke(&mut book, "s", RevocationCause::Silent);
@@ -178,7 +184,9 @@ fn a_join_that_could_not_be_made_durable_leaves_the_invitation_as_it_was() {
     invite(&mut book, 1, "ada", 100);
     let Ok(Join::First(change)) = book.join(&newcomer(1, key(5)), at(1)) else { panic!() };
     let withdrawn = book.withdraw(&change, name("ada"), at(1));
-    assert!(matches!(&withdrawn.kind, crate::ChangeKind::Withdrawn { invitations, .. } if *invitations == [id(1)]));
+    assert!(
+        matches!(&withdrawn.kind, crate::ChangeKind::Withdrawn { invitations, .. } if *invitations == [id(1)])
+    );
     book.apply(&withdrawn);
     assert_eq!(join(&mut book, &newcomer(1, key(6)), 2), Ok(true));
 }
@@ -222,9 +230,9 @@ struct Model {
 
 impl Model {
     fn live(&self, number: u8) -> bool {
-        self.invited.get(&number).is_some_and(|(_, until, misses, spent)| {
-            self.now < *until && *misses < 5 && spent.is_none()
-        })
+        self.invited
+            .get(&number)
+            .is_some_and(|(_, until, misses, spent)| self.now < *until && *misses < 5 && spent.is_none())
     }
 
     fn enrol(&mut self, who: usize, key: u8) -> bool {
@@ -247,7 +255,13 @@ impl Model {
                 self.invited.insert(number, (who, self.now + time, 0, None));
                 "yes"
             }
-            Op::Cancel(number) => if self.invited.remove(&number).is_some() { "yes" } else { "no" },
+            Op::Cancel(number) => {
+                if self.invited.remove(&number).is_some() {
+                    "yes"
+                } else {
+                    "no"
+                }
+            }
             Op::Join { number, key, good } => self.join(number, key, good),
             Op::Enrol(who, key) => {
                 if !self.enrol(who, key) {
@@ -256,7 +270,13 @@ impl Model {
                 self.invited.retain(|_, one| one.0 != who);
                 "yes"
             }
-            Op::Revoke(who) => if self.good.remove(&who).is_some() { "yes" } else { "no" },
+            Op::Revoke(who) => {
+                if self.good.remove(&who).is_some() {
+                    "yes"
+                } else {
+                    "no"
+                }
+            }
             Op::Pass(time) => {
                 self.now += time;
                 "yes"
