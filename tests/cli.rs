@@ -11,6 +11,8 @@ mod audit;
 mod folder;
 #[path = "cli/guard.rs"]
 mod guard;
+#[path = "cli/joining.rs"]
+mod joining;
 #[path = "cli/kit.rs"]
 mod kit;
 #[path = "cli/node.rs"]

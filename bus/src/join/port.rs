@@ -199,7 +199,6 @@ async fn accept(parts: &Arc<PortParts>, endpoint: &Endpoint, conversations: &mut
 
 async fn serve_one(parts: &PortParts, incoming: Incoming) {
     let remote = incoming.remote_address();
-    if let Err(turned) = serve::serve(&*parts.desk, incoming).await {
-        parts.shared.note_turned_away_newcomer(remote, &turned);
-    }
+    let note = |ended: &_| parts.shared.note_turned_away_newcomer(remote, ended);
+    serve::serve(&*parts.desk, incoming, &note).await;
 }

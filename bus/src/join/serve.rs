@@ -42,13 +42,20 @@ struct Caller {
     exporter: Exporter,
 }
 
-/// Serves one connection to its end.
-pub(super) async fn serve(desk: &dyn Desk, incoming: Incoming) -> Result<(), Ended> {
+/// Serves one connection to its end. What came to nothing is noted before the newcomer hears of it.
+pub(super) async fn serve(desk: &dyn Desk, incoming: Incoming, note: &(dyn Fn(&Ended) + Sync)) {
     let deadline = Instant::now() + QUESTION_TIME;
-    let caller = timeout_at(deadline, greet(incoming)).await.unwrap_or_else(|_| Err(silent("too slow")))?;
-    let answered = converse(desk, &caller, deadline).await;
+    let caller = match timeout_at(deadline, greet(incoming)).await {
+        Ok(Ok(caller)) => caller,
+        Ok(Err(ended)) => return note(&ended),
+        Err(_) => return note(&silent("too slow")),
+    };
+    match timeout_at(deadline, question(&caller)).await {
+        Ok(Ok((answers, newcomer))) => converse(desk, newcomer, answers, note).await,
+        Ok(Err(ended)) => note(&ended),
+        Err(_) => note(&silent("no question in time")),
+    }
     caller.connection.close(VarInt::from_u32(0), b"");
-    answered
 }
 
 async fn greet(incoming: Incoming) -> Result<Caller, Ended> {
@@ -66,27 +73,30 @@ async fn greet(incoming: Incoming) -> Result<Caller, Ended> {
     Ok(Caller { connection, key, exporter })
 }
 
-async fn converse(desk: &dyn Desk, caller: &Caller, deadline: Instant) -> Result<(), Ended> {
-    let asked =
-        timeout_at(deadline, question(caller)).await.unwrap_or_else(|_| Err(silent("no question in time")));
-    let (mut answers, newcomer) = asked?;
+async fn converse(
+    desk: &dyn Desk,
+    newcomer: Option<Newcomer>,
+    mut answers: SendStream,
+    note: &(dyn Fn(&Ended) + Sync),
+) {
     let decided = match newcomer {
         None => Err(turned(JoinRefusal::Malformed, "not a join request for the connection's key")),
         Some(newcomer) => timeout(DECISION_TIME, desk.admit(newcomer))
             .await
             .unwrap_or_else(|_| Err(turned(JoinRefusal::Unavailable, "the registry does not answer"))),
     };
-    let answer = match &decided {
-        Ok(joined) => JoinAnswer::Joined(Box::new(joined.clone())),
-        Err(turned) => JoinAnswer::Refused(turned.refusal),
+    let answer = match decided {
+        Ok(joined) => JoinAnswer::Joined(Box::new(joined)),
+        Err(turned) => {
+            let refusal = turned.refusal;
+            note(&Ended::Refused(turned));
+            JoinAnswer::Refused(refusal)
+        }
     };
-    let said = timeout(ANSWER_TIME, say(&mut answers, &answer)).await;
-    decided.map(drop).map_err(Ended::Refused)?;
-    // It is enrolled all the same, and may ask again.
-    if !matches!(said, Ok(Some(()))) {
-        tracing::warn!(remote = %caller.connection.remote_address(), "a newcomer did not take its answer");
+    // Whoever does not take its answer may ask again.
+    if !matches!(timeout(ANSWER_TIME, say(&mut answers, &answer)).await, Ok(Some(()))) {
+        tracing::debug!("a newcomer did not take its answer");
     }
-    Ok(())
 }
 
 fn turned(refusal: JoinRefusal, why: &str) -> Turned {

@@ -53,6 +53,8 @@ pub fn requested_key(request: &[u8]) -> Result<PublicKey, LeafError> {
 
 #[cfg(test)]
 mod tests {
+    use testudo_wire::join::spki;
+
     use super::*;
 
     #[test]
@@ -68,6 +70,9 @@ mod tests {
             assert!(requested_key(&changed) != Ok(key.public()), "changed at {at}");
         }
         assert_eq!(requested_key(&[&request[..], &[0]].concat()), Err(LeafError::Unparsable));
+        // As docs/protocol.md spells it out.
+        let spelled = [&[0x30, 0x33, 2, 1, 0, 0x30, 0][..], &spki(&key.public()), &[0xa0, 0]].concat();
+        assert_eq!((request[..2].to_vec(), &request[2..55]), (vec![0x30, 0x7f], &spelled[..]));
         let certificate = self_signed(&key).unwrap();
         assert!(requested_key(&certificate).is_err(), "a certificate is no request");
         assert_eq!(super::super::newcomer_key(&[certificate.clone()]), Ok(key.public()));
