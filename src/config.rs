@@ -222,6 +222,9 @@ impl Config {
         if !(100..=600_000).contains(&self.node.heartbeat_ms) {
             return wrong("node.heartbeat_ms must be 100 to 600000");
         }
+        if self.node.join_at() == self.node.listen && self.node.listen.port() != 0 {
+            return wrong("node.join must be another address than node.listen");
+        }
         if !(256 * 1024..=64 * 1024 * 1024).contains(&self.node.window_bytes) {
             return wrong("node.window_bytes must be 262144 (one bundle) to 67108864");
         }

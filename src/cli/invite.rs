@@ -7,7 +7,6 @@ use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use testudo::bus::env::Env as _;
 use testudo::env::System;
 use testudo::operator::{Answer, INVITATION_SECONDS_MAX, InvitationLine, Invited, Request};
-use testudo::wire::join::JoinToken;
 use testudo::wire::{AgentName, SecretKey};
 use zeroize::Zeroizing;
 
@@ -63,8 +62,8 @@ impl Invite {
 
 /// Standard output gets the line alone, so that it can be piped to where it is needed.
 fn tell(name: AgentName, key: SecretKey, invited: Invited, json: bool) {
+    let token = invited.token(key);
     let Invited { id, until, address, swarm, ca, sequence } = invited;
-    let token = JoinToken { address, swarm, ca, id, until, key };
     if json {
         let said = serde_json::json!({
             "agent": name, "invitation": id, "until_ms": until.as_millis(), "address": address, "ca": ca,
@@ -73,6 +72,19 @@ fn tell(name: AgentName, key: SecretKey, invited: Invited, json: bool) {
         say(&said.to_string());
     } else {
         say(&token.to_text());
+        hint(name);
+    }
+}
+
+/// What to do with it, for who sees it; who pipes it on knows.
+fn hint(name: AgentName) {
+    use std::io::{IsTerminal as _, Write as _};
+    if std::io::stdout().is_terminal() {
+        let what = format!(
+            "a secret, good for one agent: give the line to `testudo join - --out {name}.identity` on standard input, \
+             where {name} will run"
+        );
+        let _ = writeln!(std::io::stderr(), "{what}");
     }
 }
 

@@ -9,13 +9,13 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 use testudo_bus::env::random;
-use testudo_bus::join::{Decision, Desk, PortState, Turned};
+use testudo_bus::join::{Decision, Desk, PortState, Question, Turned};
 use testudo_registry::{EnrolError, Invitation, InvitationState, JoinError, Newcomer, VerbError};
 use testudo_rules::token::Token;
-use testudo_wire::join::{JoinRefusal, Joined};
+use testudo_wire::join::{JoinRefusal, JoinToken, Joined};
 use testudo_wire::{
-    AgentName, CaFingerprint, Grant, Holder, InvitationId, Limits, PublicKey, RegistrySequence, SwarmId,
-    Timestamp,
+    AgentName, CaFingerprint, Grant, Holder, InvitationId, Limits, PublicKey, RegistrySequence, SecretKey,
+    SwarmId, Timestamp,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -52,6 +52,15 @@ pub struct Invited {
     pub ca: CaFingerprint,
     /// The number of the registry's change.
     pub sequence: RegistrySequence,
+}
+
+impl Invited {
+    /// The whole invitation, for whoever made its seed.
+    #[must_use]
+    pub const fn token(&self, key: SecretKey) -> JoinToken {
+        let Self { id, until, address, swarm, ca, .. } = *self;
+        JoinToken { address, swarm, ca, id, until, key }
+    }
 }
 
 /// One invitation for a list.
@@ -186,8 +195,9 @@ impl Operator {
 }
 
 impl Desk for Operator {
-    fn admit(&self, newcomer: Newcomer) -> Decision<'_> {
-        Box::pin(self.let_in(newcomer))
+    fn admit(&self, question: Question) -> Decision<'_> {
+        // The embedded CA certifies the key; only a PKI service asks for the request.
+        Box::pin(self.let_in(question.newcomer))
     }
 }
 

@@ -15,7 +15,9 @@ use tokio::time::timeout;
 use super::quic;
 use crate::env::SharedEnv;
 use crate::stream::{FrameReader, write_frame};
-use crate::tls::{IssuerError, Stranger, TlsError, certificate_request, join_client_config, self_signed};
+use crate::tls::{
+    IssuerError, LeafError, Stranger, TlsError, certificate_request, join_client_config, self_signed,
+};
 
 /// For the handshake, address validation included.
 const DIAL_TIME: Duration = Duration::from_secs(5);
@@ -33,6 +35,11 @@ pub enum AskError {
     /// The other end is not the invitation's node.
     #[error("the node at {0} is of another swarm ({1}); nothing was said to it, ask for a new invitation")]
     WrongSwarm(SocketAddr, Stranger),
+    /// The clocks disagree: the certificate is right but for its time.
+    #[error(
+        "the node at {0} shows a certificate that is not valid now; set the clock of this machine, or of the node"
+    )]
+    Clock(SocketAddr),
     /// The node says no.
     #[error(transparent)]
     Refused(#[from] JoinRefusal),
@@ -66,7 +73,7 @@ impl AskError {
         match self {
             Self::Lost(_) | Self::Unreachable(_) => true,
             Self::Refused(refusal) => refusal.may_pass(),
-            Self::WrongSwarm(..) | Self::Protocol(_) | Self::Local(_) => false,
+            Self::Clock(_) | Self::WrongSwarm(..) | Self::Protocol(_) | Self::Local(_) => false,
         }
     }
 }
@@ -110,6 +117,7 @@ async fn dial(
         .map_err(|error| AskError::Local(format!("cannot dial {}: {error}", token.address)))?;
     let dialled = timeout(DIAL_TIME, connecting).await.map_err(|_| AskError::Unreachable(token.address))?;
     dialled.map_err(|error| match (stranger.get(), error) {
+        (Some(Stranger::Leaf(LeafError::Time)), _) => AskError::Clock(token.address),
         (Some(stranger), _) => AskError::WrongSwarm(token.address, *stranger),
         (None, ConnectionError::TimedOut | ConnectionError::Reset) => AskError::Unreachable(token.address),
         (None, error) => explain(&error),

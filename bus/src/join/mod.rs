@@ -32,11 +32,20 @@ pub struct Turned {
     pub why: String,
 }
 
+/// A newcomer's question, read and found to be about the key of its connection.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Who asks, and by which invitation. Its key is proved to be its own; its invitation is not yet.
+    pub newcomer: Newcomer,
+    /// The PKCS #10 request of that key, in DER, its signature checked: whoever certifies may want it.
+    pub request: Vec<u8>,
+}
+
 /// What a desk answers.
 pub type Decision<'a> = Pin<Box<dyn Future<Output = Result<Joined, Turned>> + Send + 'a>>;
 
 /// Who decides, enrols, and makes what the newcomer is given.
 pub trait Desk: Send + Sync {
-    /// Lets a newcomer in, or says why not. Its key is proved to be its own; its invitation is not yet.
-    fn admit(&self, newcomer: Newcomer) -> Decision<'_>;
+    /// Lets a newcomer in, or says why not.
+    fn admit(&self, question: Question) -> Decision<'_>;
 }

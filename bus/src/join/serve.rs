@@ -11,7 +11,7 @@ use testudo_wire::PublicKey;
 use testudo_wire::join::{EXPORTER_LABEL, Exporter, JoinAnswer, JoinRefusal, JoinRequest, REQUEST_BYTES_MAX};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{Desk, Turned};
+use super::{Desk, Question, Turned};
 use crate::stream::{FrameReader, write_frame};
 use crate::tls::{newcomer_key, requested_key};
 
@@ -51,7 +51,7 @@ pub(super) async fn serve(desk: &dyn Desk, incoming: Incoming, note: &(dyn Fn(&E
         Err(_) => return note(&silent("too slow")),
     };
     match timeout_at(deadline, question(&caller)).await {
-        Ok(Ok((answers, newcomer))) => converse(desk, newcomer, answers, note).await,
+        Ok(Ok((answers, asked))) => converse(desk, asked, answers, note).await,
         Ok(Err(ended)) => note(&ended),
         Err(_) => note(&silent("no question in time")),
     }
@@ -75,13 +75,13 @@ async fn greet(incoming: Incoming) -> Result<Caller, Ended> {
 
 async fn converse(
     desk: &dyn Desk,
-    newcomer: Option<Newcomer>,
+    asked: Option<Question>,
     mut answers: SendStream,
     note: &(dyn Fn(&Ended) + Sync),
 ) {
-    let decided = match newcomer {
+    let decided = match asked {
         None => Err(turned(JoinRefusal::Malformed, "not a join request for the connection's key")),
-        Some(newcomer) => timeout(DECISION_TIME, desk.admit(newcomer))
+        Some(asked) => timeout(DECISION_TIME, desk.admit(asked))
             .await
             .unwrap_or_else(|_| Err(turned(JoinRefusal::Unavailable, "the registry does not answer"))),
     };
@@ -104,10 +104,10 @@ fn turned(refusal: JoinRefusal, why: &str) -> Turned {
 }
 
 /// The question, if it is one and about the key of the connection.
-async fn question(caller: &Caller) -> Result<(SendStream, Option<Newcomer>), Ended> {
+async fn question(caller: &Caller) -> Result<(SendStream, Option<Question>), Ended> {
     let opened = caller.connection.accept_bi().await;
     let (answers, questions): (SendStream, RecvStream) = opened.map_err(|error| silent(error.to_string()))?;
-    let newcomer = match FrameReader::new(questions, REQUEST_BYTES_MAX).next().await {
+    let asked = match FrameReader::new(questions, REQUEST_BYTES_MAX).next().await {
         Ok(Some(frame)) => read(&frame, caller),
         Ok(None) => None,
         Err(error) => {
@@ -115,13 +115,13 @@ async fn question(caller: &Caller) -> Result<(SendStream, Option<Newcomer>), End
             None
         }
     };
-    Ok((answers, newcomer))
+    Ok((answers, asked))
 }
 
-fn read(frame: &[u8], caller: &Caller) -> Option<Newcomer> {
-    let JoinRequest { id, signature, csr } = JoinRequest::decode(frame).ok()?;
-    let key = requested_key(&csr).ok().filter(|key| *key == caller.key)?;
-    Some(Newcomer { id, key, exporter: caller.exporter, signature })
+fn read(frame: &[u8], caller: &Caller) -> Option<Question> {
+    let JoinRequest { id, signature, csr: request } = JoinRequest::decode(frame).ok()?;
+    let key = requested_key(&request).ok().filter(|key| *key == caller.key)?;
+    Some(Question { newcomer: Newcomer { id, key, exporter: caller.exporter, signature }, request })
 }
 
 /// Says the answer and waits until it has been taken.
