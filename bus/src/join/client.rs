@@ -120,13 +120,17 @@ async fn dial(
         (Some(Stranger::Leaf(LeafError::Time)), _) => AskError::Clock(token.address),
         (Some(stranger), _) => AskError::WrongSwarm(token.address, *stranger),
         (None, ConnectionError::TimedOut | ConnectionError::Reset) => AskError::Unreachable(token.address),
-        (None, error) => explain(&error),
+        (None, error) => explain(&error, token.address),
     })
 }
 
 /// What the end of a handshake means: no port of another kind lets a newcomer in.
-fn explain(error: &ConnectionError) -> AskError {
+fn explain(error: &ConnectionError, at: SocketAddr) -> AskError {
     match error {
+        // CONNECTION_REFUSED: the port is closing, or a node there does not serve.
+        ConnectionError::ConnectionClosed(close) if u64::from(close.error_code) == 0x2 => {
+            AskError::Unreachable(at)
+        }
         ConnectionError::ConnectionClosed(close) if u64::from(close.error_code) == 0x178 => {
             AskError::Protocol("it is no join port")
         }

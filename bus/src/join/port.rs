@@ -126,6 +126,8 @@ impl Port {
                 () = accept(&self.parts, &endpoint, &mut conversations) => {}
                 _ = until_invited(&self.parts, false) => {}
             }
+            // From now on nobody is told of this address: the next opening may have another.
+            self.tell.send_replace(PortState::Closed);
             // Whoever was heard hears its answer: the last of them may be what closed the port.
             let ending = async { while conversations.join_next().await.is_some() {} };
             let _ = timeout(LAST_WORDS, ending).await;
@@ -133,7 +135,6 @@ impl Port {
             conversations.shutdown().await;
             let _ = timeout(LAST_WORDS, endpoint.wait_idle()).await;
             drop(endpoint);
-            self.tell.send_replace(PortState::Closed);
         }
         self.tell.send_replace(PortState::Closed);
     }

@@ -8,7 +8,7 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 
 use super::issuer::{IssuerError, key_pair};
-use super::leaf::{ED25519_OID, LeafError, key_of};
+use super::leaf::{LeafError, key_of};
 
 fn nameless() -> CertificateParams {
     let mut params = CertificateParams::default();
@@ -44,11 +44,28 @@ pub fn requested_key(request: &[u8]) -> Result<PublicKey, LeafError> {
     if !rest.is_empty() || parsed.certification_request_info.version.0 != 0 {
         return Err(LeafError::Unparsable);
     }
-    let key = key_of(&parsed.certification_request_info.subject_pki)?;
-    let signature = parsed.signature_value.data.as_ref().try_into().map_err(|_| LeafError::Key)?;
-    let ed25519 = parsed.signature_algorithm.algorithm.to_id_string() == ED25519_OID;
-    let signed = key.verifies_bytes(parsed.certification_request_info.raw, &Signature::new(signature));
-    if ed25519 && signed { Ok(key) } else { Err(LeafError::Key) }
+    let info = &parsed.certification_request_info;
+    let key = key_of(&info.subject_pki)?;
+    let signature: &[u8; 64] = parsed.signature_value.data.as_ref().try_into().map_err(|_| LeafError::Key)?;
+    // The parser is lenient where nothing is signed: what is around the signed part has one form.
+    let body = [info.raw, &SIGNED_WITH_ED25519, signature].concat();
+    if request != [&sequence(body.len())[..], &body].concat() {
+        return Err(LeafError::Key);
+    }
+    if key.verifies_bytes(info.raw, &Signature::new(*signature)) { Ok(key) } else { Err(LeafError::Key) }
+}
+
+/// The algorithm id-Ed25519 (RFC 8410, 3), and the head of a BIT STRING of 64 bytes.
+const SIGNED_WITH_ED25519: [u8; 10] = [0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x41, 0x00];
+
+/// The head of a DER SEQUENCE of so many bytes, at most 65,535.
+fn sequence(len: usize) -> Vec<u8> {
+    let [high, low] = u16::try_from(len).unwrap_or(u16::MAX).to_be_bytes();
+    match (high, low) {
+        (0, ..0x80) => vec![0x30, low],
+        (0, _) => vec![0x30, 0x81, low],
+        _ => vec![0x30, 0x82, high, low],
+    }
 }
 
 #[cfg(test)]
@@ -70,6 +87,17 @@ mod tests {
             assert!(requested_key(&changed) != Ok(key.public()), "changed at {at}");
         }
         assert_eq!(requested_key(&[&request[..], &[0]].concat()), Err(LeafError::Unparsable));
+        let long = [&[0x30, 0x81, 0x7f][..], &request[2..]].concat();
+        assert!(requested_key(&long).is_err(), "a longer form of the same length");
+        // What other tools make names somebody and is longer; nothing of it counts but the key.
+        for name in ["x", &"y".repeat(60)] {
+            let mut params = nameless();
+            params.distinguished_name.push(rcgen::DnType::CommonName, name);
+            params.subject_alt_names =
+                vec![rcgen::SanType::DnsName(format!("{name}.example").try_into().unwrap())];
+            let request = params.serialize_request(&key_pair(&key).unwrap()).unwrap();
+            assert_eq!(requested_key(request.der()), Ok(key.public()));
+        }
         // As docs/protocol.md spells it out.
         let spelled = [&[0x30, 0x33, 2, 1, 0, 0x30, 0][..], &spki(&key.public()), &[0xa0, 0]].concat();
         assert_eq!((request[..2].to_vec(), &request[2..55]), (vec![0x30, 0x7f], &spelled[..]));
