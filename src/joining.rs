@@ -87,12 +87,8 @@ pub async fn accept_with(token: &JoinToken, key: &SecretKey) -> Result<Identity,
 
 /// Nobody answers any more, or nobody ever did: after the invitation's end that is what ended it.
 fn gone(token: &JoinToken, error: AskError) -> JoinError {
-    match error {
-        AskError::Unreachable(_) if System.now() >= token.until => {
-            AskError::from(JoinRefusal::Expired).into()
-        }
-        error => error.into(),
-    }
+    let over = matches!(error, AskError::Unreachable(_)) && System.now() >= token.until;
+    if over { AskError::from(JoinRefusal::Expired).into() } else { error.into() }
 }
 
 async fn once(token: &JoinToken, key: &SecretKey) -> Result<Joined, AskError> {

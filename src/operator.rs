@@ -31,7 +31,6 @@ pub use standing::{ChainStanding, LinkStanding};
 pub const HOPS: u8 = 3;
 
 /// A request of an operator.
-#[expect(clippy::large_enum_variant, reason = "requests are rare and short-lived")]
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum Request {

@@ -188,10 +188,9 @@ impl Swarm {
         let name = AgentName::parse(name)?;
         let (grant, key, seconds) = (role.grant()?, new_key(&System), lifetime.as_secs());
         let request = Request::AgentInvite { name, key: key.public(), grant, seconds, host: None };
-        match self.ask(name, request).await? {
-            Answer::Invited(invited) => Ok(invited.token(key).to_text()),
-            answer => Err(unexpected(name, &answer)),
-        }
+        let answer = self.ask(name, request).await?;
+        let Answer::Invited(invited) = answer else { return Err(unexpected(name, &answer)) };
+        Ok(invited.token(key).to_text())
     }
 
     /// A fresh certificate and token for an agent of this swarm, and the node's present address.

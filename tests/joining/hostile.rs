@@ -4,10 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::ClientConfig;
+use quinn::crypto::rustls::QuicClientConfig;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
 use testudo_bus::join::{AskError, PortState, ask};
 use testudo_bus::{tls, transport};
 use testudo_rules::audit::RegistryChange;
-use testudo_wire::join::{JoinAnswer, JoinRefusal, JoinRequest, JoinToken, REQUEST_BYTES_MAX};
+use testudo_wire::join::{JOIN_ALPN, JoinAnswer, JoinRefusal, JoinRequest, JoinToken, REQUEST_BYTES_MAX};
 use testudo_wire::{InvitationId, SecretKey, Signature};
 use tokio::time::timeout;
 
@@ -238,6 +242,80 @@ fn t_a14_a_certificate_with_another_above_it_or_none_is_refused_in_the_handshake
         until("it stands on the log", || !hall.turned_away().is_empty()).await;
         let before = hall.world.ledger().changes(name("ada")).len();
         assert_eq!(before, 1, "nothing of ours was read");
+    });
+}
+
+/// Takes any server: what a stranger without manners would do.
+#[derive(Debug)]
+struct AnyNode;
+
+impl ServerCertVerifier for AnyNode {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+}
+
+#[test]
+fn who_shows_no_certificate_or_another_key_kind_does_not_get_through_the_handshake() {
+    sim(async {
+        let hall = Hall::new(32);
+        hall.invite("ada", &["read:logs"], 3600).await;
+        let ecdsa = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::default();
+        let foreign = params.self_signed(&ecdsa).unwrap().der().clone();
+        let foreign_key = PrivateKeyDer::Pkcs8(ecdsa.serialize_der().into());
+        for shown in [None, Some((foreign, foreign_key))] {
+            let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let config = rustls::ClientConfig::builder_with_provider(provider)
+                .with_protocol_versions(&[&rustls::version::TLS13])
+                .unwrap()
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(AnyNode));
+            let what = if shown.is_some() { "another kind of key" } else { "no certificate" };
+            let mut config = match shown {
+                None => config.with_no_client_auth(),
+                Some((certificate, key)) => config.with_client_auth_cert(vec![certificate], key).unwrap(),
+            };
+            config.alpn_protocols = vec![JOIN_ALPN.to_vec()];
+            let tls = QuicClientConfig::try_from(config).unwrap();
+            let client = ClientConfig::new(Arc::new(tls));
+            let dialled = hall.endpoint().connect_with(client, hall.address, "testudo").unwrap().await;
+            // The client may think itself done before the node has judged it.
+            let ended = match dialled {
+                Ok(connection) => connection.closed().await.to_string(),
+                Err(error) => error.to_string(),
+            };
+            assert!(ended.contains("cryptographic handshake failed"), "{what}: {ended}");
+        }
     });
 }
 

@@ -76,17 +76,14 @@ impl Hall {
     ) -> Result<JoinToken, String> {
         let (name, grant) = (name(who), grant(right, &[]));
         let request = Request::AgentInvite { name, key: key.public(), grant, seconds, host: None };
-        match self.operator.answer(request).await {
-            Answer::Invited(invited) => {
-                assert_eq!(invited.address, self.address);
-                let (address, swarm, ca) = (invited.address, invited.swarm, invited.ca);
-                let token = JoinToken { address, swarm, ca, id: invited.id, until: invited.until, key };
-                // As it reaches the newcomer: by its line.
-                Ok(JoinToken::parse(&token.to_text()).unwrap())
-            }
-            Answer::Refused { error } => Err(error),
-            other => panic!("{other:?}"),
+        let answer = self.operator.answer(request).await;
+        if let Answer::Refused { error } = answer {
+            return Err(error);
         }
+        let Answer::Invited(invited) = answer else { panic!("{answer:?}") };
+        assert_eq!(invited.address, self.address);
+        // As it reaches the newcomer: by its line.
+        Ok(JoinToken::parse(&invited.token(key).to_text()).unwrap())
     }
 
     /// An endpoint on a host of its own.
@@ -132,9 +129,9 @@ impl Hall {
 
     /// Why newcomers were turned away, as the log has it.
     pub(crate) fn turned_away(&self) -> Vec<String> {
-        let of = |change: &LinkChange| match change {
-            LinkChange::Refused { reason } => reason.as_str().strip_prefix("join: ").map(str::to_owned),
-            _ => None,
+        let of = |change: &LinkChange| {
+            let LinkChange::Refused { reason } = change else { return None };
+            reason.as_str().strip_prefix("join: ").map(str::to_owned)
         };
         self.world.ledger().links().filter_map(|link| of(&link.what)).collect()
     }

@@ -103,7 +103,7 @@ mod tests {
         assert_eq!((request[..2].to_vec(), &request[2..55]), (vec![0x30, 0x7f], &spelled[..]));
         let certificate = self_signed(&key).unwrap();
         assert!(requested_key(&certificate).is_err(), "a certificate is no request");
-        assert_eq!(super::super::newcomer_key(&[certificate.clone()]), Ok(key.public()));
+        assert_eq!(super::super::newcomer_key(std::slice::from_ref(&certificate)), Ok(key.public()));
         assert!(super::super::newcomer_key(&[certificate.clone(), certificate]).is_err());
     }
 }
