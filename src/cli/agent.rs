@@ -246,7 +246,11 @@ impl Renew {
         let old = Identity::load(&self.identity)?;
         let name = old.client.name;
         let answer = operate(&self.at, Request::AgentRenew { name })?;
-        let Answer::Credentials(credentials) = answer else { return Err(unexpected()) };
+        let Answer::Credentials(mut credentials) = answer else { return Err(unexpected()) };
+        if credentials.node.ip().is_unspecified() {
+            // The node listens everywhere: where this agent reaches it the identity knows best.
+            credentials.node.set_ip(old.node.ip());
+        }
         identity(name, old.client.key.clone(), *credentials)?.save_over(&self.identity)?;
         say(&format!("{name} has a fresh certificate and token in {}", self.identity.display()));
         Ok(())

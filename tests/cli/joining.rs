@@ -225,3 +225,23 @@ fn a_port_that_is_taken_makes_no_invitation() {
     assert_eq!(hall.list(), serde_json::json!([]));
     node.end();
 }
+
+#[test]
+fn a_node_that_listens_everywhere_is_reached_by_the_address_of_the_invitation() {
+    let hall = Hall::new();
+    let line = format!(
+        "node --json --until-stdin-closes --listen 0.0.0.0:0 --health 127.0.0.1:0 --join 0.0.0.0:{} {C}",
+        hall.port
+    );
+    let node = Node::of(hall.place.command(&line.split(' ').collect::<Vec<_>>()));
+    hall.place.fails(1, &format!("agent invite ada --allow publish:news {C}"), "say with --host");
+    assert_eq!(hall.list(), serde_json::json!([]), "an invitation that nobody holds is taken back");
+    let token = hall.invite("ada --allow publish:news --host 127.0.0.1");
+    assert_eq!(hall.join(&token, "ada.id").code, Some(0));
+    for _ in 0..2 {
+        assert!(hall.place.read("ada.id").contains("node = \"127.0.0.1:"));
+        hall.place.does("publish news hello --identity ada.id");
+        hall.place.does(&format!("agent renew --identity ada.id {C}"));
+    }
+    node.end();
+}
