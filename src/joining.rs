@@ -36,18 +36,25 @@ pub enum JoinError {
 }
 
 impl JoinError {
-    /// Whether no question was heard: the key is nobody's, as far as this call goes.
+    /// Whether no question was asked: the key is nobody's, as far as this call goes.
     #[must_use]
     pub const fn is_unheard(&self) -> bool {
-        matches!(self, Self::Token(_) | Self::Ask(AskError::Unreachable(_)))
+        match self {
+            Self::Token(_) => true,
+            Self::Ask(error) => {
+                matches!(error, AskError::Unreachable(_) | AskError::WrongSwarm(..) | AskError::Clock(_))
+            }
+            Self::Answer(_) => false,
+        }
     }
 
-    /// Whether the same key may still get in with the same invitation.
+    /// Whether the invitation's own node has said for good that this key does not get in. Anything else may come
+    /// from somebody in between, or pass.
     #[must_use]
-    pub const fn may_pass(&self) -> bool {
+    pub const fn is_final(&self) -> bool {
         match self {
-            Self::Ask(error) => error.may_pass(),
-            Self::Token(_) | Self::Answer(_) => false,
+            Self::Ask(AskError::Refused(refusal)) => !refusal.may_pass(),
+            Self::Ask(_) | Self::Token(_) | Self::Answer(_) => false,
         }
     }
 }

@@ -69,13 +69,13 @@ impl Join {
                     self.tell(&identity);
                     Ok(())
                 }
-                Err(error) if error.may_pass() && !(kept.is_new && error.is_unheard()) => {
-                    let told = CliError::from(error).to_string();
-                    Err(CliError::Failed(format!("{told}; the key waits in {}", kept.path.display())))
-                }
-                Err(error) => {
+                Err(error) if error.is_final() || (kept.is_new && error.is_unheard()) => {
                     kept.forget();
                     Err(error.into())
+                }
+                Err(error) => {
+                    let told = CliError::from(error).to_string();
+                    Err(CliError::Failed(format!("{told}; the key waits in {}", kept.path.display())))
                 }
             }
         })

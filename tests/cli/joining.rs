@@ -134,6 +134,11 @@ fn a_lost_answer_is_asked_for_again_with_the_key_that_was_kept() {
         identity.lines().find_map(|line| line.strip_prefix("key = ")).unwrap().trim_matches('"').to_owned();
     let id = JoinToken::parse(&token).unwrap().id;
     hall.place.write("ada.id.joining", format!("testudo-joining-1:{id}:{key}\n"));
+    // Whoever stands in between cannot make it forget that key.
+    let elsewhere =
+        JoinToken { swarm: testudo::wire::SwarmId::new([9; 32]), ..JoinToken::parse(&token).unwrap() };
+    hall.join(&elsewhere.to_text(), "ada.id").fails(1, "the key waits in ada.id.joining", "an impostor");
+    assert!(hall.place.read("ada.id.joining").contains(&key));
     assert_eq!(hall.join(&token, "ada.id").code, Some(0));
     assert!(hall.place.read("ada.id").contains(&key) && !hall.place.exists("ada.id.joining"));
     // What is no kept key is not touched.

@@ -1,7 +1,9 @@
 //! A node with a join port, its operator, and newcomers honest or not.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use quinn::{Connection, Endpoint};
@@ -28,6 +30,8 @@ pub(crate) struct Hall {
     pub(crate) operator: Operator,
     pub(crate) port: JoinPort,
     pub(crate) address: SocketAddr,
+    /// Whether the port's socket cannot be had.
+    pub(crate) is_taken: Arc<AtomicBool>,
 }
 
 pub(crate) fn key(seed: u8) -> SecretKey {
@@ -55,11 +59,19 @@ impl Hall {
         };
         let net = world.net.clone();
         net.unplug(address);
-        let bind = Box::new(move || Ok(net.bind_at(address)));
+        let is_taken = Arc::new(AtomicBool::new(false));
+        let taken = is_taken.clone();
+        let bind = Box::new(move || {
+            if taken.load(Ordering::Relaxed) {
+                Err(ErrorKind::AddrInUse.into())
+            } else {
+                Ok(net.bind_at(address))
+            }
+        });
         let desk = Arc::new(operator.clone());
         let port = world.node.listen_for_newcomers(swarm.ca.certificate().clone(), desk, bind).unwrap();
         operator.join = JoinDoor::Port(port.state());
-        Self { world, operator, port, address }
+        Self { world, operator, port, address, is_taken }
     }
 
     pub(crate) async fn invite(&self, who: &str, right: &[&str], seconds: u64) -> JoinToken {

@@ -1,5 +1,6 @@
 //! The way in: who is invited joins, once, and works; what was lost or revoked comes back as it should.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use testudo::operator::{Answer, Request};
@@ -170,5 +171,20 @@ fn outstanding_invitations_are_bounded() {
         let nobody: Result<_, VerbError<_>> =
             hall.world.node.registry().uninvite(testudo_wire::InvitationId::new([0; 16])).await;
         assert!(nobody.is_err());
+    });
+}
+
+#[test]
+fn a_port_that_could_not_be_had_is_had_when_it_is_free() {
+    sim(async {
+        let hall = Hall::new(10);
+        hall.is_taken.store(true, Ordering::Relaxed);
+        let refused = hall.try_invite("ada", &["read:logs"], 3600, key(9)).await.unwrap_err();
+        assert!(refused.contains("cannot be opened") && refused.contains("set node.join"), "{refused}");
+        assert_eq!(hall.world.node.registry().invitations().await, Ok(vec![]), "nobody holds it");
+        hall.is_taken.store(false, Ordering::Relaxed);
+        until("it is forgotten", || hall.state() == PortState::Closed).await;
+        let token = hall.invite("ada", &["read:logs"], 3600).await;
+        hall.ask(&token, &key(50)).await.unwrap();
     });
 }

@@ -152,6 +152,8 @@ impl Port {
                 tracing::error!(%error, "the join port cannot be opened: see node.join in the configuration");
                 self.tell.send_replace(PortState::Failed(error.to_string()));
                 sleep(LOOK).await;
+                // Who asks from now on hears of the next try, not of this one.
+                self.tell.send_replace(PortState::Closed);
                 return None;
             }
             sleep(AGAIN).await;
