@@ -99,6 +99,10 @@ pub struct NodeSection {
     pub listen: SocketAddr,
     /// TCP address of `/livez`, `/readyz`, `/healthz` and `/metrics`; keep it on loopback.
     pub health: SocketAddr,
+    /// UDP address that newcomers dial, open only while an invitation is outstanding. Unless given: two ports above
+    /// `listen`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<SocketAddr>,
     /// Registry, audit log and operator's socket.
     #[serde(default = "data")]
     pub data: PathBuf,
@@ -120,6 +124,20 @@ pub struct NodeSection {
     /// Bytes of memory for all bodies over 64 KiB that are on their way at once.
     #[serde(default = "body_memory_bytes")]
     pub body_memory_bytes: u64,
+}
+
+impl NodeSection {
+    /// Where newcomers dial.
+    #[must_use]
+    pub fn join_at(&self) -> SocketAddr {
+        self.join.unwrap_or_else(|| {
+            let port = match self.listen.port() {
+                0 => 0,
+                port => port.checked_add(2).unwrap_or(port - 2),
+            };
+            SocketAddr::new(self.listen.ip(), port)
+        })
+    }
 }
 
 fn data() -> PathBuf {
@@ -173,6 +191,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// `--health`.
     pub health: Option<SocketAddr>,
+    /// `--join`.
+    pub join: Option<SocketAddr>,
 }
 
 impl Config {
@@ -189,6 +209,9 @@ impl Config {
         }
         if let Some(health) = flags.health {
             figment = figment.merge(Serialized::default("node.health", health));
+        }
+        if let Some(join) = flags.join {
+            figment = figment.merge(Serialized::default("node.join", join));
         }
         let mut config: Self = figment.extract().map_err(|error| invalid(path, &error))?;
         config.node.data = folder.join(&config.node.data);
@@ -232,6 +255,9 @@ impl Config {
         }
         if !(100..=600_000).contains(&self.node.heartbeat_ms) {
             return wrong("node.heartbeat_ms must be 100 to 600000");
+        }
+        if self.node.join_at() == self.node.listen && self.node.listen.port() != 0 {
+            return wrong("node.join must be another address than node.listen");
         }
         if !(256 * 1024..=64 * 1024 * 1024).contains(&self.node.window_bytes) {
             return wrong("node.window_bytes must be 262144 (one bundle) to 67108864");

@@ -18,7 +18,7 @@ pub enum FileError {
     #[error("{0} is on a read-only file system; choose a path that can be written")]
     ReadOnly(PathBuf),
     /// Others may read it.
-    #[error("{0} can be read by others; run `chmod 600` on it")]
+    #[error("{0} can be read by others; run `chmod 600 {0}`")]
     Exposed(PathBuf),
     /// Too large to be what it should be.
     #[error("{0} is larger than {1} bytes; is it the right file?")]

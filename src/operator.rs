@@ -4,7 +4,7 @@
 //! Whoever may open the socket (a file of mode 0600 in the data folder) is the operator.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,15 +22,16 @@ use testudo_wire::{
 use crate::packs::InUse;
 use crate::swarm::pem;
 
+mod invitations;
 mod standing;
 
+pub use invitations::{INVITATION_SECONDS_MAX, InvitationLine, Invited, JoinDoor};
 pub use standing::{ChainStanding, LinkStanding};
 
 /// Times that a token may be handed on when nobody says.
 pub const HOPS: u8 = 3;
 
 /// A request of an operator.
-#[expect(clippy::large_enum_variant, reason = "requests are rare and short-lived")]
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum Request {
@@ -56,6 +57,26 @@ pub enum Request {
     },
     /// All agents.
     AgentList,
+    /// Let somebody join who has the seed of this key.
+    AgentInvite {
+        /// The name that it will have.
+        name: AgentName,
+        /// The public half of the invitation's seed.
+        key: PublicKey,
+        /// What it will be allowed.
+        grant: Grant,
+        /// Seconds to live.
+        seconds: u64,
+        /// The address by which newcomers reach the node, instead of the one that it listens on.
+        host: Option<IpAddr>,
+    },
+    /// All invitations.
+    InvitationList,
+    /// Take an invitation back.
+    InvitationCancel {
+        /// Its id, or the name on it.
+        which: String,
+    },
     /// Put an agent out.
     AgentRevoke {
         /// Its name.
@@ -117,6 +138,13 @@ pub enum Answer {
     },
     /// The content guard's packs are in use.
     Rules(InUse),
+    /// Somebody may join.
+    Invited(Box<Invited>),
+    /// Invitations.
+    Invitations {
+        /// By id.
+        invitations: Vec<InvitationLine>,
+    },
     /// How those in a token's chain stand.
     Standing(ChainStanding),
     /// A token, unsealed: for its holder only.
@@ -139,6 +167,8 @@ impl std::fmt::Debug for Answer {
             Self::Agents { .. } => "Agents",
             Self::Changed { .. } => "Changed",
             Self::Credentials(_) => "Credentials",
+            Self::Invitations { .. } => "Invitations",
+            Self::Invited(_) => "Invited",
             Self::Refused { .. } => "Refused",
             Self::Rules(_) => "Rules",
             Self::Standing(_) => "Standing",
@@ -249,6 +279,8 @@ pub struct Operator {
     pub authority: PublicKey,
     /// Where agents dial.
     pub node: SocketAddr,
+    /// Where newcomers dial.
+    pub join: JoinDoor,
     /// The longest life of a token that is minted on request, in days.
     pub token_days_max: u16,
     /// Clock and dice.
@@ -277,7 +309,7 @@ impl Operator {
                 let minted = registry.directory().sequence();
                 let credentials = self.credentials(holder, &grant, minted, csr).await?;
                 registry.enrol(holder, grant).await.map_err(words)?;
-                Ok(credentials)
+                Ok(Answer::Credentials(Box::new(credentials)))
             }
             Request::AgentRenew { name, csr } => {
                 // The number before the grant: a grant that shrinks in between voids the token.
@@ -286,12 +318,18 @@ impl Operator {
                 if !view.state.is_good() {
                     return Err(format!("{name} is revoked; see `testudo agent list`"));
                 }
-                self.credentials(view.holder, &view.grant, minted, csr).await
+                let credentials = self.credentials(view.holder, &view.grant, minted, csr).await?;
+                Ok(Answer::Credentials(Box::new(credentials)))
             }
             Request::AgentList => {
                 let agents = registry.list().await.map_err(words)?;
                 Ok(Answer::Agents { agents: agents.iter().map(AgentLine::of).collect() })
             }
+            Request::AgentInvite { name, key, grant, seconds, host } => {
+                self.invite(name, key, grant, Duration::from_secs(seconds), host).await
+            }
+            Request::InvitationList => self.invitations().await,
+            Request::InvitationCancel { which } => self.uninvite(&which).await,
             Request::AgentRevoke { name, cause } => {
                 Ok(Answer::Changed { sequence: registry.revoke(name, cause).await.map_err(words)? })
             }
@@ -327,21 +365,21 @@ impl Operator {
         grant: &Grant,
         minted: RegistrySequence,
         csr: Option<String>,
-    ) -> Done {
+    ) -> Result<Credentials, String> {
         let request = csr.map(|text| Csr::from_pem(&text)).transpose();
         let request = request.map_err(|error| format!("the certificate request is {error}"))?;
         let id = SpiffeId::Agent(self.swarm, holder.name);
         let ask = Ask { id, key: holder.key, lifetime: LIFETIME, request };
         let leaf = self.issuer.issue(ask).await.map_err(|error| error.to_string())?;
         let token = self.token(holder, &grant.right, &grant.delegatable, LIFETIME, HOPS, minted).await?;
-        Ok(Answer::Credentials(Box::new(Credentials {
+        Ok(Credentials {
             node: self.node,
             authority: self.authority,
             ca: pem(self.ca.certificate()),
             agents_ca: self.agents_ca(),
             certificate: pem(&leaf),
             token,
-        })))
+        })
     }
 
     /// The CAs of the agents, unless they are the nodes'.

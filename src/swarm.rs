@@ -249,6 +249,7 @@ pub fn configuration(name: &str, keys: &Keys, at: Addresses) -> Result<Config, S
             name: parse("node-1")?,
             listen: at.listen,
             health: at.health,
+            join: None,
             data: "data".into(),
             keys: "keys".into(),
             heartbeat_ms: 30_000,

@@ -13,6 +13,8 @@ mod backup;
 mod folder;
 #[path = "cli/guard.rs"]
 mod guard;
+#[path = "cli/joining.rs"]
+mod joining;
 #[path = "cli/kit.rs"]
 mod kit;
 #[path = "cli/node.rs"]

@@ -7,7 +7,10 @@ mod audit;
 mod demo;
 mod guard;
 mod init;
+mod invite;
+mod join;
 mod node;
+mod rights;
 mod swarm;
 mod talk;
 mod token;
@@ -52,6 +55,8 @@ enum Verb {
     Guard(guard::Guard),
     /// Make a swarm: four keys and a configuration
     Init(init::Init),
+    /// Join a swarm by an invitation, and write an identity file
+    Join(join::Join),
     /// Run a node
     Node(node::RunNode),
     /// Publish messages to a topic
@@ -171,6 +176,7 @@ impl Verb {
             | Self::DemoRole(_)
             | Self::Guard(_)
             | Self::Init(_)
+            | Self::Join(_)
             | Self::Node(_)
             | Self::Status(_)
             | Self::Swarm(_)
@@ -186,6 +192,7 @@ impl Verb {
             Self::DemoRole(role) => role.run(),
             Self::Guard(verb) => verb.run(),
             Self::Init(init) => init.run(),
+            Self::Join(join) => join.run(),
             Self::Node(node) => node.run(),
             Self::Publish(verb) => verb.run(),
             Self::Request(verb) => verb.run(),

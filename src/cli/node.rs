@@ -24,6 +24,9 @@ pub(super) struct RunNode {
     /// TCP address for health and metrics, instead of the configured one
     #[arg(long, value_name = "ADDRESS")]
     health: Option<SocketAddr>,
+    /// UDP address for newcomers, instead of the configured one; open only while an invitation is outstanding
+    #[arg(long, value_name = "ADDRESS")]
+    join: Option<SocketAddr>,
     /// JSON lines instead of text
     #[arg(long)]
     json: bool,
@@ -50,7 +53,8 @@ fn equation(account: &Account) -> String {
 
 impl RunNode {
     pub(super) fn run(self) -> Done {
-        let config = Config::load(&self.at.config, Overrides { listen: self.listen, health: self.health })?;
+        let flags = Overrides { listen: self.listen, health: self.health, join: self.join };
+        let config = Config::load(&self.at.config, flags)?;
         actor_system(async {
             // From the first line on, a signal ends the node in good order.
             let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -110,7 +110,7 @@ impl Plan {
         if !path.exists() {
             init(&folder, &self.name, self.addresses(), &System)?;
         }
-        let mut config = Config::load(&path, Overrides { listen: self.listen, health: None })?;
+        let mut config = Config::load(&path, Overrides { listen: self.listen, ..Overrides::default() })?;
         config.guard.packs.extend_from_slice(&self.packs);
         if config.swarm.name != self.name {
             return Err(EmbeddedError::OtherSwarm {

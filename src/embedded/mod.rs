@@ -38,6 +38,7 @@ use testudo_bus::metrics::{Account, Metrics};
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{AgentName, NameError, PublicKey, RegistrySequence, SecretKey, SwarmId};
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 use crate::config::ConfigError;
 use crate::connection::{Connection, connect};
@@ -179,6 +180,25 @@ impl Swarm {
             .await?;
         let identity = identity(name, key, answer);
         self.or_out(name, identity).await
+    }
+
+    /// Invites an agent that runs elsewhere and makes its own key: the line is a secret, good for one agent within
+    /// `lifetime`, which joins by [`crate::accept_invitation`] or `testudo join`.
+    ///
+    /// # Errors
+    /// [`EmbeddedError`]; then nobody is invited.
+    pub async fn invite(
+        &self,
+        name: &str,
+        role: Role,
+        lifetime: Duration,
+    ) -> Result<Zeroizing<String>, EmbeddedError> {
+        let name = AgentName::parse(name)?;
+        let (grant, key, seconds) = (role.grant()?, new_key(&System), lifetime.as_secs());
+        let request = Request::AgentInvite { name, key: key.public(), grant, seconds, host: None };
+        let answer = self.ask(name, request).await?;
+        let Answer::Invited(invited) = answer else { return Err(unexpected(name, &answer)) };
+        Ok(invited.token(key).to_text())
     }
 
     /// A fresh certificate and token for an agent of this swarm, and the node's present address.

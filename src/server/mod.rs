@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use testudo_bus::audit::OpenError;
+use testudo_bus::join::JoinPort;
 use testudo_bus::metrics::Account;
 use testudo_bus::node::{Bodies, Node, NodeParts, Office, OfficeParts, StartError};
 use testudo_bus::tls::{self, IssuerError};
@@ -27,15 +28,15 @@ use tokio::task::JoinHandle;
 use crate::config::Config;
 use crate::files::FileError;
 use crate::issuer::VaultError;
-use crate::operator::Operator;
+use crate::operator::{JoinDoor, Operator};
 use crate::packs::{InUse, PacksError};
 use crate::swarm::{Keys, SwarmError};
 
 use admin::SocketFile;
 pub use admin::{AskError, ask};
 use folder::Folder;
-use guard::Rules;
 pub(crate) use folder::belong_together;
+use guard::Rules;
 
 /// Socket buffers that hold a burst of handshakes (measured fact M13).
 const SOCKET_BYTES: usize = 4 * 1024 * 1024;
@@ -160,7 +161,8 @@ pub fn offline(config: &Config) -> Result<Operator, ServerError> {
     .map_err(StartError::from)?;
     let (swarm, authority) = (config.swarm.id, config.swarm.authority);
     let token_days_max = config.swarm.token_days_max;
-    Ok(Operator { office, ca, issuer, swarm, authority, node: operator_at, token_days_max, env })
+    let join = JoinDoor::Configured(config.node.join_at());
+    Ok(Operator { office, ca, issuer, swarm, authority, node: operator_at, join, token_days_max, env })
 }
 
 /// Takes a node's port. Comes first: one that is taken must not leave a started log behind.
@@ -186,6 +188,7 @@ pub(crate) struct Running {
     node: Arc<Node>,
     operator: Operator,
     rules: Rules,
+    port: JoinPort,
     listen: SocketAddr,
     serving: Option<(JoinHandle<()>, SocketFile)>,
     syncing: JoinHandle<()>,
@@ -236,19 +239,25 @@ impl Running {
         if packs.in_use.packs > 0 {
             Rules::apply(packs, &node)?;
         }
-        let operator = Operator {
+        let mut operator = Operator {
             office: node.office(),
             ca,
             issuer,
             swarm: config.swarm.id,
             authority: config.swarm.authority,
             node: listen,
+            join: JoinDoor::Configured(config.node.join_at()),
             token_days_max: config.swarm.token_days_max,
             env,
         };
+        let (at, desk) = (config.node.join_at(), Arc::new(operator.clone()));
+        let newcomers = Box::new(move || udp(at).map(Socket::Udp));
+        let port = node.listen_for_newcomers(operator.ca.certificate().clone(), desk, newcomers);
+        let port = port.map_err(StartError::from).inspect_err(|_| syncing.abort())?;
+        operator.join = JoinDoor::Port(port.state());
         let served = admin::Served { operator: operator.clone(), rules: rules.clone() };
         let serving = door.map(|(listener, file)| (admin::serve(listener, served, node.clone()), file));
-        Ok(Self { node, operator, rules, listen, serving, syncing })
+        Ok(Self { node, operator, rules, port, listen, serving, syncing })
     }
 
     /// The node.
@@ -268,6 +277,7 @@ impl Running {
             let _ = serving.await;
             drop(socket);
         }
+        drop(self.port);
         let account = self.node.shut_down().await;
         self.syncing.abort();
         account

@@ -44,15 +44,18 @@ use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
 use crate::env::{Env, SharedEnv};
 use crate::guard::GuardDoor;
+use crate::join::{Bind, Desk, JoinPort, PortParts};
 use crate::metrics::{Account, Metrics};
 use crate::tls::{
-    self, EmbeddedCa, IssuerError, LIFETIME, Listed, Listing, NodeCertificate, TlsError, server_config,
+    self, ChainToCa, EmbeddedCa, IssuerError, LIFETIME, Listed, Listing, NodeCertificate, TlsError,
+    server_config,
 };
 use crate::transport::{self, Socket};
 
 pub use office::{Office, OfficeParts};
 pub use shared::Bodies;
 
+pub(crate) use doors::Doors;
 pub(crate) use lanes::outbox;
 pub(crate) use link::{Held, Judging, Link};
 pub(crate) use outbox::{Outbox, Permit};
@@ -63,7 +66,6 @@ pub(crate) use settle::{Reservation, Ticket};
 pub(crate) use shared::Shared;
 pub(crate) use topics::{may as may_subscribe, right as subscribe_right};
 
-use doors::Doors;
 use shared::Given;
 
 /// Between two looks at slow subscribers.
@@ -139,6 +141,7 @@ pub struct Node {
     shared: Arc<Shared>,
     guard: GuardDoor,
     is_stale: watch::Receiver<Option<RegistrySequence>>,
+    certificate: Arc<NodeCertificate>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -215,9 +218,11 @@ impl Node {
             tokio::spawn(notices::run(shared.clone())),
             tokio::spawn(subscriptions::run(shared.clone())),
             tokio::spawn(sweep(shared.clone())),
-            tokio::spawn(renew(certificate, move || own_certificate(name, &key, &trust, &issuer, &*env))),
+            tokio::spawn(renew(certificate.clone(), move || {
+                own_certificate(name, &key, &trust, &issuer, &*env)
+            })),
         ];
-        Ok(Self { endpoint, shared, guard, is_stale, tasks })
+        Ok(Self { endpoint, shared, guard, is_stale, certificate, tasks })
     }
 
     /// The address that links come in at.
@@ -291,6 +296,22 @@ impl Node {
     #[must_use]
     pub fn stale(&self) -> watch::Receiver<Option<RegistrySequence>> {
         self.is_stale.clone()
+    }
+
+    /// Listens for newcomers on a port of its own, whenever an invitation is outstanding. `ca` is the certificate above
+    /// the node's own, by which invitations know the swarm.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn listen_for_newcomers(
+        &self,
+        ca: rustls::pki_types::CertificateDer<'static>,
+        desk: Arc<dyn Desk>,
+        bind: Bind,
+    ) -> Result<JoinPort, TlsError> {
+        let certificate = Arc::new(ChainToCa::new(self.certificate.clone(), ca));
+        let (shared, is_stale) = (self.shared.clone(), self.is_stale.clone());
+        JoinPort::start(PortParts { shared, certificate, desk, bind, is_stale })
     }
 
     /// Stops taking anything in, drains for at most five seconds, closes every link, and seals the log. Returns the

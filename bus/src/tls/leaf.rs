@@ -11,9 +11,10 @@ use testudo_wire::{PublicKey, SpiffeId, SwarmId, Timestamp};
 use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::extensions::{ExtendedKeyUsage, GeneralName};
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// Longest certificate that is parsed.
-const CERTIFICATE_BYTES_MAX: usize = 4096;
+pub(super) const CERTIFICATE_BYTES_MAX: usize = 4096;
 /// Certificates between a leaf and its CA.
 const INTERMEDIATES_MAX: usize = 2;
 /// RFC 8410: id-Ed25519.
@@ -177,8 +178,17 @@ fn usages(usage: &ExtendedKeyUsage<'_>) -> usize {
     named.into_iter().filter(|set| *set).count() + usage.other.len()
 }
 
+/// The key of a certificate of which nothing else is believed.
+pub(super) fn certified_key(certificate: &CertificateDer<'_>) -> Result<PublicKey, LeafError> {
+    let (rest, parsed) = X509Certificate::from_der(certificate).map_err(|_| LeafError::Unparsable)?;
+    if rest.is_empty() && parsed.version.0 == 2 { key(&parsed) } else { Err(LeafError::Unparsable) }
+}
+
 fn key(leaf: &X509Certificate<'_>) -> Result<PublicKey, LeafError> {
-    let spki = leaf.public_key();
+    key_of(leaf.public_key())
+}
+
+pub(super) fn key_of(spki: &SubjectPublicKeyInfo<'_>) -> Result<PublicKey, LeafError> {
     if spki.algorithm.algorithm.to_id_string() != ED25519_OID {
         return Err(LeafError::Key);
     }

@@ -10,6 +10,7 @@ pub mod frame;
 
 pub mod header;
 pub mod id;
+pub mod join;
 pub mod key;
 pub mod limits;
 pub mod name;
@@ -24,7 +25,9 @@ pub mod tree;
 
 pub use bundle::{Bundle, BundleError, Envelope, Item};
 pub use header::{Destination, Header, Part, ReceiptWish, TraceParent};
-pub use id::{CorrelationId, Digest, MessageId, SessionId, SwarmId, TokenFactId, TokenId};
+pub use id::{
+    CaFingerprint, CorrelationId, Digest, InvitationId, MessageId, SessionId, SwarmId, TokenFactId, TokenId,
+};
 pub use key::{KeyError, PublicKey, SecretKey, Signature};
 pub use limits::Limits;
 pub use name::{AgentName, Capability, ContentType, NameError, NodeName, Resource, Verb};

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use testudo_wire::canonical::{self, CanonicalError};
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{
-    AgentName, Capability, CorrelationId, Destination, Digest, Limits, MessageId, PublicKey, Refusal,
-    RegistrySequence, Sequence, SessionId, Timestamp, TokenFactId,
+    AgentName, Capability, CorrelationId, Destination, Digest, InvitationId, Limits, MessageId, PublicKey,
+    Refusal, RegistrySequence, Sequence, SessionId, Timestamp, TokenFactId,
 };
 
 use super::{Note, Outcomes};
@@ -271,6 +271,21 @@ pub struct RegistryEvent {
 pub enum RegistryChange {
     /// A new agent.
     Enrolled,
+    /// An invitation was taken back.
+    InvitationCancelled {
+        /// Which one.
+        id: InvitationId,
+    },
+    /// Somebody may join.
+    Invited {
+        /// With which invitation.
+        id: InvitationId,
+    },
+    /// A new agent, or a new key for a name that was revoked for good, by an invitation.
+    Joined {
+        /// The invitation, which is spent.
+        id: InvitationId,
+    },
     /// Another, smaller grant.
     Narrowed,
     /// Another grant, perhaps a wider one.

@@ -244,6 +244,9 @@ fn registry_fields(event: &RegistryEvent) -> Value {
     match event.change {
         RegistryChange::Revoked(cause) => fields["cause"] = json!(cause),
         RegistryChange::TokenRevoked { id } => fields["id"] = json!(id),
+        RegistryChange::InvitationCancelled { id }
+        | RegistryChange::Invited { id }
+        | RegistryChange::Joined { id } => fields["invitation"] = json!(id),
         RegistryChange::Enrolled
         | RegistryChange::Narrowed
         | RegistryChange::Regranted
@@ -257,6 +260,9 @@ fn registry_fields(event: &RegistryEvent) -> Value {
 const fn registry_change(change: RegistryChange) -> &'static str {
     match change {
         RegistryChange::Enrolled => "enrolled",
+        RegistryChange::InvitationCancelled { .. } => "invitation-cancelled",
+        RegistryChange::Invited { .. } => "invited",
+        RegistryChange::Joined { .. } => "joined",
         RegistryChange::Narrowed => "narrowed",
         RegistryChange::Regranted => "regranted",
         RegistryChange::Reinstated => "reinstated",
@@ -275,6 +281,11 @@ fn registry_words(event: &RegistryEvent) -> String {
         }
         RegistryChange::TokenRevoked { id } => {
             let _ = write!(words, " (id {id})");
+        }
+        RegistryChange::InvitationCancelled { id }
+        | RegistryChange::Invited { id }
+        | RegistryChange::Joined { id } => {
+            let _ = write!(words, " (invitation {id})");
         }
         RegistryChange::Enrolled
         | RegistryChange::Narrowed

@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{
-    AgentName, Capability, CorrelationId, Destination, Digest, MessageId, Refusal, RegistrySequence,
-    SecretKey, Sequence, SessionId, Signature, SwarmId, Timestamp, TokenFactId,
+    AgentName, Capability, CorrelationId, Destination, Digest, InvitationId, MessageId, Refusal,
+    RegistrySequence, SecretKey, Sequence, SessionId, Signature, SwarmId, Timestamp, TokenFactId,
 };
 
 use super::checkpoint::{Notes, is_torn, key_id, last_whole, verifier_key};
@@ -182,6 +182,9 @@ pub(super) fn events() -> Vec<Event> {
             RegistryChange::Revoked(RevocationCause::Compromised),
             RegistryChange::Revoked(RevocationCause::Failed),
             RegistryChange::TokenRevoked { id: TokenFactId::new([6; 16]) },
+            RegistryChange::Invited { id: InvitationId::new([7; 16]) },
+            RegistryChange::InvitationCancelled { id: InvitationId::new([7; 16]) },
+            RegistryChange::Joined { id: InvitationId::new([7; 16]) },
         ] {
             events.push(RegistryEvent { agent, change }.into());
         }
