@@ -4,6 +4,7 @@
 //! Time, randomness and what the registry knows come in as arguments.
 
 pub mod audit;
+pub mod event;
 pub mod inspect;
 pub mod pipeline;
 pub mod quota;

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use testudo_wire::AgentName;
 
-use super::outcome::{Cause, Outcome, Outcomes};
+use super::outcome::{Cause, Outcome, OutcomeOf, Outcomes};
 use super::record::{
     BundleRefused, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Record, RegistryChange,
     RegistryEvent, Verdict, Verdicts,
@@ -49,7 +49,7 @@ impl Event {
         }
     }
 
-    fn fields(&self) -> Value {
+    pub(crate) fn fields(&self) -> Value {
         match self {
             Self::BundleRefused(refused) => json!({
                 "agent": refused.agent,
@@ -91,6 +91,19 @@ impl Event {
             Self::Registry(event) => registry_words(event),
             Self::Verdicts(verdicts) => verdicts_words(verdicts),
         }
+    }
+}
+
+impl EnvelopeRecord {
+    pub(crate) fn fields(&self) -> Value {
+        envelope_fields(self)
+    }
+}
+
+impl OutcomeOf {
+    pub(crate) fn fields(&self) -> Value {
+        let (outcome, cause) = outcome_name(self.outcome);
+        json!({ "position": self.position, "outcome": outcome, "cause": cause })
     }
 }
 
@@ -170,10 +183,7 @@ fn outcome_name(outcome: Outcome) -> (&'static str, Option<String>) {
 }
 
 fn outcomes_fields(outcomes: &Outcomes) -> Value {
-    let each = outcomes.outcomes.iter().map(|one| {
-        let (outcome, cause) = outcome_name(one.outcome);
-        json!({ "position": one.position, "outcome": outcome, "cause": cause })
-    });
+    let each = outcomes.outcomes.iter().map(OutcomeOf::fields);
     json!({ "of": outcomes.of, "to": outcomes.to, "outcomes": each.collect::<Vec<_>>() })
 }
 
