@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod event;
+pub mod export;
 pub mod inspect;
 pub mod pipeline;
 pub mod quota;
