@@ -11,6 +11,7 @@ use testudo_bus::node::Bodies;
 use testudo_registry::OnSilence;
 use testudo_wire::{NodeName, PublicKey, SwarmId};
 
+use crate::export::config::{ExportSection, ExporterSection, exporters};
 use crate::files::{self, FileError};
 
 /// Longest configuration file.
@@ -145,6 +146,16 @@ pub struct Config {
     pub swarm: SwarmSection,
     /// The node.
     pub node: NodeSection,
+    /// What all exporters share.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub export: ExportSection,
+    /// Where the log's events go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exporter: Vec<ExporterSection>,
+}
+
+fn is_default(section: &ExportSection) -> bool {
+    *section == ExportSection::default()
 }
 
 /// What flags may override.
@@ -184,6 +195,9 @@ impl Config {
         let folder = path.parent().map(Path::to_owned).unwrap_or_default();
         config.node.data = folder.join(&config.node.data);
         config.node.keys = folder.join(&config.node.keys);
+        for exporter in &mut config.exporter {
+            exporter.within(&folder);
+        }
         config.check(path)?;
         Ok(config)
     }
@@ -207,6 +221,9 @@ impl Config {
         }
         if self.node.body_memory_bytes < u64::from(self.node.body_bytes) {
             return wrong("node.body_memory_bytes must be at least node.body_bytes");
+        }
+        if let Err(what) = exporters(self.export, &self.exporter) {
+            return wrong(&what);
         }
         Ok(())
     }

@@ -42,6 +42,8 @@ use tokio::sync::oneshot;
 use crate::config::ConfigError;
 use crate::connection::{Connection, connect};
 use crate::env::System;
+use crate::export::ExporterStatus;
+use crate::export::config::ExporterSection;
 use crate::files::FileError;
 use crate::identity::Identity;
 use crate::operator::{Answer, Request};
@@ -120,6 +122,12 @@ impl Builder {
         self
     }
 
+    /// Sends what the audit log tells to one place more, as `[[exporter]]` of a node's configuration does.
+    pub fn export(mut self, exporter: ExporterSection) -> Self {
+        self.0.exporters.push(exporter);
+        self
+    }
+
     /// Starts the swarm.
     ///
     /// # Errors
@@ -158,7 +166,7 @@ impl Swarm {
 
     /// The same, with a choice.
     pub fn builder(name: &str) -> Builder {
-        Builder(Plan { name: name.to_owned(), folder: None, listen: None })
+        Builder(Plan { name: name.to_owned(), folder: None, listen: None, exporters: Vec::new() })
     }
 
     /// Enrols an agent: the result is all that it needs to join from anywhere that reaches the node.
@@ -271,6 +279,12 @@ impl Swarm {
     #[must_use]
     pub fn account(&self) -> Account {
         self.started.metrics.account()
+    }
+
+    /// How its exporters are.
+    #[must_use]
+    pub fn exporters(&self) -> Vec<ExporterStatus> {
+        self.started.exporters.all()
     }
 
     /// Where the audit log is. Without [`Builder::data`] it goes with the swarm.

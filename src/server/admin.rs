@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::ServerError;
+use crate::export::States;
 use crate::files::FileError;
 use crate::operator::{Answer, Operator, Request, Status};
 
@@ -65,22 +66,32 @@ pub(super) fn listen(path: &Path) -> Result<(UnixListener, SocketFile), ServerEr
 }
 
 /// Serves operators until the task is aborted.
-pub(super) fn serve(listener: UnixListener, operator: Operator, node: Arc<Node>) -> JoinHandle<()> {
+pub(super) fn serve(
+    listener: UnixListener,
+    operator: Operator,
+    node: Arc<Node>,
+    exporters: States,
+) -> JoinHandle<()> {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     tokio::spawn(async move {
         loop {
             let Ok(place) = places.clone().acquire_owned().await else { return };
             let Ok((stream, _)) = listener.accept().await else { continue };
-            let (operator, node) = (operator.clone(), node.clone());
+            let (operator, node, exporters) = (operator.clone(), node.clone(), exporters.clone());
             tokio::spawn(async move {
-                let _ = converse(stream, &operator, &node).await;
+                let _ = converse(stream, &operator, &node, &exporters).await;
                 drop(place);
             });
         }
     })
 }
 
-async fn converse(stream: UnixStream, operator: &Operator, node: &Node) -> io::Result<()> {
+async fn converse(
+    stream: UnixStream,
+    operator: &Operator,
+    node: &Node,
+    exporters: &States,
+) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read.take(LINE_BYTES_MAX)).lines();
     while let Ok(Ok(Some(line))) = timeout(IDLE, lines.next_line()).await {
@@ -88,7 +99,7 @@ async fn converse(stream: UnixStream, operator: &Operator, node: &Node) -> io::R
             Ok(request) => {
                 let answer = operator.answer(request).await;
                 if let Answer::Status(status) = answer {
-                    Answer::Status(Box::new(with_node(*status, node)))
+                    Answer::Status(Box::new(with_node(*status, node, exporters)))
                 } else {
                     answer
                 }
@@ -102,7 +113,7 @@ async fn converse(stream: UnixStream, operator: &Operator, node: &Node) -> io::R
     Ok(())
 }
 
-fn with_node(status: Status, node: &Node) -> Status {
+fn with_node(status: Status, node: &Node, exporters: &States) -> Status {
     let mut linked = node.linked();
     linked.sort();
     let metrics = node.metrics();
@@ -111,6 +122,7 @@ fn with_node(status: Status, node: &Node) -> Status {
         account: serde_json::to_value(metrics.account()).unwrap_or_default(),
         refusals: metrics.refusals().into_iter().map(|(reason, n)| (reason.as_str().to_owned(), n)).collect(),
         bundles_refused: metrics.bundles_refused(),
+        exporters: exporters.all(),
         ..status
     }
 }

@@ -18,6 +18,7 @@ use testudo_bus::tls::{self, IssuerError};
 use testudo_bus::transport::Socket;
 use testudo_registry::StoreError;
 use testudo_rules::audit::Origin;
+use testudo_rules::event::EventSource;
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
 use testudo_wire::RegistrySequence;
@@ -25,6 +26,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::export::config::exporters;
+use crate::export::{Exporters, Following, States};
 use crate::files::FileError;
 use crate::operator::Operator;
 use crate::swarm::{Keys, SwarmError};
@@ -42,6 +45,9 @@ pub enum ServerError {
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] OpenError),
+    /// The exporters.
+    #[error("{0}")]
+    Export(String),
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
@@ -175,6 +181,7 @@ pub(crate) struct Running {
     listen: SocketAddr,
     serving: Option<(JoinHandle<()>, SocketFile)>,
     syncing: JoinHandle<()>,
+    exporters: Exporters,
 }
 
 impl Running {
@@ -197,6 +204,12 @@ impl Running {
         let bound = |error| ServerError::Socket(config.node.listen, error);
         let listen = links.local_addr().map_err(bound)?;
         let (rules, ca, env) = (folder.rules(), folder.ca.clone(), folder.env.clone());
+        let exporting = exporters(config.export, &config.exporter).map_err(ServerError::Export)?;
+        let following = Following {
+            log: folder.audit.clone(),
+            dir: audit_dir(config),
+            source: EventSource::of_node(config.swarm.id, config.node.name),
+        };
         let syncing = tokio::spawn(folder.audit.clone().run_sync());
         let node = Node::start(NodeParts {
             name: config.node.name,
@@ -216,6 +229,10 @@ impl Running {
             socket: Socket::Udp(links),
         });
         let node = Arc::new(node.inspect_err(|_| syncing.abort())?);
+        let exporters = Exporters::start(exporting, &following)
+            .map_err(|error| ServerError::Export(format!("the exporters cannot be started: {error}")))
+            .inspect_err(|_| syncing.abort())?;
+        drop(following);
         let operator = Operator {
             office: node.office(),
             ca,
@@ -225,9 +242,10 @@ impl Running {
             token_days_max: config.swarm.token_days_max,
             env,
         };
-        let serving =
-            door.map(|(listener, file)| (admin::serve(listener, operator.clone(), node.clone()), file));
-        Ok(Self { node, operator, listen, serving, syncing })
+        let states = exporters.states();
+        let serving = door
+            .map(|(listener, file)| (admin::serve(listener, operator.clone(), node.clone(), states), file));
+        Ok(Self { node, operator, listen, serving, syncing, exporters })
     }
 
     /// The node.
@@ -240,7 +258,12 @@ impl Running {
         &self.operator
     }
 
-    /// Drains, seals the log, and returns the last account.
+    /// How its exporters are.
+    pub(crate) fn exporters(&self) -> States {
+        self.exporters.states()
+    }
+
+    /// Drains, seals the log, lets the exporters send what it holds, and returns the last account.
     pub(crate) async fn shut_down(self) -> Account {
         if let Some((serving, socket)) = self.serving {
             serving.abort();
@@ -249,6 +272,9 @@ impl Running {
         }
         let account = self.node.shut_down().await;
         self.syncing.abort();
+        if !self.exporters.shut_down().await {
+            tracing::warn!("not every event was exported; the rest goes out after the next start");
+        }
         account
     }
 }
@@ -273,7 +299,7 @@ impl Server {
         let health = pages.local_addr().map_err(listen)?;
         let keys = Keys::read(&config.node.keys)?;
         let running = Running::start(config, keys, links, Operators::Served)?;
-        let pages = web::serve(pages, running.node.clone());
+        let pages = web::serve(pages, running.node.clone(), running.exporters());
         Ok(Self { running, health, pages })
     }
 

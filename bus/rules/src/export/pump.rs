@@ -32,6 +32,11 @@ pub enum Outcome {
         /// The receiver asked for a wait of this length.
         after: Option<Duration>,
     },
+    /// The receiver took them but for so many, does not say which, and must not be asked again.
+    Partly {
+        /// How many it did not take.
+        failed: usize,
+    },
     /// The receiver will never take these as they are.
     Refused,
 }
@@ -63,7 +68,8 @@ pub struct Pump<T> {
     not_before: Duration,
     /// When the oldest that was never tried came.
     oldest: Option<Duration>,
-    closing: bool,
+    hurried: bool,
+    ended: bool,
 }
 
 impl<T> Pump<T> {
@@ -81,7 +87,8 @@ impl<T> Pump<T> {
             failures: 0,
             not_before: Duration::ZERO,
             oldest: None,
-            closing: false,
+            hurried: false,
+            ended: false,
         }
     }
 
@@ -97,10 +104,10 @@ impl<T> Pump<T> {
         self.breaker.state()
     }
 
-    /// How many more it takes; none once it is closing.
+    /// How many more it takes; none after its end.
     #[must_use]
     pub fn room(&self) -> usize {
-        if self.closing { 0 } else { self.settings.queue.saturating_sub(self.queue.len()) }
+        if self.ended { 0 } else { self.settings.queue.saturating_sub(self.queue.len()) }
     }
 
     /// The oldest that is not done.
@@ -109,12 +116,12 @@ impl<T> Pump<T> {
         self.queue.front()
     }
 
-    /// Takes one. After its closing it is dropped at once.
+    /// Takes one. After the end it is dropped at once.
     ///
     /// # Errors
     /// [`NoRoom`], and then nothing is counted: offer it again.
     pub fn submit(&mut self, item: T, now: Duration) -> Result<(), NoRoom> {
-        if self.closing {
+        if self.ended {
             self.counts.submitted += 1;
             self.counts.dropped += 1;
             return Ok(());
@@ -142,7 +149,7 @@ impl<T> Pump<T> {
         }
         let Some(ready) = self.breaker.ready_at() else { return Step::Idle };
         let mut ready = ready.max(self.not_before);
-        let whole = self.queue.len() >= self.settings.batch || self.closing || self.tried > 0;
+        let whole = self.queue.len() >= self.settings.batch || self.hurried || self.tried > 0;
         if !whole && let Some(oldest) = self.oldest {
             ready = ready.max(oldest.saturating_add(self.settings.interval));
         }
@@ -170,6 +177,14 @@ impl<T> Pump<T> {
                 self.breaker.succeeded();
                 self.failures = 0;
                 self.counts.delivered += n as u64;
+                self.done(n, now);
+            }
+            Outcome::Partly { failed } => {
+                self.breaker.succeeded();
+                self.failures = 0;
+                let failed = failed.min(n);
+                self.counts.failed += failed as u64;
+                self.counts.delivered += (n - failed) as u64;
                 self.done(n, now);
             }
             Outcome::Dropped => {
@@ -214,15 +229,15 @@ impl<T> Pump<T> {
         half + Duration::from_nanos(u64::try_from(share).unwrap_or(u64::MAX))
     }
 
-    /// Takes no more; what is there goes without waiting for company.
-    pub const fn close(&mut self) {
-        self.closing = true;
+    /// From now on nothing waits for company: the end is near.
+    pub const fn hurry(&mut self) {
+        self.hurried = true;
     }
 
     /// Ends: what is left goes back to the log, counted as failed if it was tried and as dropped if not. Whether
     /// all that was ever submitted was delivered.
     pub fn give_up(&mut self) -> bool {
-        self.closing = true;
+        self.ended = true;
         let tried = self.tried.max(self.in_flight).min(self.queue.len());
         self.counts.failed += tried as u64;
         self.counts.dropped += (self.queue.len() - tried) as u64;

@@ -198,7 +198,7 @@ fn an_event_waits_for_company_but_no_longer_than_the_interval() {
     assert_eq!(scene.pump.poll(MS(3)), Step::Send(3));
     scene.pump.ended(Outcome::Delivered, MS(4), 0);
     scene.submit([4]);
-    scene.pump.close();
+    scene.pump.hurry();
     assert_eq!(scene.pump.poll(MS(5)), Step::Send(1), "nothing waits at the end");
 }
 
@@ -234,6 +234,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     prop_oneof![
         3 => Just(Outcome::Delivered),
         1 => Just(Outcome::Dropped),
+        1 => (0..9_usize).prop_map(|failed| Outcome::Partly { failed }),
         2 => Just(Outcome::Refused),
         3 => Just(FAILED),
     ]
@@ -282,7 +283,7 @@ proptest! {
                 Act::End(outcome) => if let Some(batch) = sent.take() {
                     pump.ended(outcome, now, 7);
                     match outcome {
-                        Outcome::Delivered | Outcome::Dropped => done.extend(batch),
+                        Outcome::Delivered | Outcome::Dropped | Outcome::Partly { .. } => done.extend(batch),
                         Outcome::Refused if batch.len() == 1 => done.extend(batch),
                         Outcome::Refused | Outcome::Failed { .. } => {}
                     }
