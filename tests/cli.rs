@@ -7,6 +7,8 @@
 mod agents;
 #[path = "cli/audit.rs"]
 mod audit;
+#[path = "cli/exporters.rs"]
+mod exporters;
 #[path = "cli/folder.rs"]
 mod folder;
 #[path = "cli/guard.rs"]

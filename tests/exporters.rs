@@ -7,5 +7,7 @@
 mod collector;
 #[path = "exporters/kit.rs"]
 mod kit;
+#[path = "exporters/secure.rs"]
+mod secure;
 #[path = "exporters/webhook.rs"]
 mod webhook;

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
+use testudo_rules::audit::NodeEvent;
 use testudo_rules::event::Kind;
 use testudo_rules::export::Settings;
-use testudo_wire::NodeName;
+use testudo_wire::{Digest, NodeName};
 
 use super::sink::{FileSink, HttpSink, LinesSink, Off, Sink, Wire};
 
@@ -256,6 +257,13 @@ fn url(text: &str) -> Result<Url, String> {
     } else {
         Err("its url must be https, or http on this machine".to_owned())
     }
+}
+
+/// What is on record of a configuration: how many exporters, and its digest.
+pub(crate) fn on_record(sections: &[ExporterSection]) -> NodeEvent {
+    let text = serde_json::to_vec(sections).unwrap_or_default();
+    let exporters = u16::try_from(sections.len()).unwrap_or(u16::MAX);
+    NodeEvent::Exporting { exporters, configuration: Digest::new(*blake3::hash(&text).as_bytes()) }
 }
 
 /// The exporters of a configuration.

@@ -90,10 +90,12 @@ impl Source {
         if self.reader.cursor() >= last {
             return Ok(false);
         }
-        if self.reader.cursor() < LogReader::oldest(&self.dir)? {
-            return Err(ReadError::Missing { index: self.reader.cursor() });
-        }
-        let Some((index, record)) = self.reader.next_record()? else { return Ok(false) };
+        let Some((index, record)) = self.reader.next_record()? else {
+            // It is durable, so it is somewhere, unless the log was cut off before it.
+            let index = self.reader.cursor();
+            let cut = index < LogReader::oldest(&self.dir)?;
+            return if cut { Err(ReadError::Missing { index }) } else { Ok(false) };
+        };
         let from = if index == self.next.record { self.next.place } else { 0 };
         let events = events_of(&self.source, index, &record).into_iter().zip(0..);
         let wanted = events.filter(|((kind, _), place)| {

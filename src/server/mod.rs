@@ -11,13 +11,13 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use testudo_bus::audit::OpenError;
+use testudo_bus::audit::{OpenError, was_exported};
 use testudo_bus::metrics::Account;
 use testudo_bus::node::{Bodies, Node, NodeParts, Office, OfficeParts, StartError};
 use testudo_bus::tls::{self, IssuerError};
 use testudo_bus::transport::Socket;
 use testudo_registry::StoreError;
-use testudo_rules::audit::Origin;
+use testudo_rules::audit::{Origin, Record};
 use testudo_rules::event::EventSource;
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
-use crate::export::config::exporters;
+use crate::export::config::{exporters, on_record};
 use crate::export::{Exporters, Following, States};
 use crate::files::FileError;
 use crate::operator::Operator;
@@ -210,6 +210,11 @@ impl Running {
             dir: audit_dir(config),
             source: EventSource::of_node(config.swarm.id, config.node.name),
         };
+        if !config.exporter.is_empty() || was_exported(&following.dir) {
+            let event = on_record(&config.exporter).into();
+            let record = Record { at: folder.env.now(), registry: folder.witnessed, event };
+            let _ = folder.audit.append(&record).map_err(OpenError::from)?;
+        }
         let syncing = tokio::spawn(folder.audit.clone().run_sync());
         let node = Node::start(NodeParts {
             name: config.node.name,

@@ -79,6 +79,12 @@ fn parse(text: &str) -> Option<Cursor> {
     Some(Cursor { record: record.parse().ok()?, place: place.parse().ok()? })
 }
 
+/// Whether the log in `dir` ever had an exporter.
+#[must_use]
+pub fn was_exported(dir: &Path) -> bool {
+    fs::read_dir(dir.join(FOLDER)).is_ok_and(|mut entries| entries.next().is_some())
+}
+
 /// The first record of the log in `dir` that some exporter of these names still needs: nothing from there on may be
 /// cut off. `None` without exporters. One that has not begun, or whose cursor cannot be read, needs them all.
 pub fn lowest_cursor<'a>(dir: &Path, names: impl IntoIterator<Item = &'a str>) -> Option<u64> {

@@ -20,7 +20,7 @@ mod recover;
 mod sync;
 mod writer;
 
-pub use cursor::{Cursor, CursorFile, lowest_cursor};
+pub use cursor::{Cursor, CursorFile, lowest_cursor, was_exported};
 pub use open::{AuditConfig, OpenError, Recovery};
 pub use prove::{ProveError, find_message, prove};
 pub use reader::{DirError, LogReader, ReadError, latest_checkpoint, leaf_hashes, verify_dir};

@@ -150,6 +150,7 @@ pub(crate) fn events() -> Vec<Event> {
         .into(),
         NodeEvent::Started { records: 7, recovered_bytes: 13 }.into(),
         NodeEvent::Stopped.into(),
+        NodeEvent::Exporting { exporters: 2, configuration: Digest::new([8; 32]) }.into(),
     ];
     for agent in [None, Some(name("reader-1"))] {
         let session = agent.map(|_| SessionId::new([3; 16]));

@@ -108,6 +108,8 @@ kinds! {
     MessageFailed = "message.failed", Warn;
     /// A message was refused.
     MessageRefused = "message.refused", Warn;
+    /// The node started to send its log to these exporters.
+    NodeExporting = "node.exporting", Info;
     /// The node opened its log.
     NodeStarted = "node.started", Info;
     /// The node ended in good order.

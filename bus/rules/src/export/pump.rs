@@ -1,7 +1,8 @@
 //! The queue of one exporter: what goes next, in order, and what came of it.
 //!
 //! One attempt at a time. An attempt that fails is repeated, ever later; one that the receiver refuses is split in
-//! two until the bad event stands alone, fails alone, and its neighbours go.
+//! two until the bad event stands alone, fails alone, and its neighbours go. A receiver that refuses one event after
+//! the other, as many as a batch, and takes none, is itself at fault: from then on nothing is given up for it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -65,6 +66,8 @@ pub struct Pump<T> {
     /// How many from the front were part of a failed attempt.
     tried: usize,
     failures: u32,
+    /// How many failed alone since anything was delivered.
+    refused: usize,
     not_before: Duration,
     /// When the oldest that was never tried came.
     oldest: Option<Duration>,
@@ -85,6 +88,7 @@ impl<T> Pump<T> {
             splits: Vec::new(),
             tried: 0,
             failures: 0,
+            refused: 0,
             not_before: Duration::ZERO,
             oldest: None,
             hurried: false,
@@ -172,16 +176,22 @@ impl<T> Pump<T> {
     pub fn ended(&mut self, outcome: Outcome, now: Duration, random: u64) {
         let n = std::mem::take(&mut self.in_flight);
         self.counts.in_flight -= n as u64;
+        let outcome = match outcome {
+            Outcome::Refused if n == 1 && self.refused >= self.settings.batch => {
+                Outcome::Failed { after: None }
+            }
+            other => other,
+        };
         match outcome {
             Outcome::Delivered => {
                 self.breaker.succeeded();
-                self.failures = 0;
+                (self.failures, self.refused) = (0, 0);
                 self.counts.delivered += n as u64;
                 self.done(n, now);
             }
             Outcome::Partly { failed } => {
                 self.breaker.succeeded();
-                self.failures = 0;
+                (self.failures, self.refused) = (0, 0);
                 let failed = failed.min(n);
                 self.counts.failed += failed as u64;
                 self.counts.delivered += (n - failed) as u64;
@@ -194,6 +204,7 @@ impl<T> Pump<T> {
             }
             Outcome::Refused if n == 1 => {
                 self.breaker.undecided(now);
+                self.refused += 1;
                 self.counts.failed += 1;
                 self.done(1, now);
             }

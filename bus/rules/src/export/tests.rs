@@ -161,6 +161,22 @@ fn r_a15_a_bad_event_fails_alone_and_its_neighbours_go_in_order() {
 }
 
 #[test]
+fn a_receiver_that_refuses_everything_gets_no_more_than_a_batch_wasted() {
+    let mut scene = Scene::new(Settings::default());
+    scene.submit(0..1000);
+    scene.run(MS(3_600_000), |_| Outcome::Refused);
+    let counts = scene.pump.counts();
+    assert_eq!((counts.failed, counts.queued), (100, 900));
+    assert!(matches!(scene.pump.breaker(), BreakerState::Open { .. }));
+    let mut got = Vec::new();
+    scene.run(MS(7_200_000), |batch| {
+        got.extend_from_slice(batch);
+        Outcome::Delivered
+    });
+    assert_eq!(got, (100..1000).collect::<Vec<_>>(), "put right, it gets the rest");
+}
+
+#[test]
 fn a_bad_event_alone_does_not_close_a_breaker_that_its_probe_was_to_decide() {
     let mut scene = Scene::new(Settings { failures: 1, ..Settings::default() });
     scene.submit([1, 2]);
@@ -264,6 +280,7 @@ proptest! {
         let settings = Settings { queue, batch: queue.div_ceil(3), failures, ..Settings::default() };
         let mut pump = Pump::new(settings.checked().unwrap());
         let (mut now, mut next, mut done, mut sent) = (MS(1), 0_u32, Vec::new(), None::<Vec<u32>>);
+        let mut refused = 0;
         for act in acts {
             match act {
                 Act::Submit(n) => for _ in 0..n {
@@ -283,8 +300,15 @@ proptest! {
                 Act::End(outcome) => if let Some(batch) = sent.take() {
                     pump.ended(outcome, now, 7);
                     match outcome {
-                        Outcome::Delivered | Outcome::Dropped | Outcome::Partly { .. } => done.extend(batch),
-                        Outcome::Refused if batch.len() == 1 => done.extend(batch),
+                        Outcome::Delivered | Outcome::Partly { .. } => {
+                            refused = 0;
+                            done.extend(batch);
+                        }
+                        Outcome::Dropped => done.extend(batch),
+                        Outcome::Refused if batch.len() == 1 && refused < settings.batch => {
+                            refused += 1;
+                            done.extend(batch);
+                        }
                         Outcome::Refused | Outcome::Failed { .. } => {}
                     }
                 },
