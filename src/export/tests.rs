@@ -67,7 +67,7 @@ impl Scene {
 
     /// Writes records and waits until they are durable; the last one's index.
     pub(super) async fn write(&self, n: usize) -> u64 {
-        let last = (0..n).map(|_| write(&self.log)).last().unwrap();
+        let last = (0..n).fold(0, |_, _| write(&self.log));
         self.log.wait_synced(last).await.unwrap();
         last
     }
@@ -129,7 +129,10 @@ impl Run {
 
 /// What a receiver got: how often, by id, and in which order first.
 #[derive(Clone, Default)]
-pub(super) struct Got(Arc<Mutex<(Vec<String>, BTreeMap<String, usize>)>>);
+pub(super) struct Got(Arc<Mutex<Seen>>);
+
+/// Ids in the order of their first coming, and how often each came.
+type Seen = (Vec<String>, BTreeMap<String, usize>);
 
 impl Got {
     pub(super) fn note(&self, batch: &[Arc<Item>]) {

@@ -197,7 +197,7 @@ async fn r_a14_eight_producers_random_faults_random_kills() {
         })
         .collect();
     let mut roll = dice(7);
-    let mut start = |n: u64| {
+    let start = |n: u64| {
         let (mut roll, got, refused) = (dice(n + 100), got.clone(), refused.clone());
         scene.run(
             "chaos",

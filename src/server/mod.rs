@@ -278,7 +278,9 @@ impl Running {
         let account = self.node.shut_down().await;
         self.syncing.abort();
         if !self.exporters.shut_down().await {
-            tracing::warn!("not every event was exported; the rest goes out after the next start");
+            tracing::warn!(
+                "not every event of the log was delivered to every exporter; what failed goes out after the next start"
+            );
         }
         account
     }

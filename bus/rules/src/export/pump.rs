@@ -176,12 +176,8 @@ impl<T> Pump<T> {
     pub fn ended(&mut self, outcome: Outcome, now: Duration, random: u64) {
         let n = std::mem::take(&mut self.in_flight);
         self.counts.in_flight -= n as u64;
-        let outcome = match outcome {
-            Outcome::Refused if n == 1 && self.refused >= self.settings.batch => {
-                Outcome::Failed { after: None }
-            }
-            other => other,
-        };
+        let at_fault = outcome == Outcome::Refused && n == 1 && self.refused >= self.settings.batch;
+        let outcome = if at_fault { Outcome::Failed { after: None } } else { outcome };
         match outcome {
             Outcome::Delivered => {
                 self.breaker.succeeded();
