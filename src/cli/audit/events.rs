@@ -70,10 +70,7 @@ impl Events {
             return Err("too long for events".to_owned());
         }
         let json: Value = serde_json::from_slice(line).map_err(|_| "not JSON; is it the right file?")?;
-        let events = match json {
-            Value::Array(events) => events,
-            json => vec![json],
-        };
+        let events = json.as_array().map_or_else(|| std::slice::from_ref(&json), Vec::as_slice);
         events.iter().try_for_each(|event| self.event(event, tally))
     }
 
