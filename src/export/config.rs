@@ -279,5 +279,9 @@ pub fn exporters(common: ExportSection, sections: &[ExporterSection]) -> Result<
     if names.len() < sections.len() {
         return Err("two exporters have one name".to_owned());
     }
+    let files: Vec<_> = sections.iter().filter_map(|section| section.path.as_ref()).collect();
+    if files.iter().collect::<BTreeSet<_>>().len() < files.len() {
+        return Err("two exporters write one file".to_owned());
+    }
     sections.iter().cloned().map(|section| section.exporter(settings)).collect()
 }

@@ -215,6 +215,10 @@ impl Running {
             let record = Record { at: folder.env.now(), registry: folder.witnessed, event };
             let _ = folder.audit.append(&record).map_err(OpenError::from)?;
         }
+        // Dropped with whatever fails below, which ends them.
+        let exporters = Exporters::start(exporting, &following)
+            .map_err(|error| ServerError::Export(format!("the exporters cannot be started: {error}")))?;
+        drop(following);
         let syncing = tokio::spawn(folder.audit.clone().run_sync());
         let node = Node::start(NodeParts {
             name: config.node.name,
@@ -234,10 +238,6 @@ impl Running {
             socket: Socket::Udp(links),
         });
         let node = Arc::new(node.inspect_err(|_| syncing.abort())?);
-        let exporters = Exporters::start(exporting, &following)
-            .map_err(|error| ServerError::Export(format!("the exporters cannot be started: {error}")))
-            .inspect_err(|_| syncing.abort())?;
-        drop(following);
         let operator = Operator {
             office: node.office(),
             ca,

@@ -188,6 +188,12 @@ fn t_a76_what_is_wrong_with_an_exporter_is_said_before_anything_starts() {
     let place = Place::swarm();
     configure(&place, &format!("{FILE}\n[[exporter]]\nname = \"archive\"\nkind = \"stdout\"\n"));
     place.fails(2, "status --config s/testudo.toml", "two exporters have one name");
+    let place = Place::swarm();
+    configure(
+        &place,
+        &format!("{FILE}{}", FILE.replace("archive", "other").replace("[export]\ninterval_ms = 5", "")),
+    );
+    place.fails(2, "status --config s/testudo.toml", "two exporters write one file");
     // Not by the environment, which others may set.
     let place = Place::swarm();
     let mut command = place.command(&["status", "--config", "s/testudo.toml"]);

@@ -4,9 +4,9 @@
 //! `events.jsonl` is the newest, then `events.jsonl.1` and so on; the oldest goes. A crash leaves at most half a
 //! line at the end, which is cut off at the next start: its event was never counted and comes again.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -99,9 +99,13 @@ impl Rotated {
 fn open(path: &Path) -> io::Result<(File, u64)> {
     let mut options = OpenOptions::new();
     let mut file = options.read(true).append(true).create(true).mode(0o600).open(path)?;
-    let len = file.metadata()?.len();
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        let what = format!("{} is no plain file; choose another path", path.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+    }
+    let len = metadata.len();
     if len == 0 {
-        file.set_permissions(Permissions::from_mode(0o600))?;
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
         File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
         return Ok((file, 0));
@@ -126,6 +130,8 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn rotated(dir: &Path, bytes_max: u64, files_max: u32) -> Rotated {
@@ -151,6 +157,13 @@ mod tests {
         let mut only = rotated(dir.path(), 5, 1);
         only.append(b"{6}\n").unwrap();
         assert_eq!((read(&only.path), read(&only.numbered(1))), ("{6}\n".into(), "{4444444444444}\n".into()));
+    }
+
+    #[test]
+    fn a_device_is_no_place_for_events() {
+        let mut full = Rotated { path: "/dev/full".into(), bytes_max: 10, files_max: 2, open: None };
+        let error = full.append(b"{1}\n").unwrap_err();
+        assert!(error.to_string().contains("/dev/full is no plain file"), "{error}");
     }
 
     #[test]
