@@ -46,10 +46,18 @@ struct Running {
     synced: watch::Receiver<u64>,
     file: Arc<CursorFile>,
     written: Option<Cursor>,
+    /// When it was written last.
+    written_at: Option<Instant>,
+    /// Whether a batch has ended since.
+    has_sent: bool,
     shared: Shared,
     stop: watch::Receiver<Option<Instant>>,
     began: Instant,
 }
+
+/// Cursors are synced to the disk that the log is on, so not more often than this: what a crash brings again is what
+/// was sent in that time.
+const CURSOR_EVERY: Duration = Duration::from_millis(100);
 
 /// Why an exporter stops for good.
 type Fault = String;
@@ -122,11 +130,14 @@ impl Task {
             synced: self.synced,
             file: Arc::new(file),
             written: cursor,
+            written_at: None,
+            has_sent: false,
             shared: self.shared,
             stop: self.stop,
             began: Instant::now(),
         };
         let followed = running.follow().await;
+        running.write_cursor().await;
         let clean = running.pump.give_up();
         running.publish();
         followed.map(|()| clean)
@@ -156,8 +167,11 @@ impl Running {
                 Step::Wait(_) if stopping.is_some() => return Ok(()),
                 Step::Idle | Step::Wait(_) if more => {}
                 Step::Idle if stopping.is_some() => return Ok(()),
-                Step::Idle => self.wait(None).await,
-                Step::Wait(at) => self.wait(Some(self.began + at)).await,
+                Step::Idle => self.wait(self.cursor_due()).await,
+                Step::Wait(at) => {
+                    let at = self.began + at;
+                    self.wait(Some(self.cursor_due().map_or(at, |due| due.min(at)))).await;
+                }
             }
             if stopping.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(());
@@ -187,7 +201,7 @@ impl Running {
             }
         }
         self.publish();
-        self.remember(false).await;
+        self.remember().await;
         Ok(self.pump.room() > 0 && self.position.record < synced)
     }
 
@@ -217,8 +231,9 @@ impl Running {
         };
         self.tell(&sent);
         self.pump.ended(sent.outcome, self.now(), u64::from_be_bytes(random(&System)));
+        self.has_sent = true;
         self.publish();
-        self.remember(true).await;
+        self.remember().await;
         Ok(())
     }
 
@@ -244,13 +259,29 @@ impl Running {
         self.pump.front().map_or(self.position, |item| item.at)
     }
 
-    /// Makes the cursor durable, when it moved: after each batch, and when nothing is left to wait for.
-    async fn remember(&mut self, always: bool) {
+    /// When the cursor is to be written, if it moved: soon after a batch, and now and then while the log holds
+    /// nothing for this exporter.
+    fn cursor_due(&self) -> Option<Instant> {
+        if self.written == Some(self.cursor()) {
+            return None;
+        }
+        let every = if self.has_sent { CURSOR_EVERY } else { self.settings.interval.max(CURSOR_EVERY) };
+        Some(self.written_at.map_or_else(Instant::now, |at| at + every))
+    }
+
+    async fn remember(&mut self) {
+        if self.cursor_due().is_some_and(|due| due <= Instant::now()) {
+            self.write_cursor().await;
+        }
+    }
+
+    /// Makes the cursor durable.
+    async fn write_cursor(&mut self) {
         let cursor = self.cursor();
-        let idle = self.pump.front().is_none();
-        if self.written == Some(cursor) || !(always || idle) {
+        if self.written == Some(cursor) {
             return;
         }
+        (self.written_at, self.has_sent) = (Some(Instant::now()), false);
         let file = self.file.clone();
         let write = tokio::task::spawn_blocking(move || file.write(cursor)).await;
         match write.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
