@@ -13,6 +13,7 @@ use testudo_bus::node::Bodies;
 use testudo_registry::OnSilence;
 use testudo_wire::{NodeName, PublicKey, SwarmId};
 
+use crate::export::config::{ExportSection, ExporterSection, exporters};
 use crate::files::{self, FileError};
 
 pub use issuer::{AppRole, IssuerKind, IssuerSection, LoginBy, Vault};
@@ -182,6 +183,16 @@ pub struct Config {
     /// Who certifies agents.
     #[serde(default, skip_serializing_if = "IssuerSection::is_embedded")]
     pub issuer: IssuerSection,
+    /// What all exporters share.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub export: ExportSection,
+    /// Where the log's events go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exporter: Vec<ExporterSection>,
+}
+
+fn is_default(section: &ExportSection) -> bool {
+    *section == ExportSection::default()
 }
 
 /// What flags may override.
@@ -218,6 +229,7 @@ impl Config {
         config.node.keys = folder.join(&config.node.keys);
         config.guard.packs.iter_mut().for_each(|pack| *pack = folder.join(&*pack));
         config.issuer.resolve(&folder);
+        config.exporter.iter_mut().for_each(|exporter| exporter.within(&folder));
         config.check(path)?;
         Ok(config)
     }
@@ -269,6 +281,9 @@ impl Config {
             return wrong("node.body_memory_bytes must be at least node.body_bytes");
         }
         if let Err(what) = self.issuer.vault() {
+            return wrong(&what);
+        }
+        if let Err(what) = exporters(self.export, &self.exporter) {
             return wrong(&what);
         }
         Ok(())

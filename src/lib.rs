@@ -24,6 +24,7 @@ pub mod config;
 mod connection;
 pub mod embedded;
 pub mod env;
+pub mod export;
 pub mod files;
 pub mod health;
 pub mod hosting;

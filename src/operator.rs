@@ -19,6 +19,7 @@ use testudo_wire::{
     AgentName, Capability, Grant, Holder, PublicKey, RegistrySequence, SpiffeId, SwarmId, TokenFactId,
 };
 
+use crate::export::ExporterStatus;
 use crate::packs::InUse;
 use crate::swarm::pem;
 
@@ -262,6 +263,9 @@ pub struct Status {
     pub audit_records: u64,
     /// The number of the registry's latest change.
     pub registry: u64,
+    /// How the exporters are.
+    #[serde(default)]
+    pub exporters: Vec<ExporterStatus>,
 }
 
 /// Does what operators ask.

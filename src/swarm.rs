@@ -12,6 +12,7 @@ use testudo_wire::{NodeName, SecretKey, SwarmId};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::config::{Config, GuardSection, NodeSection, Silence, SwarmSection};
+use crate::export::config::ExportSection;
 use crate::files::{self, FileError};
 
 /// Longest key or certificate file.
@@ -260,6 +261,8 @@ pub fn configuration(name: &str, keys: &Keys, at: Addresses) -> Result<Config, S
         },
         guard: GuardSection::default(),
         issuer: crate::config::IssuerSection::default(),
+        export: ExportSection::default(),
+        exporter: Vec::new(),
     })
 }
 

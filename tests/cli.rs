@@ -9,6 +9,8 @@ mod agents;
 mod audit;
 #[path = "cli/backup.rs"]
 mod backup;
+#[path = "cli/exporters.rs"]
+mod exporters;
 #[path = "cli/folder.rs"]
 mod folder;
 #[path = "cli/guard.rs"]

@@ -5,8 +5,10 @@ use std::net::SocketAddr;
 use clap::Args;
 use testudo::Account;
 use testudo::config::{Config, Overrides};
+use testudo::export::ExporterStatus;
 use testudo::operator::{Answer, Request};
 use testudo::packs::InUse;
+use testudo::rules::export::Counts;
 use testudo::server::{self, Server};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -153,6 +155,17 @@ impl RunNode {
     }
 }
 
+/// How an exporter is.
+fn exporter_line(exporter: &ExporterStatus) -> String {
+    let ExporterStatus { name, kind, counts, behind, .. } = exporter;
+    let Counts { submitted, delivered, failed, dropped, queued, in_flight } = counts;
+    let amiss = exporter.amiss().map(|amiss| format!("; {amiss}")).unwrap_or_default();
+    format!(
+        "{name} ({kind}): submitted {submitted} = delivered {delivered} + failed {failed} + dropped {dropped} \
+         + queued {queued} + in flight {in_flight}, {behind} records behind{amiss}"
+    )
+}
+
 /// How a running node is.
 #[derive(Args, Debug)]
 pub(super) struct Status {
@@ -187,6 +200,9 @@ impl Status {
                 "audit:    {} records; registry sequence {}",
                 status.audit_records, status.registry
             ));
+            for exporter in &status.exporters {
+                say(&format!("exporter: {}", exporter_line(exporter)));
+            }
             Ok(())
         })
     }

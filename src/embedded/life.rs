@@ -18,6 +18,8 @@ use tokio::time::timeout;
 use super::EmbeddedError;
 use crate::config::{Config, Overrides};
 use crate::env::System;
+use crate::export::States;
+use crate::export::config::ExporterSection;
 use crate::files::FileError;
 use crate::operator::Operator;
 use crate::runtime::Jobs;
@@ -65,6 +67,7 @@ pub(super) struct Plan {
     pub(super) listen: Option<SocketAddr>,
     /// Packs of rules for the content guard.
     pub(super) packs: Vec<PathBuf>,
+    pub(super) exporters: Vec<ExporterSection>,
 }
 
 /// What a caller needs of a swarm that has started.
@@ -74,6 +77,7 @@ pub(super) struct Started {
     pub(super) metrics: Metrics,
     pub(super) log: PublicKey,
     pub(super) audit: PathBuf,
+    pub(super) exporters: States,
 }
 
 /// Everything on disk and in memory that a node starts from.
@@ -87,7 +91,12 @@ struct Ground {
 
 impl Plan {
     fn ground(&self) -> Result<Ground, EmbeddedError> {
-        self.folder.as_ref().map_or_else(|| self.temporary(), |folder| self.kept(folder.clone()))
+        let ground =
+            self.folder.as_ref().map_or_else(|| self.temporary(), |folder| self.kept(folder.clone()));
+        ground.map(|mut ground| {
+            ground.config.exporter.extend(self.exporters.iter().cloned());
+            ground
+        })
     }
 
     fn addresses(&self) -> Addresses {
@@ -135,6 +144,7 @@ impl Ground {
             metrics: running.node().metrics().clone(),
             log,
             audit: audit_dir(&config),
+            exporters: running.exporters(),
         };
         Ok((running, started, temporary))
     }

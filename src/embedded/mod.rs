@@ -43,6 +43,8 @@ use zeroize::Zeroizing;
 use crate::config::ConfigError;
 use crate::connection::{Connection, connect};
 use crate::env::System;
+use crate::export::ExporterStatus;
+use crate::export::config::ExporterSection;
 use crate::files::FileError;
 use crate::identity::Identity;
 use crate::operator::{Answer, Request};
@@ -127,6 +129,12 @@ impl Builder {
         self
     }
 
+    /// Sends what the audit log tells to one place more, as `[[exporter]]` of a node's configuration does.
+    pub fn export(mut self, exporter: ExporterSection) -> Self {
+        self.0.exporters.push(exporter);
+        self
+    }
+
     /// Starts the swarm.
     ///
     /// # Errors
@@ -165,7 +173,8 @@ impl Swarm {
 
     /// The same, with a choice.
     pub fn builder(name: &str) -> Builder {
-        Builder(Plan { name: name.to_owned(), folder: None, listen: None, packs: Vec::new() })
+        let name = name.to_owned();
+        Builder(Plan { name, folder: None, listen: None, packs: Vec::new(), exporters: Vec::new() })
     }
 
     /// Enrols an agent: the result is all that it needs to join from anywhere that reaches the node.
@@ -300,6 +309,12 @@ impl Swarm {
     #[must_use]
     pub fn account(&self) -> Account {
         self.started.metrics.account()
+    }
+
+    /// How its exporters are.
+    #[must_use]
+    pub fn exporters(&self) -> Vec<ExporterStatus> {
+        self.started.exporters.all()
     }
 
     /// Where the audit log is. Without [`Builder::data`] it goes with the swarm.

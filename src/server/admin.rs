@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::ServerError;
 use super::guard::Rules;
+use crate::export::States;
 use crate::files::FileError;
 use crate::operator::{Answer, Operator, Request, Status};
 
@@ -70,6 +71,7 @@ pub(super) fn listen(path: &Path) -> Result<(UnixListener, SocketFile), ServerEr
 pub(super) struct Served {
     pub(super) operator: Operator,
     pub(super) rules: Rules,
+    pub(super) exporters: States,
 }
 
 /// Serves operators until the task is aborted.
@@ -100,7 +102,7 @@ async fn converse(stream: UnixStream, served: &Served, node: &Node) -> io::Resul
             Ok(request) => {
                 let answer = served.operator.answer(request).await;
                 if let Answer::Status(status) = answer {
-                    Answer::Status(Box::new(with_node(*status, node)))
+                    Answer::Status(Box::new(with_node(*status, node, &served.exporters)))
                 } else {
                     answer
                 }
@@ -114,7 +116,7 @@ async fn converse(stream: UnixStream, served: &Served, node: &Node) -> io::Resul
     Ok(())
 }
 
-fn with_node(status: Status, node: &Node) -> Status {
+fn with_node(status: Status, node: &Node, exporters: &States) -> Status {
     let mut linked = node.linked();
     linked.sort();
     let metrics = node.metrics();
@@ -123,6 +125,7 @@ fn with_node(status: Status, node: &Node) -> Status {
         account: serde_json::to_value(metrics.account()).unwrap_or_default(),
         refusals: metrics.refusals().into_iter().map(|(reason, n)| (reason.as_str().to_owned(), n)).collect(),
         bundles_refused: metrics.bundles_refused(),
+        exporters: exporters.all(),
         ..status
     }
 }

@@ -12,20 +12,23 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use testudo_bus::audit::OpenError;
+use testudo_bus::audit::{OpenError, was_exported};
 use testudo_bus::join::JoinPort;
 use testudo_bus::metrics::Account;
 use testudo_bus::node::{Bodies, Node, NodeParts, Office, OfficeParts, StartError};
 use testudo_bus::tls::{self, IssuerError};
 use testudo_bus::transport::Socket;
 use testudo_registry::StoreError;
-use testudo_rules::audit::Origin;
+use testudo_rules::audit::{Origin, Record};
+use testudo_rules::event::EventSource;
 use testudo_rules::token;
 use testudo_wire::RegistrySequence;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::export::config::{exporters, on_record};
+use crate::export::{Exporters, Following, States};
 use crate::files::FileError;
 use crate::issuer::VaultError;
 use crate::operator::{JoinDoor, Operator};
@@ -47,6 +50,9 @@ pub enum ServerError {
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] OpenError),
+    /// The exporters.
+    #[error("{0}")]
+    Export(String),
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
@@ -192,6 +198,7 @@ pub(crate) struct Running {
     listen: SocketAddr,
     serving: Option<(JoinHandle<()>, SocketFile)>,
     syncing: JoinHandle<()>,
+    exporters: Exporters,
 }
 
 impl Running {
@@ -217,6 +224,21 @@ impl Running {
         let listen = links.local_addr().map_err(bound)?;
         let (book, ca, env) = (folder.rules(), folder.ca.clone(), folder.env.clone());
         let issuer = folder.issuer.clone();
+        let exporting = exporters(config.export, &config.exporter).map_err(ServerError::Export)?;
+        let following = Following {
+            log: folder.audit.clone(),
+            dir: audit_dir(config),
+            source: EventSource::of_node(config.swarm.id, config.node.name),
+        };
+        if !config.exporter.is_empty() || was_exported(&following.dir) {
+            let event = on_record(&config.exporter).into();
+            let record = Record { at: folder.env.now(), registry: folder.witnessed, event };
+            let _ = folder.audit.append(&record).map_err(OpenError::from)?;
+        }
+        // Dropped with whatever fails below, which ends them.
+        let exporters = Exporters::start(exporting, &following)
+            .map_err(|error| ServerError::Export(format!("the exporters cannot be started: {error}")))?;
+        drop(following);
         let syncing = tokio::spawn(folder.audit.clone().run_sync());
         let node = Node::start(NodeParts {
             name: config.node.name,
@@ -255,9 +277,10 @@ impl Running {
         let port = node.listen_for_newcomers(operator.ca.certificate().clone(), desk, newcomers);
         let port = port.map_err(StartError::from).inspect_err(|_| syncing.abort())?;
         operator.join = JoinDoor::Port(port.state());
-        let served = admin::Served { operator: operator.clone(), rules: rules.clone() };
+        let (rules_served, states) = (rules.clone(), exporters.states());
+        let served = admin::Served { operator: operator.clone(), rules: rules_served, exporters: states };
         let serving = door.map(|(listener, file)| (admin::serve(listener, served, node.clone()), file));
-        Ok(Self { node, operator, rules, port, listen, serving, syncing })
+        Ok(Self { node, operator, rules, port, listen, serving, syncing, exporters })
     }
 
     /// The node.
@@ -270,7 +293,12 @@ impl Running {
         &self.operator
     }
 
-    /// Drains, seals the log, and returns the last account.
+    /// How its exporters are.
+    pub(crate) fn exporters(&self) -> States {
+        self.exporters.states()
+    }
+
+    /// Drains, seals the log, lets the exporters send what it holds, and returns the last account.
     pub(crate) async fn shut_down(self) -> Account {
         if let Some((serving, socket)) = self.serving {
             serving.abort();
@@ -280,6 +308,11 @@ impl Running {
         drop(self.port);
         let account = self.node.shut_down().await;
         self.syncing.abort();
+        if !self.exporters.shut_down().await {
+            tracing::warn!(
+                "not every event of the log was delivered to every exporter; what failed goes out after the next start"
+            );
+        }
         account
     }
 }
@@ -304,7 +337,7 @@ impl Server {
         let health = pages.local_addr().map_err(listen)?;
         let keys = Keys::read(&config.node.keys)?;
         let running = Running::start(config, keys, links, Operators::Served)?;
-        let pages = web::serve(pages, running.node.clone());
+        let pages = web::serve(pages, running.node.clone(), running.exporters());
         Ok(Self { running, health, pages })
     }
 

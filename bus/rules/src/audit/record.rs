@@ -309,6 +309,14 @@ pub enum RegistryChange {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeEvent {
+    /// The log goes out to so many places: written at each start with exporters, and at the first without, so that
+    /// a place that was added, changed or taken away is on record (threat A76).
+    Exporting {
+        /// How many.
+        exporters: u16,
+        /// The digest of their configuration.
+        configuration: Digest,
+    },
     /// The log was opened; everything before is settled.
     Started {
         /// Records in the log before this one.

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use testudo_wire::AgentName;
 
-use super::outcome::{Cause, Outcome, Outcomes};
+use super::outcome::{Cause, Outcome, OutcomeOf, Outcomes};
 use super::record::{
     BundleRefused, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Record, RegistryChange,
     RegistryEvent, Verdict, Verdicts,
@@ -49,7 +49,7 @@ impl Event {
         }
     }
 
-    fn fields(&self) -> Value {
+    pub(crate) fn fields(&self) -> Value {
         match self {
             Self::BundleRefused(refused) => json!({
                 "agent": refused.agent,
@@ -59,6 +59,9 @@ impl Event {
                 "count": refused.count,
             }),
             Self::Link(link) => link_fields(link),
+            Self::Node(NodeEvent::Exporting { exporters, configuration }) => {
+                json!({ "what": "exporting", "exporters": exporters, "configuration": configuration })
+            }
             Self::Node(NodeEvent::Started { records, recovered_bytes }) => {
                 json!({ "what": "started", "records": records, "recovered_bytes": recovered_bytes })
             }
@@ -83,6 +86,9 @@ impl Event {
         match self {
             Self::BundleRefused(refused) => bundle_words(refused),
             Self::Link(link) => link_words(link),
+            Self::Node(NodeEvent::Exporting { exporters, configuration }) => {
+                format!("exports to {exporters} places, configuration {}", configuration.short())
+            }
             Self::Node(NodeEvent::Started { records, recovered_bytes: 0 }) => {
                 format!("started with {records} records")
             }
@@ -97,6 +103,19 @@ impl Event {
             Self::Registry(event) => registry_words(event),
             Self::Verdicts(verdicts) => verdicts_words(verdicts),
         }
+    }
+}
+
+impl EnvelopeRecord {
+    pub(crate) fn fields(&self) -> Value {
+        envelope_fields(self)
+    }
+}
+
+impl OutcomeOf {
+    pub(crate) fn fields(&self) -> Value {
+        let (outcome, cause) = outcome_name(self.outcome);
+        json!({ "position": self.position, "outcome": outcome, "cause": cause })
     }
 }
 
@@ -176,10 +195,7 @@ fn outcome_name(outcome: Outcome) -> (&'static str, Option<String>) {
 }
 
 fn outcomes_fields(outcomes: &Outcomes) -> Value {
-    let each = outcomes.outcomes.iter().map(|one| {
-        let (outcome, cause) = outcome_name(one.outcome);
-        json!({ "position": one.position, "outcome": outcome, "cause": cause })
-    });
+    let each = outcomes.outcomes.iter().map(OutcomeOf::fields);
     json!({ "of": outcomes.of, "to": outcomes.to, "outcomes": each.collect::<Vec<_>>() })
 }
 

@@ -114,7 +114,7 @@ fn every_proof_up_to_33_leaves_verifies_and_no_other() {
     }
 }
 
-pub(super) fn name(text: &str) -> AgentName {
+pub(crate) fn name(text: &str) -> AgentName {
     AgentName::parse(text).unwrap()
 }
 
@@ -132,7 +132,7 @@ fn envelope(n: u8, verdict: Verdict) -> EnvelopeRecord {
 }
 
 /// One of each event, and of each variant within.
-pub(super) fn events() -> Vec<Event> {
+pub(crate) fn events() -> Vec<Event> {
     let mut events: Vec<Event> = vec![
         Verdicts {
             session: SessionId::new([3; 16]),
@@ -151,6 +151,7 @@ pub(super) fn events() -> Vec<Event> {
         NodeEvent::Started { records: 7, recovered_bytes: 13 }.into(),
         NodeEvent::Rules { digest: Digest::new([7; 32]), packs: 2 }.into(),
         NodeEvent::Stopped.into(),
+        NodeEvent::Exporting { exporters: 2, configuration: Digest::new([8; 32]) }.into(),
     ];
     for agent in [None, Some(name("reader-1"))] {
         let session = agent.map(|_| SessionId::new([3; 16]));
@@ -204,7 +205,7 @@ pub(super) fn events() -> Vec<Event> {
     events
 }
 
-pub(super) fn record(event: Event) -> Record {
+pub(crate) fn record(event: Event) -> Record {
     Record { at: Timestamp::from_millis(1_700_000_000_123), registry: RegistrySequence(42), event }
 }
 
