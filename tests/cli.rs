@@ -9,12 +9,16 @@ mod agents;
 mod audit;
 #[path = "cli/backup.rs"]
 mod backup;
+#[path = "cli/bad_input.rs"]
+mod bad_input;
 #[path = "cli/folder.rs"]
 mod folder;
 #[path = "cli/guard.rs"]
 mod guard;
 #[path = "cli/kit.rs"]
 mod kit;
+#[path = "cli/mandates.rs"]
+mod mandates;
 #[path = "cli/node.rs"]
 mod node;
 #[path = "cli/revoked.rs"]

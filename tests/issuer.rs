@@ -239,7 +239,7 @@ async fn wrong_files_are_named_before_anything_is_asked() {
         ("two\nlines", 0o600, "secret does not hold one line"),
         ("", 0o600, "secret does not hold one line"),
         ("wrong", 0o600, "refuses the AppRole login: invalid role or secret ID; check role_id_file"),
-        (SECRET_ID, 0o640, "secret can be read by others; run `chmod 600` on it"),
+        (SECRET_ID, 0o640, "secret can be read by others; run `chmod 600 /"),
     ] {
         bench.place.write("secret", secret);
         bench.place.mode("secret", mode);
@@ -318,7 +318,7 @@ async fn a_token_comes_from_its_file_and_its_end_is_named() {
     assert!(refused(&started(bench.by_token("over"))).await.contains("does not know the token"));
     bench.place.mode("token", 0o644);
     let exposed = Vault { login: LoginBy::Token(bench.place.path("token")), ..bench.settings() };
-    assert!(refused(&started(exposed)).await.contains("token can be read by others; run `chmod 600`"));
+    assert!(refused(&started(exposed)).await.contains("token can be read by others; run `chmod 600 /"));
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::ServerError;
 use crate::files::FileError;
-use crate::operator::{Answer, Operator, Request, Status};
+use crate::operator::{Answer, Mandate, Operator, Request, Status};
 
 /// Longest request or answer.
 const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -82,11 +82,12 @@ pub(super) fn serve(listener: UnixListener, operator: Operator, node: Arc<Node>)
 
 async fn converse(stream: UnixStream, operator: &Operator, node: &Node) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
+    let mandate = Mandate::owner();
     let mut lines = BufReader::new(read.take(LINE_BYTES_MAX)).lines();
     while let Ok(Ok(Some(line))) = timeout(IDLE, lines.next_line()).await {
         let answer = match serde_json::from_str::<Request>(&line) {
             Ok(request) => {
-                let answer = operator.answer(request).await;
+                let answer = operator.answer_for(&mandate, request).await;
                 if let Answer::Status(status) = answer {
                     Answer::Status(Box::new(with_node(*status, node)))
                 } else {
