@@ -256,6 +256,7 @@ async fn a_login_is_renewed_ahead_of_time_and_replaced_when_it_cannot_be() {
     let bench = Bench::new();
     bench.service.leases(2, true);
     let issuer = bench.issuer();
+    assert!(issuer.issue(ask("a")).await.is_ok());
     bench.service.until("renew", 2).await;
     assert_eq!(bench.service.calls("login"), 1, "the first login lives on");
     assert!(issuer.issue(ask("a")).await.is_ok());
@@ -269,6 +270,7 @@ async fn a_login_is_renewed_ahead_of_time_and_replaced_when_it_cannot_be() {
     bench.service.leases(1, false);
     let before = (bench.service.calls("renew"), bench.service.calls("login"));
     let issuer = bench.issuer();
+    assert!(issuer.issue(ask("a")).await.is_ok());
     bench.service.until("login", before.1 + 2).await;
     assert_eq!(bench.service.calls("renew"), before.0, "what cannot be renewed is not tried");
     assert!(issuer.issue(ask("a")).await.is_ok());
@@ -444,6 +446,8 @@ fn a_node_works_on_while_its_pki_service_hangs() {
 fn a_failed_enrolment_is_one_line_and_enrols_nobody() {
     let bench = Bench::new();
     configured(&bench, "");
+    bench.place.does(&format!("agent list {C}"));
+    assert_eq!(bench.service.calls("login"), 0, "what certifies nobody spends no secret id");
     let add = format!("agent add a {C} --allow read:logs --out a.id");
     for (fault, says) in [
         (Fault::Status(500, "boom"), "failed with status 500: boom"),
