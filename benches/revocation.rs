@@ -100,10 +100,8 @@ impl Stage {
     }
 
     async fn ask(&self, request: Request) -> Done<Answer> {
-        match testudo::server::ask(&self.config.node.data, &request).await? {
-            Answer::Refused { error } => Err(error.into()),
-            answer => Ok(answer),
-        }
+        let answer = testudo::server::ask(&self.config.node.data, &request).await?;
+        if let Answer::Refused { error } = answer { Err(error.into()) } else { Ok(answer) }
     }
 
     async fn enrolled(&self, name: &str, grant: Grant) -> Done<Identity> {

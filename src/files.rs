@@ -18,7 +18,7 @@ pub enum FileError {
     #[error("{0} is on a read-only file system; choose a path that can be written")]
     ReadOnly(PathBuf),
     /// Others may read it.
-    #[error("{0} can be read by others; run `chmod 600 {0}`")]
+    #[error("{0} can be read by others; run `chmod 600 {quoted}`", quoted = quoted(.0))]
     Exposed(PathBuf),
     /// Too large to be what it should be.
     #[error("{0} is larger than {1} bytes; is it the right file?")]
@@ -41,6 +41,13 @@ pub enum FileError {
     /// Anything else.
     #[error("{0}: {1}")]
     Io(PathBuf, io::Error),
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn tell(path: &Path, error: io::Error) -> FileError {

@@ -24,9 +24,11 @@ use crate::packs::InUse;
 use crate::swarm::pem;
 
 mod invitations;
+mod mandate;
 mod standing;
 
 pub use invitations::{INVITATION_SECONDS_MAX, InvitationLine, Invited, JoinDoor};
+pub use mandate::{Mandate, Verb};
 pub use standing::{ChainStanding, LinkStanding};
 
 /// Times that a token may be handed on when nobody says.
@@ -298,6 +300,15 @@ fn words<E: std::error::Error>(error: VerbError<E>) -> String {
 }
 
 impl Operator {
+    /// Does one request of somebody with a mandate, if it covers that.
+    pub async fn answer_for(&self, mandate: &Mandate, request: Request) -> Answer {
+        let verb = request.verb();
+        if mandate.allows(verb) {
+            return self.answer(request).await;
+        }
+        Answer::Refused { error: format!("not allowed; it needs the right {}", verb.right()) }
+    }
+
     /// Does one request. The node's own status is added by whoever runs a node.
     pub async fn answer(&self, request: Request) -> Answer {
         self.done(request).await.unwrap_or_else(|error| Answer::Refused { error })

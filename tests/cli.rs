@@ -9,6 +9,8 @@ mod agents;
 mod audit;
 #[path = "cli/backup.rs"]
 mod backup;
+#[path = "cli/bad_input.rs"]
+mod bad_input;
 #[path = "cli/exporters.rs"]
 mod exporters;
 #[path = "cli/folder.rs"]
@@ -19,6 +21,8 @@ mod guard;
 mod joining;
 #[path = "cli/kit.rs"]
 mod kit;
+#[path = "cli/mandates.rs"]
+mod mandates;
 #[path = "cli/node.rs"]
 mod node;
 #[path = "cli/revoked.rs"]

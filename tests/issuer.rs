@@ -239,7 +239,7 @@ async fn wrong_files_are_named_before_anything_is_asked() {
         ("two\nlines", 0o600, "secret does not hold one line"),
         ("", 0o600, "secret does not hold one line"),
         ("wrong", 0o600, "refuses the AppRole login: invalid role or secret ID; check role_id_file"),
-        (SECRET_ID, 0o640, "secret can be read by others; run `chmod 600` on it"),
+        (SECRET_ID, 0o640, "secret can be read by others; run `chmod 600 /"),
     ] {
         bench.place.write("secret", secret);
         bench.place.mode("secret", mode);
@@ -256,6 +256,7 @@ async fn a_login_is_renewed_ahead_of_time_and_replaced_when_it_cannot_be() {
     let bench = Bench::new();
     bench.service.leases(2, true);
     let issuer = bench.issuer();
+    assert!(issuer.issue(ask("a")).await.is_ok());
     bench.service.until("renew", 2).await;
     assert_eq!(bench.service.calls("login"), 1, "the first login lives on");
     assert!(issuer.issue(ask("a")).await.is_ok());
@@ -269,6 +270,7 @@ async fn a_login_is_renewed_ahead_of_time_and_replaced_when_it_cannot_be() {
     bench.service.leases(1, false);
     let before = (bench.service.calls("renew"), bench.service.calls("login"));
     let issuer = bench.issuer();
+    assert!(issuer.issue(ask("a")).await.is_ok());
     bench.service.until("login", before.1 + 2).await;
     assert_eq!(bench.service.calls("renew"), before.0, "what cannot be renewed is not tried");
     assert!(issuer.issue(ask("a")).await.is_ok());
@@ -318,7 +320,7 @@ async fn a_token_comes_from_its_file_and_its_end_is_named() {
     assert!(refused(&started(bench.by_token("over"))).await.contains("does not know the token"));
     bench.place.mode("token", 0o644);
     let exposed = Vault { login: LoginBy::Token(bench.place.path("token")), ..bench.settings() };
-    assert!(refused(&started(exposed)).await.contains("token can be read by others; run `chmod 600`"));
+    assert!(refused(&started(exposed)).await.contains("token can be read by others; run `chmod 600 /"));
 }
 
 #[tokio::test]
@@ -444,6 +446,8 @@ fn a_node_works_on_while_its_pki_service_hangs() {
 fn a_failed_enrolment_is_one_line_and_enrols_nobody() {
     let bench = Bench::new();
     configured(&bench, "");
+    bench.place.does(&format!("agent list {C}"));
+    assert_eq!(bench.service.calls("login"), 0, "what certifies nobody spends no secret id");
     let add = format!("agent add a {C} --allow read:logs --out a.id");
     for (fault, says) in [
         (Fault::Status(500, "boom"), "failed with status 500: boom"),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
@@ -66,11 +66,13 @@ pub(super) struct Logins {
     by: LoginBy,
     /// Held while a login is under way, so that there is one; each way through it is bounded by the HTTP time-out.
     current: Mutex<Option<Arc<Login>>>,
+    /// Somebody has logged in for the first time.
+    begun: Notify,
 }
 
 impl Logins {
     pub(super) fn new(http: Http, by: LoginBy) -> Self {
-        Self { http, by, current: Mutex::new(None) }
+        Self { http, by, current: Mutex::new(None), begun: Notify::new() }
     }
 
     /// A login that is not over.
@@ -96,8 +98,10 @@ impl Logins {
         Ok((next.token() != refused.token()).then_some(next))
     }
 
-    /// Renews ahead of time, for as long as it is polled.
+    /// Renews ahead of time, for as long as it is polled, from the first login on: a command that certifies nobody
+    /// spends no secret id.
     pub(super) async fn keep(&self) {
+        self.begun.notified().await;
         let mut again = AGAIN;
         loop {
             match self.ahead().await {
@@ -154,6 +158,7 @@ impl Logins {
             LoginBy::Token(file) => self.by_token(file).await?,
             LoginBy::AppRole(role) => self.by_role(role).await?,
         };
+        self.begun.notify_one();
         Ok(current.insert(Arc::new(login)).clone())
     }
 

@@ -46,8 +46,8 @@ pub struct VaultIssuer {
 }
 
 impl VaultIssuer {
-    /// Reads the CAs and starts the thread, which logs in at once and keeps the login alive. A service that does not
-    /// answer yet is no error here.
+    /// Reads the CAs and starts the thread, which logs in when it is first asked and keeps the login alive from then
+    /// on. A service that does not answer yet is no error here.
     ///
     /// # Errors
     /// [`VaultError`].

