@@ -9,19 +9,17 @@ use std::time::Duration;
 
 use actix::Addr;
 use testudo_wire::standing::{Grant, Holder, RevocationCause};
-use testudo_wire::{AgentName, InvitationId, RegistrySequence, SessionId, Timestamp, TokenFactId};
+use testudo_wire::{AgentName, RegistrySequence, SessionId, Timestamp, TokenFactId};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
-use super::joining::{AskToJoin, Cancel, Invitations, Invite};
 use super::keeper::Keeper;
 use super::run::{Ask, Registry, ShutDown, Verb};
 use super::vault::Durability;
 use super::{LinkRequest, VerbError};
 use crate::barrier::WriterBarrier;
 use crate::book::{
-    AgentView, EnrolError, FailError, GrantError, Invitation, InvitationState, InviteError, JoinError,
-    LoginError, Newcomer, ReinstateError, RevokeError, TokenError, UninviteError,
+    AgentView, EnrolError, FailError, GrantError, LoginError, ReinstateError, RevokeError, TokenError,
 };
 use crate::snapshot::Directory;
 
@@ -100,9 +98,9 @@ pub struct RegistryDoor {
     shared: Arc<Shared>,
     directory: Directory,
     barrier: WriterBarrier,
-    operators: Arc<Semaphore>,
-    links: Arc<Semaphore>,
-    invited: watch::Receiver<Option<Timestamp>>,
+    pub(super) operators: Arc<Semaphore>,
+    pub(super) links: Arc<Semaphore>,
+    pub(super) invited: watch::Receiver<Option<Timestamp>>,
 }
 
 impl RegistryDoor {
@@ -142,7 +140,7 @@ impl RegistryDoor {
         *locked(&self.shared.health)
     }
 
-    async fn ask<V, T, E>(&self, lane: &Arc<Semaphore>, verb: V) -> Result<T, VerbError<E>>
+    pub(super) async fn ask<V, T, E>(&self, lane: &Arc<Semaphore>, verb: V) -> Result<T, VerbError<E>>
     where
         V: Verb<Answer = Result<T, VerbError<E>>>,
         T: Send + 'static,
@@ -162,47 +160,6 @@ impl RegistryDoor {
         grant: Grant,
     ) -> Result<RegistrySequence, VerbError<EnrolError>> {
         self.ask(&self.operators, Enrol { holder, grant }).await
-    }
-
-    /// Lets somebody join. Durable on return.
-    ///
-    /// # Errors
-    /// [`VerbError`]; nothing changed unless it says so.
-    pub async fn invite(&self, invitation: Invitation) -> Result<RegistrySequence, VerbError<InviteError>> {
-        self.ask(&self.operators, Invite(invitation)).await
-    }
-
-    /// Takes an invitation back. In effect on return.
-    ///
-    /// # Errors
-    /// [`VerbError`], as for [`RegistryDoor::revoke`].
-    pub async fn uninvite(&self, id: InvitationId) -> Result<RegistrySequence, VerbError<UninviteError>> {
-        self.ask(&self.operators, Cancel(id)).await
-    }
-
-    /// All invitations, and where each is in its life.
-    ///
-    /// # Errors
-    /// [`VerbError::Closed`].
-    pub async fn invitations(
-        &self,
-    ) -> Result<Vec<(Invitation, InvitationState)>, VerbError<std::convert::Infallible>> {
-        self.ask(&self.links, Invitations).await
-    }
-
-    /// Lets a newcomer in who proves its invitation: enrolled, and the invitation spent, durably and at once. The same
-    /// key may ask again. A wrong proof is counted.
-    ///
-    /// # Errors
-    /// [`VerbError`]; nobody was enrolled unless it says so.
-    pub async fn join(&self, newcomer: Newcomer) -> Result<AgentView, VerbError<JoinError>> {
-        self.ask(&self.links, AskToJoin(newcomer)).await
-    }
-
-    /// Until when somebody may join, on the wall clock; `None` while nobody may.
-    #[must_use]
-    pub fn invited(&self) -> watch::Receiver<Option<Timestamp>> {
-        self.invited.clone()
     }
 
     /// Makes a grant smaller. In effect everywhere on this node on return.

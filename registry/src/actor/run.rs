@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Message, WrapFuture,
 };
+use testudo_wire::Timestamp;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
@@ -15,7 +16,6 @@ use super::{RegistryParts, StartError};
 use crate::barrier::WriterBarrier;
 use crate::book::Book;
 use crate::snapshot::{Directory, Publisher, Update};
-use testudo_wire::Timestamp;
 
 /// The registry actor, ready to be launched.
 pub struct Registry {
