@@ -7,9 +7,13 @@
 //! *Invariant*: no record can hold a body, a key's secret or a token; all free text is a [`Note`].
 
 pub mod checkpoint;
+mod cosign;
+mod cut;
 pub mod frame;
 pub mod merkle;
 mod note;
+mod notes;
+mod open;
 mod outcome;
 pub mod path;
 pub mod proof;
@@ -19,12 +23,16 @@ mod settle;
 mod unsettled;
 pub mod verifier;
 pub mod verify;
+pub mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Origin};
+pub use cosign::{Cosigned, WitnessKey, cosign, cosigned, with_cosignature};
+pub use cut::Cut;
 pub use merkle::{Frontier, LogHash};
 pub use note::{Note, is_unsafe};
+pub use open::OpenCopies;
 pub use outcome::{Cause, Outcome, OutcomeOf, Outcomes};
-pub use path::PathBuilder;
+pub use path::{ExtensionBuilder, PathBuilder};
 pub use proof::{Proof, ProofFault, Proven};
 pub use record::{
     BundleRefused, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Record, RegistryChange,
@@ -33,10 +41,12 @@ pub use record::{
 pub use settle::Settlement;
 pub use unsettled::Unsettled;
 pub use verifier::{VerifierKey, VerifierKeyError};
-pub use verify::{Fault, FaultKind, Segment, Verified, verify};
+pub use verify::{Fault, FaultKind, Segment, Verified, verify, verify_from};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_cut;
 #[cfg(test)]
 mod tests_proof;
 #[cfg(test)]
@@ -45,3 +55,5 @@ mod tests_render;
 mod tests_settle;
 #[cfg(test)]
 mod tests_verify;
+#[cfg(test)]
+mod tests_witness;

@@ -59,6 +59,9 @@ impl Event {
                 "count": refused.count,
             }),
             Self::Link(link) => link_fields(link),
+            Self::Node(NodeEvent::Resumed { refused, lost }) => {
+                json!({ "what": "resumed", "refused": refused, "lost": lost })
+            }
             Self::Node(NodeEvent::Started { records, recovered_bytes }) => {
                 json!({ "what": "started", "records": records, "recovered_bytes": recovered_bytes })
             }
@@ -80,6 +83,9 @@ impl Event {
         match self {
             Self::BundleRefused(refused) => bundle_words(refused),
             Self::Link(link) => link_words(link),
+            Self::Node(NodeEvent::Resumed { refused, lost }) => {
+                format!("could write again; {refused} messages were refused meanwhile, {lost} events lost")
+            }
             Self::Node(NodeEvent::Started { records, recovered_bytes: 0 }) => {
                 format!("started with {records} records")
             }

@@ -149,6 +149,7 @@ pub(super) fn events() -> Vec<Event> {
         }
         .into(),
         NodeEvent::Started { records: 7, recovered_bytes: 13 }.into(),
+        NodeEvent::Resumed { refused: 5, lost: 2 }.into(),
         NodeEvent::Stopped.into(),
     ];
     for agent in [None, Some(name("reader-1"))] {
