@@ -4,23 +4,27 @@
 //! nothing is delivered that a kill of the process could leave unrecorded. [`AuditLog::run_sync`] makes records
 //! durable beside that and signs checkpoints; what waits for durability waits on [`AuditLog::wait_synced`].
 //!
-//! A directory holds `<index of the first record, 20 digits>.log` segments, `checkpoints` and `lock`.
+//! A directory holds `<index of the first record, 20 digits>.log` segments, `checkpoints`, `lock`, and `cut` once
+//! retention has removed something.
 //! What stands in them is `testudo_rules::audit`'s business; this module knows files and time.
 //!
 //! *Invariant*: no half record is ever read as one, and no record is ever written after an error that could
 //! have lost one before it (threats F03, F06, F08).
 
+mod backlog;
 mod files;
 mod open;
 mod prove;
 mod reader;
 mod recover;
+mod retain;
 mod sync;
 mod writer;
 
 pub use open::{AuditConfig, OpenError, Recovery};
-pub use prove::{ProveError, find_message, prove};
-pub use reader::{DirError, LogReader, ReadError, latest_checkpoint, leaf_hashes, verify_dir};
+pub use prove::{ProveError, extension, find_message, prove};
+pub use reader::{DirError, LogReader, ReadError, cut_of, latest_checkpoint, verify_dir};
+pub use retain::Retained;
 pub use sync::NotDurable;
 pub use writer::{AppendError, Appended, AuditLog, Health};
 
@@ -30,3 +34,5 @@ mod tests;
 mod tests_faults;
 #[cfg(test)]
 mod tests_prove;
+#[cfg(test)]
+mod tests_retain;

@@ -208,9 +208,9 @@ impl Shared {
         Record { at: self.env.now(), registry: self.directory().sequence(), event }
     }
 
-    /// Records what needs no proof. A log that cannot be written stops deliveries by itself.
+    /// Records what needs no proof. A log that cannot be written stops deliveries by itself, and writes this later.
     pub(crate) fn note(&self, event: Event) {
-        if let Err(error) = self.audit.append(&self.record(event)) {
+        if let Err(error) = self.audit.keep(self.record(event)) {
             tracing::warn!(%error, "an event could not be recorded");
         }
     }
