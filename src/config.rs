@@ -13,6 +13,10 @@ use testudo_wire::{NodeName, PublicKey, SwarmId};
 
 use crate::files::{self, FileError};
 
+mod audit;
+
+pub use audit::{AuditSection, Commit};
+
 /// Longest configuration file.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
@@ -145,6 +149,9 @@ pub struct Config {
     pub swarm: SwarmSection,
     /// The node.
     pub node: NodeSection,
+    /// The audit log.
+    #[serde(default)]
+    pub audit: AuditSection,
 }
 
 /// What flags may override.
@@ -208,7 +215,7 @@ impl Config {
         if self.node.body_memory_bytes < u64::from(self.node.body_bytes) {
             return wrong("node.body_memory_bytes must be at least node.body_bytes");
         }
-        Ok(())
+        self.audit.check().or_else(|what| wrong(&what))
     }
 }
 

@@ -11,7 +11,7 @@ use testudo_bus::tls::{EmbeddedCa, IssuerError};
 use testudo_wire::{NodeName, SecretKey, SwarmId};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::config::{Config, NodeSection, Silence, SwarmSection};
+use crate::config::{AuditSection, Config, NodeSection, Silence, SwarmSection};
 use crate::files::{self, FileError};
 
 /// Longest key or certificate file.
@@ -246,6 +246,7 @@ pub fn configuration(name: &str, keys: &Keys, at: Addresses) -> Result<Config, S
             body_bytes: Bodies::default().bytes_max,
             body_memory_bytes: Bodies::default().memory_bytes,
         },
+        audit: AuditSection::default(),
     })
 }
 

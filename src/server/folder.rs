@@ -102,8 +102,9 @@ impl Folder {
         // Before the log is opened, which writes to it: a refused start must not make up for a missing log.
         let store = open_store(config, &node)?;
         let witnessed = witnessed(&dir, config, &log, store.sequence()?)?;
-        let (audit, recovery) =
-            AuditLog::open(&dir, origin(config), log, env.now(), witnessed).map_err(|error| {
+        let kept = config.audit.log();
+        let (audit, recovery) = AuditLog::open_with(&dir, origin(config), log, env.now(), witnessed, kept)
+            .map_err(|error| {
                 let second = matches!(error, OpenError::InUse);
                 if second { ServerError::SecondNode(data.clone()) } else { ServerError::Audit(error) }
             })?;

@@ -208,6 +208,7 @@ impl Running {
             store: folder.store,
             rules,
             audit: folder.audit,
+            commit: config.audit.commit.into(),
             witnessed: folder.witnessed,
             window: config.node.window_bytes,
             bodies: bodies(config),

@@ -139,6 +139,11 @@ impl Tally {
         }
     }
 
+    /// Copies of the last node that have an end on the log; allowed messages without any are among them.
+    pub(crate) fn settled(&self) -> u64 {
+        self.node.allowed - self.node.open()
+    }
+
     /// Counters and log say the same now, whatever is under way.
     #[track_caller]
     pub(crate) fn agrees_with(&self, account: &Account, metrics: &Metrics) {

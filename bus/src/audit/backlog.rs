@@ -2,11 +2,14 @@
 //! refused because no record could be written of them. Nothing is lost from the account, whatever the disk does.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use testudo_rules::audit::{Event, NodeEvent, Record};
 use testudo_wire::{RegistrySequence, Timestamp};
 use tokio::time::Instant;
 
+/// Between two tries of a log that cannot be written.
+pub(super) const RETRY: Duration = Duration::from_millis(250);
 /// Records that may wait, outcomes not counted: those are bounded by what is under way.
 const RECORDS_MAX: usize = 1024;
 
@@ -19,6 +22,10 @@ pub(super) struct Backlog {
     pub(super) refused: u64,
     /// Events for which there was no room here.
     lost: u64,
+    /// Bytes of the largest record that found no room.
+    wanted: usize,
+    /// When the log was last tried.
+    tried: Option<Instant>,
     /// The clock and the registry of whoever wrote last.
     last: Option<(Timestamp, RegistrySequence, Instant)>,
 }
@@ -27,6 +34,22 @@ impl Backlog {
     /// Somebody writes: what time it is.
     pub(super) fn seen(&mut self, record: &Record) {
         self.last = Some((record.at, record.registry, Instant::now()));
+    }
+
+    /// The log was tried in vain, with a record of so many bytes.
+    pub(super) fn failed(&mut self, bytes: usize) {
+        self.wanted = self.wanted.max(bytes);
+        self.tried = Some(Instant::now());
+    }
+
+    /// Room for so many bytes is needed: where a small record still fits, the next large one does not.
+    pub(super) const fn wanted(&self) -> usize {
+        self.wanted
+    }
+
+    /// Whether it is time to try the log again: not for every message of a flood.
+    pub(super) fn is_due(&self) -> bool {
+        self.tried.is_none_or(|tried| tried.elapsed() >= RETRY)
     }
 
     const fn is_bounded(record: &Record) -> bool {
@@ -72,6 +95,6 @@ impl Backlog {
 
     /// That record was written.
     pub(super) fn is_told(&mut self) {
-        (self.refused, self.lost) = (0, 0);
+        (self.refused, self.lost, self.wanted, self.tried) = (0, 0, 0, None);
     }
 }

@@ -14,6 +14,8 @@ pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(super) const CHECKPOINT_TAIL_BYTES: u64 = 16 * 1024;
 /// Name of the statement of what was removed.
 pub(super) const CUT: &str = "cut";
+/// A file that is only there while room is looked for.
+const PROBE: &str = "room";
 /// What a file is written under before it takes another's place.
 const NEW: &str = ".new";
 /// Name of the file that says that a writer is at work.
@@ -129,6 +131,16 @@ pub(super) fn create_new(dir: &Path, name: &str) -> io::Result<File> {
     let file = options().open(dir.join(format!("{name}{NEW}")))?;
     file.set_len(0)?;
     Ok(file)
+}
+
+/// Whether there is room for so many bytes.
+pub(super) fn probe(dir: &Path, bytes: usize) -> io::Result<()> {
+    let file = create_new(dir, PROBE)?;
+    let written = Write::write_all(&mut &file, &vec![0; bytes]);
+    // The room is given back either way.
+    file.set_len(0)?;
+    fs::remove_file(dir.join(format!("{PROBE}{NEW}")))?;
+    written
 }
 
 /// Puts a new file, which is on disk, in its place. The caller makes the directory durable.

@@ -4,17 +4,14 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use testudo_rules::audit::{Checkpoint, LogHash};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::backlog::RETRY;
 use super::files::Tail;
 use super::writer::{AuditLog, Health};
-
-/// Between two tries of a log that cannot be written.
-const RETRY: Duration = Duration::from_millis(250);
 
 /// The record is not known to be durable and never will be: the log failed or was closed before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -74,8 +71,10 @@ impl AuditLog {
     /// need send a message to find out that there is room again.
     fn retry(&self) -> Option<Instant> {
         let mut state = self.state();
-        let failed = self.resume(&mut state).is_err() && state.is_failing();
-        failed.then(|| Instant::now() + RETRY)
+        if state.is_failing() && state.backlog.is_due() {
+            let _ = self.resume(&mut state);
+        }
+        state.is_failing().then(|| Instant::now() + RETRY)
     }
 
     /// The number of durable records, as it grows.
@@ -107,7 +106,9 @@ impl AuditLog {
         {
             let mut state = self.state();
             // What waits is written now or never.
-            let _ = self.resume(&mut state);
+            if state.is_failing() {
+                let _ = self.resume(&mut state);
+            }
             match state.health {
                 Health::Working | Health::Failing { .. } => state.health = Health::Closed,
                 Health::Closed | Health::Poisoned { .. } => {}

@@ -71,8 +71,8 @@ fn resumed(refused: u64, lost: u64) -> Event {
     NodeEvent::Resumed { refused, lost }.into()
 }
 
-#[test]
-fn t_f03_a_full_disk_records_nothing_and_works_again_when_there_is_room() {
+#[tokio::test(start_paused = true)]
+async fn t_f03_a_full_disk_records_nothing_and_works_again_when_there_is_room() {
     let dir = TempDir::new().unwrap();
     let (log, disk) = log(&dir);
     let _ = log.append(&verdicts()).unwrap();
@@ -81,6 +81,7 @@ fn t_f03_a_full_disk_records_nothing_and_works_again_when_there_is_room() {
         assert!(matches!(log.append(&verdicts()), Err(AppendError::Write(_))));
         assert!(matches!(log.health(), Health::Failing { .. }));
         assert_eq!(read(dir.path()).len(), 2, "no half record");
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
     disk.free.store(i64::MAX / 2, Ordering::Relaxed);
     assert_eq!(log.append(&verdicts()).unwrap().index(), 3);
@@ -151,6 +152,8 @@ async fn t_f07_a_half_record_that_cannot_be_taken_back_is_taken_back_before_the_
     assert!(matches!(log.append(&verdicts()), Err(AppendError::Write(_))), "nothing behind half a record");
     assert_eq!(read(dir.path()).len(), 1);
     disk.cut_fails.store(false, Ordering::Relaxed);
+    assert!(log.append(&verdicts()).is_err(), "not tried again for every message");
+    tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(log.append(&verdicts()).unwrap().index(), 2);
     assert!(log.health().is_working());
     log.shutdown().await.unwrap();
@@ -187,8 +190,8 @@ fn t_f03_a_device_that_is_always_full_records_nothing() {
     }
 }
 
-#[test]
-fn t_f03_a_log_that_cannot_begin_its_next_segment_waits_for_it() {
+#[tokio::test(start_paused = true)]
+async fn t_f03_a_log_that_cannot_begin_its_next_segment_waits_for_it() {
     let dir = TempDir::new().unwrap();
     let (log, _) = open_with(dir.path(), small()).unwrap();
     while files::segments(dir.path()).unwrap().len() < 2 {
@@ -202,6 +205,7 @@ fn t_f03_a_log_that_cannot_begin_its_next_segment_waits_for_it() {
     assert!(matches!(log.health(), Health::Failing { .. }));
     let records = log.records();
     blocked.iter().for_each(|path| std::fs::remove_dir(path).unwrap());
+    tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(log.append(&verdicts()).unwrap().index(), records + 1);
     drop(log);
     assert_eq!(open_with(dir.path(), small()).unwrap().1.records, records + 2);

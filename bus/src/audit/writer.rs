@@ -197,15 +197,21 @@ impl AuditLog {
             Health::Poisoned { reason } => return Err(AppendError::Poisoned(reason.clone())),
         }
         state.backlog.seen(record);
-        self.resume(state)?;
+        if let Health::Failing { reason } = &state.health {
+            if !state.backlog.is_due() {
+                return Err(io::Error::other(reason.clone()).into());
+            }
+            self.resume(state)?;
+        }
         let index = self.write(state, &record.event, &payload)?;
         Ok(Appended { index })
     }
 
-    /// After a failure: first what waited, then the record that says so. Nothing to do otherwise.
+    /// After a failure, if there is room again: first what waited, then the record that says so.
     pub(super) fn resume(&self, state: &mut State) -> Result<(), AppendError> {
-        if !state.is_failing() {
-            return Ok(());
+        if let Err(error) = files::probe(&self.dir, state.backlog.wanted()) {
+            state.backlog.failed(0);
+            return Err(error.into());
         }
         while let Some(record) = state.backlog.pop() {
             let written = record.encode().map_err(AppendError::from);
@@ -246,6 +252,7 @@ impl AuditLog {
                     tracing::error!(%error, "the audit log cannot be written; nothing is delivered");
                 }
                 state.health = Health::Failing { reason: error.to_string() };
+                state.backlog.failed(state.buffer.len());
                 Err(error.into())
             }
             Err(TailError::Lost(error)) => {

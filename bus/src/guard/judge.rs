@@ -10,6 +10,7 @@ use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Verdict};
 use testudo_wire::frame::{CloseReason, FromNode, RefusedBundle, RefusedMessage};
 use testudo_wire::{Destination, Digest, ReceiptWish, Refusal};
 
+use super::commit::Commit;
 use super::placing::{Placed, place};
 use crate::audit::Appended;
 use crate::node::{Judging, Link, Pending, Shared, Ticket};
@@ -91,7 +92,7 @@ fn charge(shared: &Shared, case: &Case, judging: &mut Judging, refusal: Refusal)
 pub(super) fn conclude(shared: &Arc<Shared>, case: &Case, mut inspected: Inspected) {
     let link = &case.link;
     let snapshot = shared.directory().load();
-    let mut placed = place(shared, &snapshot, case, &mut inspected);
+    let placed = place(shared, &snapshot, case, &mut inspected);
     if placed.goes_nowhere(&inspected) && is_flood(shared, case, &inspected) {
         shared.metrics.submitted(inspected.verdicts().len());
         return tell_refused(shared, link, &inspected);
@@ -100,22 +101,69 @@ pub(super) fn conclude(shared: &Arc<Shared>, case: &Case, mut inspected: Inspect
     let recorded = shared.audit.append(&shared.record(Event::Verdicts(verdicts)));
     match recorded {
         Ok(recorded) => {
-            // Not before: had one of the steps above panicked, nothing would ever be said of these messages.
-            shared.metrics.submitted(placed.submitted(&inspected));
-            shared.metrics.dropped_at_once(Cause::NoReceiver, placed.without_receiver(&inspected));
-            tell_refused(shared, link, &inspected);
-            promise(shared, case, &recorded, &inspected);
-            placed.hand_over(shared, &snapshot, case, &inspected, &recorded);
+            let (case, snapshot) = (case.clone(), Arc::clone(&snapshot));
+            Recorded { case, inspected, placed, snapshot, recorded }.commit(shared);
         }
         Err(error) => {
-            tracing::error!(%error, "no record, no delivery");
-            placed = Placed::default();
-            let allowed: Vec<_> = inspected.allowed().map(|(position, _)| position).collect();
-            allowed.into_iter().for_each(|position| inspected.refuse(position, Refusal::AuditUnavailable));
-            shared.metrics.submitted(placed.submitted(&inspected));
-            tell_refused(shared, link, &inspected);
+            tracing::debug!(%error, "no record, no delivery");
+            drop(placed);
+            refuse_all(shared, case, inspected);
         }
     }
+}
+
+/// A bundle whose verdicts are written: all that is left to do is to act on them.
+pub(crate) struct Recorded {
+    case: Case,
+    inspected: Inspected,
+    placed: Placed,
+    snapshot: Arc<Snapshot>,
+    recorded: Appended,
+}
+
+impl Recorded {
+    /// Acts on the verdicts now, or once they are durable.
+    fn commit(self, shared: &Arc<Shared>) {
+        match shared.commit {
+            Commit::Receipt => self.act(shared),
+            Commit::Delivery => shared.commits.push(self),
+        }
+    }
+
+    /// The index of the record.
+    pub(super) const fn index(&self) -> u64 {
+        self.recorded.index()
+    }
+
+    /// The link that it came on.
+    pub(super) fn link(&self) -> Arc<Link> {
+        self.case.link.clone()
+    }
+
+    /// Tells, promises, hands over.
+    pub(super) fn act(self, shared: &Arc<Shared>) {
+        let Self { case, inspected, placed, snapshot, recorded } = self;
+        // Not before: had one of the steps above panicked, nothing would ever be said of these messages.
+        shared.metrics.submitted(placed.submitted(&inspected));
+        shared.metrics.dropped_at_once(Cause::NoReceiver, placed.without_receiver(&inspected));
+        tell_refused(shared, &case.link, &inspected);
+        promise(shared, &case, &recorded, &inspected);
+        placed.hand_over(shared, &snapshot, &case, &inspected, &recorded);
+    }
+
+    /// The record will never be durable: nothing of it is handed over. The next start finds its verdicts without an
+    /// outcome.
+    pub(super) fn refuse(self, shared: &Shared) {
+        refuse_all(shared, &self.case, self.inspected);
+    }
+}
+
+/// No record, no delivery.
+fn refuse_all(shared: &Shared, case: &Case, mut inspected: Inspected) {
+    let allowed: Vec<_> = inspected.allowed().map(|(position, _)| position).collect();
+    allowed.into_iter().for_each(|position| inspected.refuse(position, Refusal::AuditUnavailable));
+    shared.metrics.submitted(inspected.verdicts().len());
+    tell_refused(shared, &case.link, &inspected);
 }
 
 /// Rules that travel with one message: annotations and refusals must fit their frames whatever a sender

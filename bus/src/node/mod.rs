@@ -43,13 +43,14 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
 use crate::env::{Env, SharedEnv};
-use crate::guard::GuardDoor;
+use crate::guard::{GuardDoor, run_commits};
 use crate::metrics::{Account, Metrics};
 use crate::tls::{
     self, Issuer, IssuerError, LIFETIME, Listed, Listing, NodeCertificate, TlsError, server_config,
 };
 use crate::transport::{self, Socket};
 
+pub use crate::guard::Commit;
 pub use office::{Office, OfficeParts};
 pub use shared::Bodies;
 
@@ -92,6 +93,8 @@ pub struct NodeParts {
     pub rules: BookRules,
     /// The audit log, open.
     pub audit: Arc<AuditLog>,
+    /// What a hand-over waits for.
+    pub commit: Commit,
     /// The highest registry sequence on that log.
     pub witnessed: RegistrySequence,
     /// Bytes that a sender may have unsettled.
@@ -199,6 +202,7 @@ impl Node {
             registry,
             capability,
             audit: audit.clone(),
+            commit: parts.commit,
         }));
         let guard = GuardDoor::start(shared.clone(), parts.inspector);
         let (stale, is_stale) = watch::channel(None);
@@ -212,6 +216,8 @@ impl Node {
         let tasks = vec![
             tokio::spawn(listen(endpoint.clone(), listener)),
             tokio::spawn(receipts::run(shared.clone())),
+            tokio::spawn(run_commits(shared.clone())),
+            tokio::spawn(audit.clone().run_retention(env.clone())),
             tokio::spawn(notices::run(shared.clone())),
             tokio::spawn(subscriptions::run(shared.clone())),
             tokio::spawn(sweep(shared.clone())),
@@ -290,7 +296,8 @@ impl Node {
         self.shared.drain();
         let metrics = self.shared.metrics.clone();
         let drained = async {
-            while metrics.account().queued + metrics.account().in_flight > 0 {
+            let is_busy = || metrics.account().queued + metrics.account().in_flight > 0;
+            while is_busy() || !self.shared.commits.is_empty() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };

@@ -30,6 +30,7 @@ use super::topics::Topics;
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
 use crate::env::SharedEnv;
+use crate::guard::{Commit, Commits};
 use crate::metrics::Metrics;
 
 /// Records that strangers can cause in a second: beyond it they are only counted, or anyone who can send a
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) registry: RegistryDoor,
     pub(crate) capability: CapabilityDoor,
     pub(crate) audit: Arc<AuditLog>,
+    pub(crate) commit: Commit,
+    pub(crate) commits: Commits,
     pub(crate) metrics: Metrics,
     pub(crate) requests: Requests,
     pub(crate) receipts: Receipts,
@@ -81,6 +84,7 @@ pub(crate) struct Given {
     pub(crate) registry: RegistryDoor,
     pub(crate) capability: CapabilityDoor,
     pub(crate) audit: Arc<AuditLog>,
+    pub(crate) commit: Commit,
 }
 
 /// What a node does with bodies over 64 KiB.
@@ -133,6 +137,8 @@ impl Shared {
             registry: given.registry,
             capability: given.capability,
             audit: given.audit,
+            commit: given.commit,
+            commits: Commits::default(),
             metrics: Metrics::default(),
             requests: Requests::default(),
             receipts: Receipts::default(),
