@@ -31,6 +31,7 @@ pub mod operator;
 mod runtime;
 pub mod server;
 pub mod swarm;
+pub mod witness;
 
 pub use agents::{Agent, AgentError, Bus, Context, Handlers, Message, Wish};
 pub use agents::{HostHandle, HostOptions};

@@ -60,6 +60,8 @@ pub enum KeyPurpose {
     Log,
     /// The node's TLS, welcomes, receipts, notices.
     Node,
+    /// A witness's cosignatures; in a folder of its own.
+    Witness,
 }
 
 impl KeyPurpose {
@@ -69,6 +71,7 @@ impl KeyPurpose {
             Self::Ca => "ca",
             Self::Log => "log",
             Self::Node => "node",
+            Self::Witness => "witness",
         }
     }
 }
@@ -77,7 +80,7 @@ fn key_path(keys: &Path, purpose: KeyPurpose) -> PathBuf {
     keys.join(format!("{}.key", purpose.as_str()))
 }
 
-fn write_key(keys: &Path, purpose: KeyPurpose, key: &SecretKey) -> Result<(), FileError> {
+pub(crate) fn write_key(keys: &Path, purpose: KeyPurpose, key: &SecretKey) -> Result<(), FileError> {
     let seed = Zeroizing::new(hex::encode(*key.seed()));
     let text = Zeroizing::new(format!("testudo-key-1:{}:{}\n", purpose.as_str(), *seed));
     files::write_new(&key_path(keys, purpose), text.as_bytes())

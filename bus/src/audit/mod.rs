@@ -22,8 +22,11 @@ mod sync;
 mod writer;
 
 pub use open::{AuditConfig, OpenError, Recovery};
-pub use prove::{ProveError, extension, find_message, prove};
-pub use reader::{DirError, LogReader, ReadError, cut_of, latest_checkpoint, verify_dir};
+pub use prove::{ProveError, extension, find_message, prove, prove_under};
+pub use reader::{
+    COSIGNED, DirError, LogReader, ReadError, cosigned_checkpoint, cut_of, latest_checkpoint, size_of,
+    verify_dir,
+};
 pub use retain::Retained;
 pub use sync::NotDurable;
 pub use writer::{AppendError, Appended, AuditLog, Health};

@@ -7,7 +7,7 @@ use std::path::Path;
 use testudo_rules::audit::frame::{FrameError, FrameReader};
 use testudo_rules::audit::witness::Submission;
 use testudo_rules::audit::{
-    Cut, Event, ExtensionBuilder, Frontier, LogHash, PathBuilder, Proof, Verdict, VerifierKey,
+    Checkpoint, Cut, Event, ExtensionBuilder, Frontier, LogHash, PathBuilder, Proof, Verdict, VerifierKey,
 };
 use testudo_wire::MessageId;
 
@@ -45,9 +45,22 @@ pub enum ProveError {
 /// [`ProveError`]; also when the log is not what the checkpoint says, since nothing can be proved of such a one.
 pub fn prove(dir: &Path, index: u64, by: &VerifierKey) -> Result<Proof, ProveError> {
     let latest = latest_checkpoint(dir, &by.key, &by.origin)?;
-    let size = latest.as_ref().map_or(0, |(checkpoint, _)| checkpoint.size);
+    let Some(latest) = latest else { return Err(ProveError::Unsealed { index, sealed: 0 }) };
+    prove_under(dir, index, by, latest)
+}
+
+/// The same under a given checkpoint of the log, such as one that a witness cosigned.
+///
+/// # Errors
+/// [`ProveError`].
+pub fn prove_under(
+    dir: &Path,
+    index: u64,
+    by: &VerifierKey,
+    (checkpoint, note): (Checkpoint, String),
+) -> Result<Proof, ProveError> {
+    let size = checkpoint.size;
     let unsealed = ProveError::Unsealed { index, sealed: size };
-    let Some((checkpoint, note)) = latest else { return Err(unsealed) };
     let Cut { base } = cut_of(dir, &by.origin, &by.key)?;
     if index < base.size() {
         return Err(ReadError::Missing { index }.into());

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use testudo_rules::audit::checkpoint::last_whole;
 use testudo_rules::audit::frame::{self, FrameError, Header};
 use testudo_rules::audit::{
-    Checkpoint, CheckpointError, Cut, Fault, FaultKind, Origin, Record, Segment, Verified, verify_from,
+    Checkpoint, CheckpointError, Cut, Fault, FaultKind, Origin, Record, Segment, Verified, VerifierKey,
+    WitnessKey, cosigned, verify_from,
 };
 use testudo_wire::PublicKey;
 
@@ -151,6 +152,15 @@ fn listed(dir: &Path) -> io::Result<Vec<u64>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         listed => listed,
     }
+}
+
+/// Bytes of all records of the log in `dir`, as they lie on the disk.
+///
+/// # Errors
+/// The system's.
+pub fn size_of(dir: &Path) -> io::Result<u64> {
+    let len = |first| std::fs::metadata(files::segment_path(dir, first)).map(|segment| segment.len());
+    listed(dir)?.into_iter().map(len).sum()
 }
 
 impl Iterator for LogReader {
@@ -301,4 +311,28 @@ pub fn latest_checkpoint(
     let Some(range) = last_whole(&tail) else { return Ok(None) };
     let note = std::str::from_utf8(&tail[range]).map_err(|_| CheckpointError::Shape)?;
     Ok(Some((Checkpoint::verify(note, origin, key)?, note.to_owned())))
+}
+
+/// Name of the file with the last checkpoint that a witness cosigned.
+pub const COSIGNED: &str = "cosigned";
+
+/// The last checkpoint of the log in `dir` that this witness cosigned, with its note. One that was changed is none.
+///
+/// # Errors
+/// [`DirError`].
+pub fn cosigned_checkpoint(
+    dir: &Path,
+    by: &VerifierKey,
+    witness: &WitnessKey,
+) -> Result<Option<(Checkpoint, String)>, DirError> {
+    let file = match File::open(dir.join(COSIGNED)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut bytes = Vec::new();
+    file.take(files::CHECKPOINT_TAIL_BYTES).read_to_end(&mut bytes)?;
+    let note = String::from_utf8(bytes).ok().filter(|note| cosigned(note, witness).is_ok());
+    let checkpoint = |note: String| Some((Checkpoint::verify(&note, &by.origin, &by.key).ok()?, note));
+    Ok(note.and_then(checkpoint))
 }

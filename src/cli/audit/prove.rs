@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use testudo::bus::audit::{find_message, prove};
+use testudo::bus::audit::{ProveError, cosigned_checkpoint, find_message, prove, prove_under};
 use testudo::files::{self, FileError};
-use testudo::rules::audit::{Proof, Proven, VerifierKey};
-use testudo::wire::MessageId;
+use testudo::rules::audit::{Cosigned, Proof, Proven, VerifierKey, WitnessKey, when};
+use testudo::wire::{MessageId, Timestamp};
 
 use super::super::{At, CliError, Done, say};
 use super::Log;
@@ -37,6 +37,9 @@ pub(in crate::cli) struct Check {
     /// The log's key, as `testudo audit key` prints it; get it from its operator, not with the proof
     #[arg(long, value_name = "PUB")]
     key: VerifierKey,
+    /// Demand that this witness cosigned the checkpoint, too; its key, as `testudo audit witness` prints it
+    #[arg(long, value_name = "PUB")]
+    witness: Option<WitnessKey>,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -81,7 +84,7 @@ impl Prove {
                 .map_err(|error| failed(error.to_string()))?
                 .ok_or_else(|| failed(format!("no record names message {id}")))?,
         };
-        let proof = prove(dir, index, &by).map_err(|error| failed(error.to_string()))?;
+        let proof = self.proof(&log, dir, index, &by).map_err(|error| failed(error.to_string()))?;
         files::write_new(&self.out, proof.to_text().as_bytes())?;
         let out = self.out.display();
         if self.json {
@@ -96,13 +99,33 @@ impl Prove {
     }
 }
 
+impl Prove {
+    /// Under the last checkpoint that the configured witness cosigned, if that covers the record; else under the last
+    /// one.
+    fn proof(&self, log: &Log, dir: &Path, index: u64, by: &VerifierKey) -> Result<Proof, ProveError> {
+        if let Some((_, witness)) = log.config.audit.witness() {
+            let cosigned = cosigned_checkpoint(dir, by, &witness)?;
+            if let Some(cosigned) = cosigned.filter(|(checkpoint, _)| checkpoint.size > index) {
+                return prove_under(dir, index, by, cosigned);
+            }
+        }
+        prove(dir, index, by)
+    }
+}
+
 impl Check {
     pub(super) fn run(self) -> Done {
         let bytes = read(&self.proof).map_err(|error| FileError::of(&self.proof, error))?;
-        let result = Proof::parse(&bytes).and_then(|proof| proof.verify(&self.key));
+        let result = Proof::parse(&bytes).and_then(|proof| {
+            let proven = proof.verify(&self.key)?;
+            match &self.witness {
+                Some(witness) => proof.cosigned(witness).map(|at| (proven, Some(at))),
+                None => Ok((proven, None)),
+            }
+        });
         match result {
-            Ok(proven) => {
-                self.tell(&proven);
+            Ok((proven, cosigned)) => {
+                self.tell(&proven, cosigned);
                 Ok(())
             }
             Err(fault) => {
@@ -114,7 +137,7 @@ impl Check {
         }
     }
 
-    fn tell(&self, proven: &Proven) {
+    fn tell(&self, proven: &Proven, cosigned: Option<Cosigned>) {
         let Proven { index, record, checkpoint } = proven;
         let (size, origin) = (checkpoint.size, &self.key.origin);
         if self.json {
@@ -123,11 +146,19 @@ impl Check {
                 "log": origin.as_str(),
                 "size": size,
                 "root": checkpoint.root.to_string(),
+                "cosigned_at": cosigned.map(|cosigned| cosigned.at),
                 "record": record.to_json(*index),
             });
             say(&said.to_string());
         } else {
-            say(&format!("proved: record {index} of {origin}, among {size} under a signed checkpoint"));
+            let by = match (&self.witness, cosigned) {
+                (Some(witness), Some(Cosigned { at })) => {
+                    let at = when(Timestamp::from_millis(at.saturating_mul(1000)));
+                    format!(" that {} cosigned at {at}", witness.name)
+                }
+                (Some(_) | None, _) => String::new(),
+            };
+            say(&format!("proved: record {index} of {origin}, among {size} under a signed checkpoint{by}"));
             say(&record.to_line(*index));
         }
     }

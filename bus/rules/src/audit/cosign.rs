@@ -83,6 +83,18 @@ pub fn with_cosignature(note: &str, line: &str) -> String {
     if note.contains(line) { note.to_owned() } else { format!("{note}{line}") }
 }
 
+/// The note with the log's own signature and no other.
+///
+/// # Errors
+/// [`CheckpointError`] when that is not there, or not good.
+pub fn only_signed_by(note: &str, origin: &Origin, key: &PublicKey) -> Result<String, CheckpointError> {
+    let text = super::checkpoint::signed_text(note, origin, key)?;
+    let id = super::checkpoint::key_id(origin, key);
+    let signature = only_signature(split_note(note)?.1, origin, id)?;
+    let blob = [id.as_slice(), &signature].concat();
+    Ok(format!("{text}\n{DASH}{origin} {}\n", STANDARD.encode(blob)))
+}
+
 /// What this witness said of a checkpoint.
 ///
 /// # Errors

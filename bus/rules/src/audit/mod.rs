@@ -9,6 +9,7 @@
 pub mod checkpoint;
 mod cosign;
 mod cut;
+mod filter;
 pub mod frame;
 pub mod merkle;
 mod note;
@@ -20,14 +21,18 @@ pub mod proof;
 pub mod record;
 mod render;
 mod settle;
+mod stats;
+pub mod story;
 mod unsettled;
 pub mod verifier;
 pub mod verify;
+mod when;
 pub mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Origin};
-pub use cosign::{Cosigned, WitnessKey, cosign, cosigned, with_cosignature};
+pub use cosign::{Cosigned, WitnessKey, cosign, cosigned, only_signed_by, with_cosignature};
 pub use cut::Cut;
+pub use filter::Filter;
 pub use merkle::{Frontier, LogHash};
 pub use note::{Note, is_unsafe};
 pub use open::OpenCopies;
@@ -39,9 +44,12 @@ pub use record::{
     RegistryEvent, TraceId, Verdict, Verdicts,
 };
 pub use settle::Settlement;
+pub use stats::Stats;
+pub use story::Story;
 pub use unsettled::Unsettled;
 pub use verifier::{VerifierKey, VerifierKeyError};
 pub use verify::{Fault, FaultKind, Segment, Verified, verify, verify_from};
+pub use when::when;
 
 #[cfg(test)]
 mod tests;
@@ -49,6 +57,8 @@ mod tests;
 mod tests_cut;
 #[cfg(test)]
 mod tests_proof;
+#[cfg(test)]
+mod tests_read;
 #[cfg(test)]
 mod tests_render;
 #[cfg(test)]

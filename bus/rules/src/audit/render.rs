@@ -1,4 +1,4 @@
-//! Records for people (one line) and for their tools (JSON). Ids are hex, times milliseconds.
+//! Records for people (one line, times in UTC) and for their tools (JSON, times in milliseconds). Ids are hex.
 //!
 //! All that an outsider could choose is a name or a [`super::Note`], and stands under `fields`: it can neither
 //! shadow a fixed key nor act on a terminal (threat A65).
@@ -7,12 +7,14 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use testudo_wire::AgentName;
+use testudo_wire::standing::RevocationCause;
 
 use super::outcome::{Cause, Outcome, Outcomes};
 use super::record::{
     BundleRefused, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Record, RegistryChange,
     RegistryEvent, Verdict, Verdicts,
 };
+use super::when::when;
 
 impl Record {
     /// The record as `{index, at_ms, registry, event, fields}`.
@@ -30,8 +32,7 @@ impl Record {
     /// The record as one line.
     #[must_use]
     pub fn to_line(&self, index: u64) -> String {
-        let at = self.at.as_millis();
-        format!("#{index} {}.{:03} {} {}", at / 1000, at % 1000, self.event.name(), self.event.words())
+        format!("#{index} {} {} {}", when(self.at), self.event.name(), self.event.words())
     }
 }
 
@@ -101,14 +102,6 @@ impl Event {
 }
 
 fn envelope_fields(envelope: &EnvelopeRecord) -> Value {
-    let verdict = match &envelope.verdict {
-        Verdict::Allowed { alerts, copies } => {
-            json!({ "allowed": true, "alerts": alerts, "copies": copies })
-        }
-        Verdict::Refused { refusal, rules } => {
-            json!({ "allowed": false, "refusal": refusal.as_str(), "rules": rules })
-        }
-    };
     json!({
         "message": envelope.message,
         "digest": envelope.digest,
@@ -117,8 +110,19 @@ fn envelope_fields(envelope: &EnvelopeRecord) -> Value {
         "capability": envelope.capability,
         "correlation": envelope.correlation,
         "trace": envelope.trace.map(|trace| trace.to_string()),
-        "verdict": verdict,
+        "verdict": verdict_fields(&envelope.verdict),
     })
+}
+
+pub(super) fn verdict_fields(verdict: &Verdict) -> Value {
+    match verdict {
+        Verdict::Allowed { alerts, copies } => {
+            json!({ "allowed": true, "alerts": alerts, "copies": copies })
+        }
+        Verdict::Refused { refusal, rules } => {
+            json!({ "allowed": false, "refusal": refusal.as_str(), "rules": rules })
+        }
+    }
 }
 
 fn verdicts_words(verdicts: &Verdicts) -> String {
@@ -159,7 +163,7 @@ fn who(agent: Option<&AgentName>) -> &str {
     agent.map_or("somebody", AgentName::as_str)
 }
 
-fn cause_name(cause: Cause) -> String {
+pub(super) fn cause_name(cause: Cause) -> String {
     if let Cause::ReceiverRefused(refusal) = cause {
         format!("refused by the receiver: {refusal}")
     } else {
@@ -167,7 +171,7 @@ fn cause_name(cause: Cause) -> String {
     }
 }
 
-fn outcome_name(outcome: Outcome) -> (&'static str, Option<String>) {
+pub(super) fn outcome_name(outcome: Outcome) -> (&'static str, Option<String>) {
     match outcome {
         Outcome::Delivered => ("delivered", None),
         Outcome::Dropped(cause) => ("dropped", Some(cause_name(cause))),
@@ -267,11 +271,20 @@ const fn registry_change(change: RegistryChange) -> &'static str {
     }
 }
 
+pub(super) const fn revocation_word(cause: RevocationCause) -> &'static str {
+    match cause {
+        RevocationCause::Compromised => "compromised",
+        RevocationCause::Failed => "failed",
+        RevocationCause::Operator => "operator",
+        RevocationCause::Silent => "silent",
+    }
+}
+
 fn registry_words(event: &RegistryEvent) -> String {
     let mut words = format!("{} {}", who(event.agent.as_ref()), registry_change(event.change));
     match event.change {
         RegistryChange::Revoked(cause) => {
-            let _ = write!(words, " ({})", json!(cause).as_str().unwrap_or_default());
+            let _ = write!(words, " ({})", revocation_word(cause));
         }
         RegistryChange::TokenRevoked { id } => {
             let _ = write!(words, " (id {id})");
