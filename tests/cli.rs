@@ -15,6 +15,10 @@ mod guard;
 mod kit;
 #[path = "cli/node.rs"]
 mod node;
+#[path = "cli/pages.rs"]
+mod pages;
+#[path = "cli/reading.rs"]
+mod reading;
 #[path = "cli/talk.rs"]
 mod talk;
 #[path = "cli/tokens.rs"]

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::ServerError;
 use crate::files::FileError;
+use crate::health::Checker;
 use crate::operator::{Answer, Operator, Request, Status};
 
 /// Longest request or answer.
@@ -65,22 +66,27 @@ pub(super) fn listen(path: &Path) -> Result<(UnixListener, SocketFile), ServerEr
 }
 
 /// Serves operators until the task is aborted.
-pub(super) fn serve(listener: UnixListener, operator: Operator, node: Arc<Node>) -> JoinHandle<()> {
+pub(super) fn serve(
+    listener: UnixListener,
+    operator: Operator,
+    node: Arc<Node>,
+    checker: Checker,
+) -> JoinHandle<()> {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     tokio::spawn(async move {
         loop {
             let Ok(place) = places.clone().acquire_owned().await else { return };
             let Ok((stream, _)) = listener.accept().await else { continue };
-            let (operator, node) = (operator.clone(), node.clone());
+            let (operator, node, checker) = (operator.clone(), node.clone(), checker.clone());
             tokio::spawn(async move {
-                let _ = converse(stream, &operator, &node).await;
+                let _ = converse(stream, &operator, &node, &checker).await;
                 drop(place);
             });
         }
     })
 }
 
-async fn converse(stream: UnixStream, operator: &Operator, node: &Node) -> io::Result<()> {
+async fn converse(stream: UnixStream, operator: &Operator, node: &Node, checker: &Checker) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read.take(LINE_BYTES_MAX)).lines();
     while let Ok(Ok(Some(line))) = timeout(IDLE, lines.next_line()).await {
@@ -88,7 +94,8 @@ async fn converse(stream: UnixStream, operator: &Operator, node: &Node) -> io::R
             Ok(request) => {
                 let answer = operator.answer(request).await;
                 if let Answer::Status(status) = answer {
-                    Answer::Status(Box::new(with_node(*status, node)))
+                    let health = Some(checker.report().await);
+                    Answer::Status(Box::new(Status { health, ..with_node(*status, node) }))
                 } else {
                     answer
                 }
@@ -109,6 +116,8 @@ fn with_node(status: Status, node: &Node) -> Status {
     Status {
         linked,
         account: serde_json::to_value(metrics.account()).unwrap_or_default(),
+        audit_first: node.audit().first(),
+        audit_durable: *node.audit().synced().borrow(),
         refusals: metrics.refusals().into_iter().map(|(reason, n)| (reason.as_str().to_owned(), n)).collect(),
         bundles_refused: metrics.bundles_refused(),
         ..status

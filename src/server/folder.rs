@@ -12,7 +12,7 @@ use testudo_bus::audit::{self, AuditLog, LogReader, OpenError};
 use testudo_bus::env::{Env, SharedEnv};
 use testudo_bus::tls::{self, EmbeddedCa, Issuer as _, LeafError};
 use testudo_registry::{BookRules, SqliteStore, Store, StoreError, StoreKey};
-use testudo_wire::{RegistrySequence, SecretKey, SpiffeId};
+use testudo_wire::{PublicKey, RegistrySequence, SecretKey, SpiffeId};
 use zeroize::Zeroizing;
 
 use super::{ServerError, audit_dir, origin};
@@ -26,6 +26,8 @@ pub(super) struct Folder {
     pub(super) config: Config,
     pub(super) authority: SecretKey,
     pub(super) node: SecretKey,
+    /// The log's public key.
+    pub(super) log: PublicKey,
     pub(super) ca: Arc<EmbeddedCa>,
     pub(super) trust: tls::Trust,
     pub(super) store: Box<dyn Store>,
@@ -102,7 +104,7 @@ impl Folder {
         // Before the log is opened, which writes to it: a refused start must not make up for a missing log.
         let store = open_store(config, &node)?;
         let witnessed = witnessed(&dir, config, &log, store.sequence()?)?;
-        let kept = config.audit.log();
+        let (kept, public) = (config.audit.log(), log.public());
         let (audit, recovery) = AuditLog::open_with(&dir, origin(config), log, env.now(), witnessed, kept)
             .map_err(|error| {
                 let second = matches!(error, OpenError::InUse);
@@ -116,6 +118,7 @@ impl Folder {
             config: config.clone(),
             authority,
             node,
+            log: public,
             ca: Arc::new(ca),
             trust,
             store: Box::new(store),

@@ -3,8 +3,10 @@
 //! The one place where keys, files, sockets, clocks and actors meet.
 
 mod admin;
+mod checks;
 mod folder;
 mod web;
+mod witnessing;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -17,7 +19,7 @@ use testudo_bus::node::{Bodies, Node, NodeParts, Office, OfficeParts, StartError
 use testudo_bus::tls::{self, IssuerError};
 use testudo_bus::transport::Socket;
 use testudo_registry::StoreError;
-use testudo_rules::audit::Origin;
+use testudo_rules::audit::{Origin, VerifierKey};
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
 use testudo_wire::RegistrySequence;
@@ -26,13 +28,18 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::files::FileError;
+use crate::health::Checker;
 use crate::operator::Operator;
 use crate::swarm::{Keys, SwarmError};
 
 use admin::SocketFile;
 pub use admin::{AskError, ask};
 use folder::Folder;
+use web::Secret;
+use witnessing::Witnessing;
 
+/// What shows a health page that the operator asks, in the data folder; another one at each start.
+const HEALTH_SECRET: &str = "health.secret";
 /// Socket buffers that hold a burst of handshakes (measured fact M13).
 const SOCKET_BYTES: usize = 4 * 1024 * 1024;
 
@@ -173,8 +180,10 @@ pub(crate) struct Running {
     node: Arc<Node>,
     operator: Operator,
     listen: SocketAddr,
+    checker: Checker,
     serving: Option<(JoinHandle<()>, SocketFile)>,
     syncing: JoinHandle<()>,
+    witnessing: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -194,6 +203,13 @@ impl Running {
             Operators::Served => Some(admin::listen(&config.node.data.join("admin.sock"))?),
             Operators::None => None,
         };
+        let witnessing = config.audit.witness().map(|(url, witness)| Witnessing {
+            dir: audit_dir(config),
+            by: VerifierKey { origin: origin(config), key: folder.log.clone() },
+            url: url.to_owned(),
+            witness,
+        });
+        let ca_ends = tls::not_after(folder.ca.certificate())?;
         let bound = |error| ServerError::Socket(config.node.listen, error);
         let listen = links.local_addr().map_err(bound)?;
         let (rules, ca, env) = (folder.rules(), folder.ca.clone(), folder.env.clone());
@@ -226,9 +242,12 @@ impl Running {
             token_days_max: config.swarm.token_days_max,
             env,
         };
-        let serving =
-            door.map(|(listener, file)| (admin::serve(listener, operator.clone(), node.clone()), file));
-        Ok(Self { node, operator, listen, serving, syncing })
+        let checker = checks::of_node(&node, ca_ends, &operator.env);
+        let witnessing = witnessing.map(|witnessing| witnessing.start(node.audit(), &checker));
+        let serving = door.map(|(listener, file)| {
+            (admin::serve(listener, operator.clone(), node.clone(), checker.clone()), file)
+        });
+        Ok(Self { node, operator, listen, checker, serving, syncing, witnessing })
     }
 
     /// The node.
@@ -247,6 +266,9 @@ impl Running {
             serving.abort();
             let _ = serving.await;
             drop(socket);
+        }
+        if let Some(witnessing) = self.witnessing {
+            witnessing.abort();
         }
         let account = self.node.shut_down().await;
         self.syncing.abort();
@@ -274,7 +296,8 @@ impl Server {
         let health = pages.local_addr().map_err(listen)?;
         let keys = Keys::read(&config.node.keys)?;
         let running = Running::start(config, keys, links, Operators::Served)?;
-        let pages = web::serve(pages, running.node.clone());
+        let secret = Secret::make(&config.node.data.join(HEALTH_SECRET), &*running.operator.env)?;
+        let pages = web::serve(pages, running.node.clone(), running.checker.clone(), secret);
         Ok(Self { running, health, pages })
     }
 

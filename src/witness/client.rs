@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, StatusCode};
-use testudo_bus::audit::{self, DirError, ProveError, ReadError};
+use testudo_bus::audit::{self, DirError, ProveError};
 use testudo_rules::audit::{Checkpoint, VerifierKey, WitnessKey, cosigned, with_cosignature};
 
 use crate::files::FileError;
@@ -104,9 +104,7 @@ async fn extension(
     let made = tokio::task::spawn_blocking(move || audit::extension(&dir, old, &by)).await?;
     match made {
         Ok(made) => made.ok_or(SubmitError::NoCheckpoint),
-        Err(ProveError::Read(ReadError::Missing { index })) if index == old && old > 0 => {
-            Err(SubmitError::Ahead { size: old })
-        }
+        Err(ProveError::Shorter { old, .. }) => Err(SubmitError::Ahead { size: old }),
         Err(error) => Err(error.into()),
     }
 }

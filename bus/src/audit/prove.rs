@@ -29,6 +29,14 @@ pub enum ProveError {
     /// A record cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The log is shorter than what is to be extended.
+    #[error("the last checkpoint covers {size} records, which is fewer than {old}")]
+    Shorter {
+        /// What was to be extended.
+        old: u64,
+        /// How many records the last checkpoint covers.
+        size: u64,
+    },
     /// No checkpoint covers the record.
     #[error("record {index} is not under a signed checkpoint ({sealed} records are); try again in a moment")]
     Unsealed {
@@ -90,6 +98,9 @@ pub fn prove_under(
 pub fn extension(dir: &Path, old: u64, by: &VerifierKey) -> Result<Option<Submission>, ProveError> {
     let Some((checkpoint, note)) = latest_checkpoint(dir, &by.key, &by.origin)? else { return Ok(None) };
     let size = checkpoint.size;
+    if old > size {
+        return Err(ProveError::Shorter { old, size });
+    }
     let Cut { base } = cut_of(dir, &by.origin, &by.key)?;
     let builder = ExtensionBuilder::behind(&base, old, size);
     let Some(mut builder) = builder else { return Err(ReadError::Missing { index: old }.into()) };

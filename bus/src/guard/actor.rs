@@ -10,9 +10,11 @@ use testudo_rules::pipeline::{Authorised, Decoded, Inspected};
 use testudo_wire::frame::CloseReason;
 use testudo_wire::{MessageId, Refusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::judge::{Case, assess, conclude, judge, refuse_bundle};
 use super::large::{Large, Pool};
+use crate::metrics::Stage;
 use crate::node::{Link, Shared, Ticket};
 
 /// Bundles in the mailbox at once, of all links; a link has one, and one for each lane.
@@ -45,6 +47,7 @@ impl Guard {
 struct Judge {
     case: Case,
     bytes: Bytes,
+    sent: Instant,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -55,7 +58,8 @@ impl Message for Judge {
 impl Handler<Judge> for Guard {
     type Result = ();
     fn handle(&mut self, message: Judge, _: &mut Context<Self>) {
-        let Judge { case, bytes, _permit } = message;
+        let Judge { case, bytes, sent, _permit } = message;
+        self.shared.metrics.took(Stage::Wait, sent.elapsed());
         self.contain(&case, || judge(&self.shared, &self.inspector, &case, bytes));
     }
 }
@@ -139,7 +143,8 @@ impl GuardDoor {
         let (lane, size) = (0, bytes.len());
         let ticket = Ticket::new(&link.settling[0], bundle, size);
         let case = Case { link: link.clone(), lane, bundle, size, ticket };
-        self.actor.send(Judge { case, bytes, _permit }).await.is_ok()
+        let sent = Instant::now();
+        self.actor.send(Judge { case, bytes, sent, _permit }).await.is_ok()
     }
 
     /// The same for a bundle of a lane.

@@ -9,10 +9,12 @@ use testudo_rules::inspect::{Alert, Inspector};
 use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Verdict};
 use testudo_wire::frame::{CloseReason, FromNode, RefusedBundle, RefusedMessage};
 use testudo_wire::{Destination, Digest, ReceiptWish, Refusal};
+use tokio::time::Instant;
 
 use super::commit::Commit;
 use super::placing::{Placed, place};
 use crate::audit::Appended;
+use crate::metrics::Stage;
 use crate::node::{Judging, Link, Pending, Shared, Ticket};
 
 /// Which bundle of which link.
@@ -30,7 +32,10 @@ pub(super) struct Case {
 pub(super) fn judge(shared: &Arc<Shared>, inspector: &Inspector, case: &Case, bytes: Bytes) {
     let decoded = Decoded::of(bytes, &shared.limits);
     if let Some(authorised) = assess(shared, case, decoded) {
-        conclude(shared, case, authorised.inspect(inspector));
+        let began = Instant::now();
+        let inspected = authorised.inspect(inspector);
+        shared.metrics.took(Stage::Inspect, began.elapsed());
+        conclude(shared, case, inspected);
     }
 }
 
@@ -42,7 +47,10 @@ pub(super) fn assess(shared: &Shared, case: &Case, decoded: Result<Decoded, Refu
         refuse_bundle(shared, case, Refusal::GuardFault, 0);
         return None;
     };
-    match decide(shared, case, &mut judging, &snapshot, decoded) {
+    let began = Instant::now();
+    let decided = decide(shared, case, &mut judging, &snapshot, decoded);
+    shared.metrics.took(Stage::Assess, began.elapsed());
+    match decided {
         Ok(authorised) => Some(authorised),
         Err((refusal, messages)) => {
             charge(shared, case, &mut judging, refusal);
@@ -92,13 +100,17 @@ fn charge(shared: &Shared, case: &Case, judging: &mut Judging, refusal: Refusal)
 pub(super) fn conclude(shared: &Arc<Shared>, case: &Case, mut inspected: Inspected) {
     let link = &case.link;
     let snapshot = shared.directory().load();
+    let began = Instant::now();
     let placed = place(shared, &snapshot, case, &mut inspected);
+    shared.metrics.took(Stage::Reserve, began.elapsed());
     if placed.goes_nowhere(&inspected) && is_flood(shared, case, &inspected) {
         shared.metrics.submitted(inspected.verdicts().len());
         return tell_refused(shared, link, &inspected);
     }
     let verdicts = verdicts(case, &inspected, &placed);
+    let began = Instant::now();
     let recorded = shared.audit.append(&shared.record(Event::Verdicts(verdicts)));
+    shared.metrics.took(Stage::Record, began.elapsed());
     match recorded {
         Ok(recorded) => {
             let (case, snapshot) = (case.clone(), Arc::clone(&snapshot));
@@ -144,11 +156,14 @@ impl Recorded {
     pub(super) fn act(self, shared: &Arc<Shared>) {
         let Self { case, inspected, placed, snapshot, recorded } = self;
         // Not before: had one of the steps above panicked, nothing would ever be said of these messages.
+        let began = Instant::now();
         shared.metrics.submitted(placed.submitted(&inspected));
+        shared.metrics.allowed(inspected.allowed().count());
         shared.metrics.dropped_at_once(Cause::NoReceiver, placed.without_receiver(&inspected));
         tell_refused(shared, &case.link, &inspected);
         promise(shared, &case, &recorded, &inspected);
         placed.hand_over(shared, &snapshot, &case, &inspected, &recorded);
+        shared.metrics.took(Stage::HandOver, began.elapsed());
     }
 
     /// The record will never be durable: nothing of it is handed over. The next start finds its verdicts without an

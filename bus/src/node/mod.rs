@@ -35,7 +35,7 @@ use testudo_rules::audit::{Cause, Event, NodeEvent};
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
 use testudo_wire::frame::CloseReason;
-use testudo_wire::{AgentName, Holder, NodeName, RegistrySequence, SecretKey, SpiffeId};
+use testudo_wire::{AgentName, Holder, NodeName, RegistrySequence, SecretKey, SpiffeId, Timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -142,6 +142,7 @@ pub struct Node {
     shared: Arc<Shared>,
     guard: GuardDoor,
     is_stale: watch::Receiver<Option<RegistrySequence>>,
+    certificate: Arc<NodeCertificate>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -221,9 +222,11 @@ impl Node {
             tokio::spawn(notices::run(shared.clone())),
             tokio::spawn(subscriptions::run(shared.clone())),
             tokio::spawn(sweep(shared.clone())),
-            tokio::spawn(renew(certificate, move || own_certificate(name, &key, &trust, &*issuer, &*env))),
+            tokio::spawn(renew(certificate.clone(), move || {
+                own_certificate(name, &key, &trust, &*issuer, &*env)
+            })),
         ];
-        Ok(Self { endpoint, shared, guard, is_stale, tasks })
+        Ok(Self { endpoint, shared, guard, is_stale, certificate, tasks })
     }
 
     /// The address that links come in at.
@@ -272,6 +275,12 @@ impl Node {
     #[must_use]
     pub fn linked(&self) -> Vec<AgentName> {
         self.shared.routes().keys().copied().collect()
+    }
+
+    /// When the certificate ends that the node shows now; the beginning of time when that cannot be read.
+    #[must_use]
+    pub fn certificate_ends(&self) -> Timestamp {
+        self.certificate.ends()
     }
 
     /// Whether guard and registry live.

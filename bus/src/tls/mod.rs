@@ -10,5 +10,5 @@ mod verifier;
 
 pub use config::{TlsError, client_config, server_config};
 pub use issuer::{EmbeddedCa, Issuer, IssuerError, LIFETIME};
-pub use leaf::{Leaf, LeafError, Role, Trust, check};
+pub use leaf::{Leaf, LeafError, Role, Trust, check, not_after};
 pub use verifier::{Listed, Listing, NodeCertificate};

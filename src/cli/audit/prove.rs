@@ -24,6 +24,9 @@ pub(in crate::cli) struct Prove {
     /// The new file for the proof
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Under a checkpoint that this witness cosigned, if one covers the record; its key, instead of the configured one
+    #[arg(long, value_name = "PUB")]
+    witness: Option<WitnessKey>,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -103,7 +106,8 @@ impl Prove {
     /// Under the last checkpoint that the configured witness cosigned, if that covers the record; else under the last
     /// one.
     fn proof(&self, log: &Log, dir: &Path, index: u64, by: &VerifierKey) -> Result<Proof, ProveError> {
-        if let Some((_, witness)) = log.config.audit.witness() {
+        let configured = || log.config.audit.witness().map(|(_, witness)| witness);
+        if let Some(witness) = self.witness.clone().or_else(configured) {
             let cosigned = cosigned_checkpoint(dir, by, &witness)?;
             if let Some(cosigned) = cosigned.filter(|(checkpoint, _)| checkpoint.size > index) {
                 return prove_under(dir, index, by, cosigned);

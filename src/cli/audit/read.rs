@@ -77,12 +77,16 @@ impl ShowStats {
         let (mut rows, agents) = stats.to_rows(self.top);
         rows.push(("bytes on disk".to_owned(), bytes.to_string()));
         let mut table = plain_table();
-        rows.iter().for_each(|(name, value)| drop(table.add_row([name, value])));
+        for (name, value) in &rows {
+            table.add_row([name, value]);
+        }
         say(&table.to_string());
         if !agents.is_empty() {
             let mut table = plain_table();
             table.set_header(["agent", "sent", "refused", "received"]);
-            agents.iter().for_each(|row| drop(table.add_row(row)));
+            for row in &agents {
+                table.add_row(row);
+            }
             say(&table.to_string());
         }
         Ok(())

@@ -59,14 +59,19 @@ impl Watch {
         })?;
         let at = listener.local_addr()?;
         let key = watching.verifier().to_string();
-        if self.json {
-            say(&serde_json::json!({"event": "listening", "listen": at, "key": key}).to_string());
-        } else {
-            say(&format!("witness {} of {} logs on http://{at}; its key: {key}", self.name, self.logs.len()));
-        }
         plain(async move {
             let mut terminate = signal(SignalKind::terminate())?;
             let mut interrupt = signal(SignalKind::interrupt())?;
+            // From here on a signal ends it in good order.
+            if self.json {
+                say(&serde_json::json!({"event": "listening", "listen": at, "key": key}).to_string());
+            } else {
+                say(&format!(
+                    "witness {} of {} logs on http://{at}; its key: {key}",
+                    self.name,
+                    self.logs.len()
+                ));
+            }
             tokio::select! {
                 served = witness::serve(watching, listener, env) => Ok(served?),
                 _ = terminate.recv() => Ok(()),
