@@ -49,6 +49,9 @@ fn witnessed(
         return Err(ServerError::LogMissing(stored));
     }
     let from = sealed.map_or(0, |(checkpoint, _)| checkpoint.size.saturating_sub(1));
+    // The last sealed record may be one that retention removed.
+    let oldest = LogReader::oldest(dir).map_err(|error| ServerError::Log(error.to_string()))?.cursor();
+    let from = from.max(oldest);
     let mut highest = RegistrySequence(0);
     for record in LogReader::new(dir, from) {
         // A torn tail is the opening's business; what comes before it counts.
