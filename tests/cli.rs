@@ -2,6 +2,7 @@
 //! identity, argument and token ends in one line that says what is wrong, with its exit code and nothing changed.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::print_stderr, reason = "what is skipped is said")]
 
 #[path = "cli/agents.rs"]
 mod agents;

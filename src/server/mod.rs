@@ -205,7 +205,7 @@ impl Running {
         };
         let witnessing = config.audit.witness().map(|(url, witness)| Witnessing {
             dir: audit_dir(config),
-            by: VerifierKey { origin: origin(config), key: folder.log.clone() },
+            by: VerifierKey { origin: origin(config), key: folder.log },
             url: url.to_owned(),
             witness,
         });

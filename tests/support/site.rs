@@ -62,7 +62,7 @@ impl Site {
     /// A site whose first node runs. With odd seeds its nodes hand over only what is durable.
     pub(crate) fn new(seed: u64) -> Self {
         let (swarm, net, dir) = (Swarm::new(), SimNet::new(seed), folder());
-        let commit = if seed % 2 == 0 { Commit::Receipt } else { Commit::Delivery };
+        let commit = if seed.is_multiple_of(2) { Commit::Receipt } else { Commit::Delivery };
         let (address, socket) = net.bind();
         let (node, _) = swarm.node_with(dir.path(), socket, commit).unwrap();
         Self { swarm, net, dir, address, node: Some(node), commit }

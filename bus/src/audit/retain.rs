@@ -139,7 +139,7 @@ impl AuditLog {
 /// many bytes went.
 fn remove(dir: &Path, entries: &File, first: u64, note: &str, len: u64) -> io::Result<(Tail, u64)> {
     let statement = files::create_new(dir, files::CUT)?;
-    (&statement).write_all(note.as_bytes())?;
+    statement.write_all(note.as_bytes())?;
     statement.sync()?;
     files::put_in_place(dir, files::CUT)?;
     entries.sync()?;

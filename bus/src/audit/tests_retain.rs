@@ -48,7 +48,7 @@ fn copy(dir: &Path) -> TempDir {
     to
 }
 
-async fn sealed(dir: &Path, config: AuditConfig, bundles: u64) -> Arc<AuditLog> {
+fn sealed(dir: &Path, config: AuditConfig, bundles: u64) -> Arc<AuditLog> {
     let (log, _) = open_with(dir, config).unwrap();
     fill(&log, bundles);
     drop(log);
@@ -58,7 +58,7 @@ async fn sealed(dir: &Path, config: AuditConfig, bundles: u64) -> Arc<AuditLog> 
 #[tokio::test(start_paused = true)]
 async fn old_segments_go_by_size_and_the_rest_verifies_proves_and_goes_on() {
     let dir = TempDir::new().unwrap();
-    let log = sealed(dir.path(), keeping(6_000), 60).await;
+    let log = sealed(dir.path(), keeping(6_000), 60);
     let before = read_all(dir.path());
     assert!(bytes(dir.path()) > 15_000);
     let retained = log.retain(Timestamp::default()).await.unwrap().unwrap();
@@ -119,7 +119,7 @@ async fn old_segments_go_by_age() {
 #[tokio::test(start_paused = true)]
 async fn nothing_goes_that_an_exporter_a_message_or_a_checkpoint_needs() {
     let dir = TempDir::new().unwrap();
-    let log = sealed(dir.path(), keeping(1), 60).await;
+    let log = sealed(dir.path(), keeping(1), 60);
     let cursor = Arc::new(AtomicU64::new(0));
     let of = cursor.clone();
     log.hold(move || Some(of.load(Ordering::Relaxed)));
@@ -155,7 +155,7 @@ async fn nothing_goes_that_an_exporter_a_message_or_a_checkpoint_needs() {
 #[tokio::test(start_paused = true)]
 async fn a_kill_at_any_step_of_a_cut_leaves_a_log_that_opens_and_verifies() {
     let dir = TempDir::new().unwrap();
-    let log = sealed(dir.path(), keeping(4_000), 40).await;
+    let log = sealed(dir.path(), keeping(4_000), 40);
     let (full, segments) = (copy(dir.path()), files::segments(dir.path()).unwrap());
     log.retain(Timestamp::default()).await.unwrap().unwrap();
     let first = log.first();
@@ -198,7 +198,7 @@ async fn a_kill_at_any_step_of_a_cut_leaves_a_log_that_opens_and_verifies() {
 #[tokio::test(start_paused = true)]
 async fn t_a71_a_removed_beginning_is_no_cut_and_a_cut_is_of_this_log() {
     let dir = TempDir::new().unwrap();
-    let log = sealed(dir.path(), keeping(4_000), 40).await;
+    let log = sealed(dir.path(), keeping(4_000), 40);
     let full = copy(dir.path());
     log.retain(Timestamp::default()).await.unwrap().unwrap();
     drop(log);
@@ -246,7 +246,7 @@ async fn t_a71_a_removed_beginning_is_no_cut_and_a_cut_is_of_this_log() {
 #[tokio::test(start_paused = true)]
 async fn a_segment_that_somebody_edited_is_not_made_good_by_removing_it() {
     let dir = TempDir::new().unwrap();
-    let log = sealed(dir.path(), keeping(4_000), 40).await;
+    let log = sealed(dir.path(), keeping(4_000), 40);
     // Another record with its right hash in place of the first: all of it would go.
     let path = files::segment_path(dir.path(), 0);
     let whole = fs::read(&path).unwrap();
@@ -263,7 +263,7 @@ async fn a_segment_that_somebody_edited_is_not_made_good_by_removing_it() {
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_is_overtaken_by_retention_is_told() {
     let dir = TempDir::new().unwrap();
-    let log = sealed(dir.path(), keeping(1), 40).await;
+    let log = sealed(dir.path(), keeping(1), 40);
     let mut reader = LogReader::oldest(dir.path()).unwrap();
     assert_eq!(reader.next_record().unwrap().unwrap().0, 0);
     log.retain(Timestamp::default()).await.unwrap().unwrap();
@@ -274,7 +274,7 @@ async fn a_reader_that_is_overtaken_by_retention_is_told() {
 #[tokio::test(start_paused = true)]
 async fn by_default_all_is_kept() {
     let dir = TempDir::new().unwrap();
-    let log = sealed(dir.path(), small(), 40).await;
+    let log = sealed(dir.path(), small(), 40);
     assert_eq!(log.retain(Timestamp::from_millis(u64::MAX / 2)).await.unwrap(), None);
     assert_eq!((log.first(), verified(dir.path()).first), (0, 0));
 }

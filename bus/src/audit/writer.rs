@@ -156,11 +156,8 @@ impl AuditLog {
     pub fn append(&self, record: &Record) -> Result<Appended, AppendError> {
         let mut state = self.state();
         let result = self.put(&mut state, record);
-        match (&result, &record.event) {
-            (Err(AppendError::Write(_)), Event::Verdicts(verdicts)) => {
-                state.backlog.refused += verdicts.envelopes.len() as u64;
-            }
-            (Ok(_) | Err(_), _) => {}
+        if let (Err(AppendError::Write(_)), Event::Verdicts(verdicts)) = (&result, &record.event) {
+            state.backlog.refused += verdicts.envelopes.len() as u64;
         }
         drop(state);
         // Also when it failed: the log is tried again beside this.

@@ -7,9 +7,10 @@ use std::str::FromStr;
 
 use clap::Args;
 use testudo::bus::audit::{ProveError, cosigned_checkpoint, find_message, prove, prove_under};
+use testudo::bus::node::Bodies;
 use testudo::files::{self, FileError};
-use testudo::rules::audit::{Cosigned, Proof, Proven, VerifierKey, WitnessKey, when};
-use testudo::wire::{MessageId, Timestamp};
+use testudo::rules::audit::{Cosigned, Proof, Proven, Sent, Verdict, VerifierKey, WitnessKey, when};
+use testudo::wire::{AgentName, Bundle, Limits, MessageId, Timestamp};
 
 use super::super::{At, CliError, Done, say};
 use super::Log;
@@ -40,6 +41,9 @@ pub(in crate::cli) struct Check {
     /// The log's key, as `testudo audit key` prints it; get it from its operator, not with the proof
     #[arg(long, value_name = "PUB")]
     key: VerifierKey,
+    /// A bundle that an agent was given, as `Delivery::bundle` gives it: show that it is the one of the record
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
     /// Demand that this witness cosigned the checkpoint, too; its key, as `testudo audit witness` prints it
     #[arg(long, value_name = "PUB")]
     witness: Option<WitnessKey>,
@@ -129,7 +133,9 @@ impl Check {
         });
         match result {
             Ok((proven, cosigned)) => {
-                self.tell(&proven, cosigned);
+                // Before anything is said to be proved.
+                let shown = self.shown(&proven)?;
+                self.tell(&proven, cosigned, shown);
                 Ok(())
             }
             Err(fault) => {
@@ -141,7 +147,20 @@ impl Check {
         }
     }
 
-    fn tell(&self, proven: &Proven, cosigned: Option<Cosigned>) {
+    /// What the bundle shows, if there is one.
+    fn shown(&self, proven: &Proven) -> Result<Option<(AgentName, Vec<Sent>)>, CliError> {
+        let Some(path) = &self.bundle else { return Ok(None) };
+        let failed = |what: String| CliError::Failed(format!("{} proves nothing: {what}", path.display()));
+        let limits = Limits::of_lanes(Bodies::MAX as usize);
+        let bytes =
+            read_up_to(path, limits.bundle_bytes_max as u64).map_err(|error| FileError::of(path, error))?;
+        let bundle = Bundle::decode(bytes.into(), &limits).map_err(|error| failed(error.to_string()))?;
+        let swarm = self.key.origin.as_str().strip_prefix("testudo/").and_then(|id| id.parse().ok());
+        let swarm = swarm.ok_or_else(|| failed("the key is not of a swarm's log".to_owned()))?;
+        proven.shows(&bundle, &swarm).map(Some).map_err(|error| failed(error.to_string()))
+    }
+
+    fn tell(&self, proven: &Proven, cosigned: Option<Cosigned>, shown: Option<(AgentName, Vec<Sent>)>) {
         let Proven { index, record, checkpoint } = proven;
         let (size, origin) = (checkpoint.size, &self.key.origin);
         if self.json {
@@ -152,6 +171,10 @@ impl Check {
                 "root": checkpoint.root.to_string(),
                 "cosigned_at": cosigned.map(|cosigned| cosigned.at),
                 "record": record.to_json(*index),
+                "shown": shown.map(|(sender, sent)| serde_json::json!({
+                    "sender": sender,
+                    "messages": sent.iter().map(|sent| sent.message).collect::<Vec<_>>(),
+                })),
             });
             say(&said.to_string());
         } else {
@@ -164,14 +187,28 @@ impl Check {
             };
             say(&format!("proved: record {index} of {origin}, among {size} under a signed checkpoint{by}"));
             say(&record.to_line(*index));
+            let (sender, sent) = shown.map_or_else(Default::default, |(sender, sent)| (Some(sender), sent));
+            for Sent { message, digest, verdict } in sent {
+                let sender = sender.map(|sender| sender.to_string()).unwrap_or_default();
+                let decided = match verdict {
+                    Verdict::Allowed { .. } => "the node allowed it".to_owned(),
+                    Verdict::Refused { refusal, .. } => format!("the node refused it: {refusal}"),
+                };
+                say(&format!("shown: {sender} signed message {message}, digest {digest}; {decided}"));
+            }
         }
     }
 }
 
 /// At most one byte more than a proof can have, so that one that is too long is seen to be.
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    read_up_to(path, Proof::BYTES_MAX as u64)
+}
+
+/// And one byte more.
+fn read_up_to(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(Proof::BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

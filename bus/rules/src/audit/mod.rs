@@ -20,6 +20,7 @@ pub mod path;
 pub mod proof;
 pub mod record;
 mod render;
+mod sent;
 mod settle;
 mod stats;
 pub mod story;
@@ -43,6 +44,7 @@ pub use record::{
     BundleRefused, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Record, RegistryChange,
     RegistryEvent, TraceId, Verdict, Verdicts,
 };
+pub use sent::{NotSent, Sent};
 pub use settle::Settlement;
 pub use stats::Stats;
 pub use story::Story;
