@@ -127,12 +127,18 @@ pub(super) fn verdict_fields(verdict: &Verdict) -> Value {
 
 fn verdicts_words(verdicts: &Verdicts) -> String {
     let mut words = format!(
-        "{} key={} session={} lane={}:",
+        "{} key={} session={} lane={}",
         verdicts.sender,
         verdicts.key.short(),
         verdicts.session.short(),
         verdicts.lane
     );
+    // Whole, for `audit trace`; where there are several, the JSON has them.
+    let mut works = verdicts.envelopes.iter().map(|envelope| envelope.correlation);
+    if let Some(first) = works.next().filter(|first| works.all(|work| work == *first)) {
+        let _ = write!(words, " correlation={first}");
+    }
+    words.push(':');
     for envelope in &verdicts.envelopes {
         let _ = write!(words, " {}->{}", envelope.message.short(), envelope.destination);
         if let Some(capability) = &envelope.capability {

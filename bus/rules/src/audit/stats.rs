@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Value, json};
 use testudo_wire::{AgentName, Timestamp};
 
-use super::outcome::Outcome;
+use super::outcome::{Cause, Outcome};
 use super::record::{Event, Record, Verdict, Verdicts};
 use super::when::when;
 
@@ -82,7 +82,13 @@ impl Stats {
         let mut refused = 0;
         for envelope in &verdicts.envelopes {
             match &envelope.verdict {
-                Verdict::Allowed { .. } => self.allowed += 1,
+                Verdict::Allowed { copies, .. } => {
+                    self.allowed += 1;
+                    // It has no outcome, and the account holds it as dropped.
+                    if *copies == 0 {
+                        *self.dropped.entry(Cause::NoReceiver.as_str()).or_default() += 1;
+                    }
+                }
                 Verdict::Refused { refusal, .. } => {
                     refused += 1;
                     *self.refusals.entry(refusal.as_str()).or_default() += 1;

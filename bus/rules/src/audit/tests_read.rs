@@ -180,6 +180,19 @@ fn the_numbers_are_those_of_the_log() {
     let (rows, agents) = stats.to_rows(10);
     assert!(rows.contains(&("refused".to_owned(), "1 (poisoned 1)".to_owned())), "{rows:?}");
     assert_eq!((rows.len(), agents.len()), (10, 3));
+    let mut log = Log(Vec::new());
+    log.sent(
+        1,
+        "a",
+        Destination::Topic(testudo_wire::Resource::parse("news").unwrap()),
+        WORK,
+        Verdict::allowed([], 0),
+    );
+    let mut nobody = Stats::default();
+    nobody.take(&log.0[0]);
+    assert_eq!(nobody.to_json(1)["dropped"]["no receiver"], 1);
+    let line = log.0[0].to_line(0);
+    assert!(line.contains(" correlation=07070707070707070707070707070707: "), "{line}");
     let (rows, agents) = Stats::default().to_rows(10);
     assert!(agents.is_empty() && rows.iter().any(|(name, value)| name == "time" && value == "-"));
 }
