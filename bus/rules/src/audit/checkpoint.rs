@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Extension lines are not ours and are refused; signatures of other keys (witnesses) may stand beside the
-//! log's own and are looked at in [`super::cosign`] only. A file of checkpoints is one note after the other: [`notes`].
+//! log's own and are looked at by [`super::cosigned`] only. A file of checkpoints is one note after the other: [`Notes`].
 
 use std::fmt;
 use std::io;
