@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 
 use serde_json::Value;
-use testudo::bus::audit::AuditLog;
+use testudo::bus::audit::{AuditLog, OpenError};
 use testudo::config::{Config, Overrides};
 use testudo::rules::audit::{
     Cause, EnvelopeRecord, Event, Outcome, OutcomeOf, Outcomes, Record, Verdict, Verdicts,
@@ -177,9 +177,13 @@ fn t_a73_a_witness_vouches_for_a_log_and_not_for_another_story_of_it() {
     std::fs::remove_dir_all(place.path("s/data/audit")).unwrap();
     let config = Config::load(&place.path("s/testudo.toml"), Overrides::default()).unwrap();
     let sign = read_key(&config.node.keys, KeyPurpose::Log).unwrap();
-    let open = || {
+    // Another test may be starting a process, which holds our lock until it runs.
+    let open = || loop {
         let at = Timestamp::from_millis(9);
-        AuditLog::open(&audit_dir(&config), origin(&config), sign.clone(), at, RegistrySequence(0)).unwrap()
+        match AuditLog::open(&audit_dir(&config), origin(&config), sign.clone(), at, RegistrySequence(0)) {
+            Err(OpenError::InUse) => std::thread::yield_now(),
+            opened => break opened.unwrap(),
+        }
     };
     drop(open());
     drop(open());
