@@ -16,6 +16,9 @@ use testudo_wire::{NodeName, PublicKey, SwarmId};
 use crate::export::config::{ExportSection, ExporterSection, exporters};
 use crate::files::{self, FileError};
 
+mod audit;
+
+pub use audit::{AuditSection, Commit};
 pub use issuer::{AppRole, IssuerKind, IssuerSection, LoginBy, Vault};
 
 /// Longest configuration file.
@@ -189,6 +192,9 @@ pub struct Config {
     /// Where the log's events go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exporter: Vec<ExporterSection>,
+    /// The audit log.
+    #[serde(default)]
+    pub audit: AuditSection,
 }
 
 fn is_default(section: &ExportSection) -> bool {
@@ -286,7 +292,7 @@ impl Config {
         if let Err(what) = exporters(self.export, &self.exporter) {
             return wrong(&what);
         }
-        Ok(())
+        self.audit.check().or_else(|what| wrong(&what))
     }
 }
 

@@ -36,6 +36,7 @@ pub mod packs;
 mod runtime;
 pub mod server;
 pub mod swarm;
+pub mod witness;
 
 pub use agents::{Agent, AgentError, Bus, Context, Handlers, Message, Wish};
 pub use agents::{HostHandle, HostOptions};

@@ -20,6 +20,7 @@ use testudo_wire::{
 };
 
 use crate::export::ExporterStatus;
+use crate::health::Report;
 use crate::packs::InUse;
 use crate::swarm::pem;
 
@@ -261,8 +262,17 @@ pub struct Status {
     pub refusals: Vec<(String, u64)>,
     /// Bundles refused whole.
     pub bundles_refused: u64,
-    /// Records on the audit log.
+    /// Records on the audit log, with those that retention removed.
     pub audit_records: u64,
+    /// The first one that is there.
+    #[serde(default)]
+    pub audit_first: u64,
+    /// How many are on disk for good.
+    #[serde(default)]
+    pub audit_durable: u64,
+    /// Every check of a running node.
+    #[serde(default)]
+    pub health: Option<Report>,
     /// The number of the registry's latest change.
     pub registry: u64,
     /// How the exporters are.

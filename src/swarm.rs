@@ -11,7 +11,7 @@ use testudo_bus::tls::{EmbeddedCa, IssuerError};
 use testudo_wire::{NodeName, SecretKey, SwarmId};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::config::{Config, GuardSection, NodeSection, Silence, SwarmSection};
+use crate::config::{AuditSection, Config, GuardSection, NodeSection, Silence, SwarmSection};
 use crate::export::config::ExportSection;
 use crate::files::{self, FileError};
 
@@ -61,6 +61,8 @@ pub enum KeyPurpose {
     Log,
     /// The node's TLS, welcomes, receipts, notices.
     Node,
+    /// A witness's cosignatures; in a folder of its own.
+    Witness,
 }
 
 impl KeyPurpose {
@@ -70,6 +72,7 @@ impl KeyPurpose {
             Self::Ca => "ca",
             Self::Log => "log",
             Self::Node => "node",
+            Self::Witness => "witness",
         }
     }
 }
@@ -81,6 +84,11 @@ fn key_path(keys: &Path, purpose: KeyPurpose) -> PathBuf {
 fn key_text(purpose: KeyPurpose, key: &SecretKey) -> Zeroizing<String> {
     let seed = Zeroizing::new(hex::encode(*key.seed()));
     Zeroizing::new(format!("testudo-key-1:{}:{}\n", purpose.as_str(), *seed))
+}
+
+/// Writes a key that is not there yet.
+pub(crate) fn write_key(keys: &Path, purpose: KeyPurpose, key: &SecretKey) -> Result<(), FileError> {
+    files::write_new(&key_path(keys, purpose), key_text(purpose, key).as_bytes())
 }
 
 /// Advice for a file that was there once.
@@ -263,6 +271,7 @@ pub fn configuration(name: &str, keys: &Keys, at: Addresses) -> Result<Config, S
         issuer: crate::config::IssuerSection::default(),
         export: ExportSection::default(),
         exporter: Vec::new(),
+        audit: AuditSection::default(),
     })
 }
 

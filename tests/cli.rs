@@ -2,6 +2,7 @@
 //! identity, argument and token ends in one line that says what is wrong, with its exit code and nothing changed.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::print_stderr, reason = "what is skipped is said")]
 
 #[path = "cli/agents.rs"]
 mod agents;
@@ -25,6 +26,10 @@ mod kit;
 mod mandates;
 #[path = "cli/node.rs"]
 mod node;
+#[path = "cli/pages.rs"]
+mod pages;
+#[path = "cli/reading.rs"]
+mod reading;
 #[path = "cli/revoked.rs"]
 mod revoked;
 #[path = "cli/talk.rs"]

@@ -36,7 +36,6 @@ struct Cli {
     verb: Verb,
 }
 
-#[expect(clippy::large_enum_variant, reason = "parsed once for each run of the command")]
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Enrol, list, revoke and reinstate agents

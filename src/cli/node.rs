@@ -3,10 +3,12 @@
 use std::net::SocketAddr;
 
 use clap::Args;
+use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use testudo::Account;
 use testudo::config::{Config, Overrides};
 use testudo::export::ExporterStatus;
-use testudo::operator::{Answer, Request};
+use testudo::health::State;
+use testudo::operator::{Answer, Request, Status as StatusOf};
 use testudo::packs::InUse;
 use testudo::rules::export::Counts;
 use testudo::server::{self, Server};
@@ -157,11 +159,11 @@ impl RunNode {
 
 /// How an exporter is.
 fn exporter_line(exporter: &ExporterStatus) -> String {
-    let ExporterStatus { name, kind, counts, behind, .. } = exporter;
+    let ExporterStatus { kind, counts, behind, .. } = exporter;
     let Counts { submitted, delivered, failed, dropped, queued, in_flight } = counts;
     let amiss = exporter.amiss().map(|amiss| format!("; {amiss}")).unwrap_or_default();
     format!(
-        "{name} ({kind}): submitted {submitted} = delivered {delivered} + failed {failed} + dropped {dropped} \
+        "{kind}: submitted {submitted} = delivered {delivered} + failed {failed} + dropped {dropped} \
          + queued {queued} + in flight {in_flight}, {behind} records behind{amiss}"
     )
 }
@@ -186,25 +188,50 @@ impl Status {
                 say(&serde_json::to_string(&status)?);
                 return Ok(());
             }
-            let linked: Vec<_> = status.linked.iter().map(testudo::AgentName::as_str).collect();
-            let names = if linked.is_empty() { String::new() } else { format!(" ({})", linked.join(" ")) };
-            say(&format!("linked:   {}{names}", linked.len()));
-            say(&format!("messages: {}", status.account));
-            let refusals: Vec<_> =
-                status.refusals.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
-            say(&format!(
-                "refusals: {}",
-                if refusals.is_empty() { "none".into() } else { refusals.join(", ") }
-            ));
-            say(&format!(
-                "audit:    {} records; registry sequence {}",
-                status.audit_records, status.registry
-            ));
-            for exporter in &status.exporters {
-                say(&format!("exporter: {}", exporter_line(exporter)));
-            }
+            say(&table(&status).to_string());
             Ok(())
         })
+    }
+}
+
+/// A node's status for people.
+fn table(status: &StatusOf) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    let mut row = |name: &str, value: String| {
+        table.add_row([name.to_owned(), value]);
+    };
+    if let Some(health) = &status.health {
+        row("state", format!("{} for {} s, version {}", word(health.state), health.uptime_s, health.version));
+        for (name, check) in health.components.iter().filter(|(_, check)| check.reason.is_some()) {
+            let reason = check.reason.as_deref().unwrap_or_default();
+            row(&format!("- {name}"), format!("{}: {reason}", word(check.state)));
+        }
+    }
+    let linked: Vec<_> = status.linked.iter().map(testudo::AgentName::as_str).collect();
+    row("linked agents", format!("{} {}", linked.len(), linked.join(" ")).trim_end().to_owned());
+    for key in ["submitted", "delivered", "failed", "dropped", "queued", "in_flight"] {
+        let value = status.account.get(key).map_or_else(|| "-".to_owned(), ToString::to_string);
+        row(&key.replace('_', " "), value);
+    }
+    let refusals: Vec<_> = status.refusals.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
+    row("refusals", if refusals.is_empty() { "none".to_owned() } else { refusals.join(", ") });
+    row("bundles refused", status.bundles_refused.to_string());
+    let (first, records, durable) = (status.audit_first, status.audit_records, status.audit_durable);
+    let kept = if first == 0 { String::new() } else { format!(", kept from #{first}") };
+    row("audit records", format!("{records}, {durable} of them durable{kept}"));
+    row("registry sequence", status.registry.to_string());
+    for exporter in &status.exporters {
+        row(&format!("exporter {}", exporter.name), exporter_line(exporter));
+    }
+    table
+}
+
+const fn word(state: State) -> &'static str {
+    match state {
+        State::Healthy => "healthy",
+        State::Degraded => "DEGRADED",
+        State::Unhealthy => "UNHEALTHY",
     }
 }
 

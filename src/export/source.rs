@@ -93,7 +93,7 @@ impl Source {
         let Some((index, record)) = self.reader.next_record()? else {
             // It is durable, so it is somewhere, unless the log was cut off before it.
             let index = self.reader.cursor();
-            let cut = index < LogReader::oldest(&self.dir)?;
+            let cut = index < LogReader::oldest(&self.dir)?.cursor();
             return if cut { Err(ReadError::Missing { index }) } else { Ok(false) };
         };
         let from = if index == self.next.record { self.next.place } else { 0 };

@@ -116,8 +116,8 @@ impl Task {
             Some(cursor) => cursor,
             // A new exporter begins with the oldest record there is.
             None => {
-                let record = LogReader::oldest(&self.dir).map_err(|error| error.to_string())?;
-                Cursor { record, place: 0 }
+                let oldest = LogReader::oldest(&self.dir).map_err(|error| error.to_string())?;
+                Cursor { record: oldest.cursor(), place: 0 }
             }
         };
         let source = Source::new(&self.dir, self.source, self.key, self.filter, from);

@@ -17,6 +17,7 @@ use super::ServerError;
 use super::guard::Rules;
 use crate::export::States;
 use crate::files::FileError;
+use crate::health::Checker;
 use crate::operator::{Answer, Mandate, Operator, Request, Status, Verb};
 
 /// Longest request or answer.
@@ -72,6 +73,7 @@ pub(super) struct Served {
     pub(super) operator: Operator,
     pub(super) rules: Rules,
     pub(super) exporters: States,
+    pub(super) checker: Checker,
 }
 
 /// Serves operators until the task is aborted.
@@ -103,7 +105,9 @@ async fn converse(stream: UnixStream, served: &Served, node: &Node) -> io::Resul
             Ok(request) => {
                 let answer = served.operator.answer_for(&mandate, request).await;
                 if let Answer::Status(status) = answer {
-                    Answer::Status(Box::new(with_node(*status, node, &served.exporters)))
+                    let health = Some(served.checker.report().await);
+                    let status = with_node(*status, node, &served.exporters);
+                    Answer::Status(Box::new(Status { health, ..status }))
                 } else {
                     answer
                 }
@@ -124,6 +128,8 @@ fn with_node(status: Status, node: &Node, exporters: &States) -> Status {
     Status {
         linked,
         account: serde_json::to_value(metrics.account()).unwrap_or_default(),
+        audit_first: node.audit().first(),
+        audit_durable: *node.audit().synced().borrow(),
         refusals: metrics.refusals().into_iter().map(|(reason, n)| (reason.as_str().to_owned(), n)).collect(),
         bundles_refused: metrics.bundles_refused(),
         exporters: exporters.all(),

@@ -12,7 +12,7 @@ use testudo_bus::audit::{self, AuditLog, LogReader, OpenError};
 use testudo_bus::env::{Env, SharedEnv};
 use testudo_bus::tls::{self, EmbeddedCa, Issuer, LeafError};
 use testudo_registry::{BookRules, SqliteStore, Store, StoreError, StoreKey};
-use testudo_wire::{RegistrySequence, SecretKey, SpiffeId};
+use testudo_wire::{PublicKey, RegistrySequence, SecretKey, SpiffeId};
 use zeroize::Zeroizing;
 
 use super::{ServerError, audit_dir, origin};
@@ -27,6 +27,8 @@ pub(super) struct Folder {
     pub(super) config: Config,
     pub(super) authority: SecretKey,
     pub(super) node: SecretKey,
+    /// The log's public key.
+    pub(super) log: PublicKey,
     pub(super) ca: Arc<EmbeddedCa>,
     pub(super) issuer: Arc<dyn Issuer>,
     pub(super) trust: tls::Trust,
@@ -49,6 +51,9 @@ fn witnessed(
         return Err(ServerError::LogMissing(stored));
     }
     let from = sealed.map_or(0, |(checkpoint, _)| checkpoint.size.saturating_sub(1));
+    // The last sealed record may be one that retention removed.
+    let oldest = LogReader::oldest(dir).map_err(|error| ServerError::Log(error.to_string()))?.cursor();
+    let from = from.max(oldest);
     let mut highest = RegistrySequence(0);
     for record in LogReader::new(dir, from) {
         // A torn tail is the opening's business; what comes before it counts.
@@ -116,8 +121,9 @@ impl Folder {
         // Before the log is opened, which writes to it: a refused start must not make up for a missing log.
         let store = open_store(config, &node)?;
         let witnessed = witnessed(&dir, config, &log, store.sequence()?)?;
-        let (audit, recovery) =
-            AuditLog::open(&dir, origin(config), log, env.now(), witnessed).map_err(|error| {
+        let (kept, public) = (config.audit.log(), log.public());
+        let (audit, recovery) = AuditLog::open_with(&dir, origin(config), log, env.now(), witnessed, kept)
+            .map_err(|error| {
                 let second = matches!(error, OpenError::InUse);
                 if second { ServerError::SecondNode(data.clone()) } else { ServerError::Audit(error) }
             })?;
@@ -129,6 +135,7 @@ impl Folder {
             config: config.clone(),
             authority,
             node,
+            log: public,
             ca,
             issuer,
             trust,

@@ -3,23 +3,25 @@
 //! The one place where keys, files, sockets, clocks and actors meet.
 
 mod admin;
+mod checks;
 mod folder;
 mod guard;
 mod web;
+mod witnessing;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use testudo_bus::audit::{OpenError, was_exported};
+use testudo_bus::audit::{OpenError, lowest_cursor, was_exported};
 use testudo_bus::join::JoinPort;
 use testudo_bus::metrics::Account;
 use testudo_bus::node::{Bodies, Node, NodeParts, Office, OfficeParts, StartError};
 use testudo_bus::tls::{self, IssuerError};
 use testudo_bus::transport::Socket;
 use testudo_registry::StoreError;
-use testudo_rules::audit::{Origin, Record};
+use testudo_rules::audit::{Origin, Record, VerifierKey};
 use testudo_rules::event::EventSource;
 use testudo_rules::token;
 use testudo_wire::RegistrySequence;
@@ -30,6 +32,7 @@ use crate::config::Config;
 use crate::export::config::{exporters, on_record};
 use crate::export::{Exporters, Following, States};
 use crate::files::FileError;
+use crate::health::Checker;
 use crate::issuer::VaultError;
 use crate::operator::{JoinDoor, Operator};
 use crate::packs::{InUse, PacksError};
@@ -40,7 +43,11 @@ pub use admin::{AskError, ask};
 use folder::Folder;
 pub(crate) use folder::belong_together;
 use guard::Rules;
+use web::Secret;
+use witnessing::Witnessing;
 
+/// What shows a health page that the operator asks, in the data folder; another one at each start.
+const HEALTH_SECRET: &str = "health.secret";
 /// Socket buffers that hold a burst of handshakes (measured fact M13).
 const SOCKET_BYTES: usize = 4 * 1024 * 1024;
 
@@ -196,9 +203,11 @@ pub(crate) struct Running {
     rules: Rules,
     port: JoinPort,
     listen: SocketAddr,
+    checker: Checker,
     serving: Option<(JoinHandle<()>, SocketFile)>,
     syncing: JoinHandle<()>,
     exporters: Exporters,
+    witnessing: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -220,6 +229,13 @@ impl Running {
             Operators::Served => Some(admin::listen(&config.node.data.join("admin.sock"))?),
             Operators::None => None,
         };
+        let witnessing = config.audit.witness().map(|(url, witness)| Witnessing {
+            dir: audit_dir(config),
+            by: VerifierKey { origin: origin(config), key: folder.log },
+            url: url.to_owned(),
+            witness,
+        });
+        let ca_ends = tls::not_after(folder.ca.certificate())?;
         let bound = |error| ServerError::Socket(config.node.listen, error);
         let listen = links.local_addr().map_err(bound)?;
         let (book, ca, env) = (folder.rules(), folder.ca.clone(), folder.env.clone());
@@ -235,6 +251,10 @@ impl Running {
             let record = Record { at: folder.env.now(), registry: folder.witnessed, event };
             let _ = folder.audit.append(&record).map_err(OpenError::from)?;
         }
+        // Retention leaves what an exporter has not read.
+        let (dir, names) =
+            (following.dir.clone(), config.exporter.iter().map(|one| one.name).collect::<Vec<_>>());
+        folder.audit.hold(move || lowest_cursor(&dir, names.iter().map(testudo_wire::NodeName::as_str)));
         // Dropped with whatever fails below, which ends them.
         let exporters = Exporters::start(exporting, &following)
             .map_err(|error| ServerError::Export(format!("the exporters cannot be started: {error}")))?;
@@ -250,6 +270,7 @@ impl Running {
             store: folder.store,
             rules: book,
             audit: folder.audit,
+            commit: config.audit.commit.into(),
             witnessed: folder.witnessed,
             window: config.node.window_bytes,
             bodies: bodies(config),
@@ -277,10 +298,16 @@ impl Running {
         let port = node.listen_for_newcomers(operator.ca.certificate().clone(), desk, newcomers);
         let port = port.map_err(StartError::from).inspect_err(|_| syncing.abort())?;
         operator.join = JoinDoor::Port(port.state());
-        let (rules_served, states) = (rules.clone(), exporters.states());
-        let served = admin::Served { operator: operator.clone(), rules: rules_served, exporters: states };
+        let checker = checks::of_node(&node, ca_ends, exporters.states(), &operator.env);
+        let witnessing = witnessing.map(|witnessing| witnessing.start(node.audit(), &checker));
+        let served = admin::Served {
+            operator: operator.clone(),
+            rules: rules.clone(),
+            exporters: exporters.states(),
+            checker: checker.clone(),
+        };
         let serving = door.map(|(listener, file)| (admin::serve(listener, served, node.clone()), file));
-        Ok(Self { node, operator, rules, port, listen, serving, syncing, exporters })
+        Ok(Self { node, operator, rules, port, listen, checker, serving, syncing, exporters, witnessing })
     }
 
     /// The node.
@@ -306,6 +333,9 @@ impl Running {
             drop(socket);
         }
         drop(self.port);
+        if let Some(witnessing) = self.witnessing {
+            witnessing.abort();
+        }
         let account = self.node.shut_down().await;
         self.syncing.abort();
         if !self.exporters.shut_down().await {
@@ -337,7 +367,9 @@ impl Server {
         let health = pages.local_addr().map_err(listen)?;
         let keys = Keys::read(&config.node.keys)?;
         let running = Running::start(config, keys, links, Operators::Served)?;
-        let pages = web::serve(pages, running.node.clone(), running.exporters());
+        let secret = Secret::make(&config.node.data.join(HEALTH_SECRET), &*running.operator.env)?;
+        let pages =
+            web::serve(pages, running.node.clone(), running.checker.clone(), secret, running.exporters());
         Ok(Self { running, health, pages })
     }
 

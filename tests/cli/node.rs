@@ -196,7 +196,12 @@ fn health_pages_and_status_answer() {
         (status["linked"].as_array().unwrap().len(), status["bundles_refused"].as_u64()),
         (0, Some(0))
     );
-    assert!(place.does(&format!("status {C}")).contains("refusals: none"));
+    assert_eq!(status["health"]["state"], "healthy");
+    let told = place.does(&format!("status {C}"));
+    for word in ["healthy for ", "linked agents", "in flight", "refusals", "none", "audit records"] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    assert!(!told.contains('{'), "for people: {told}");
     node.end();
     place.fails(1, &format!("status {C}"), "start it with `testudo node");
 }

@@ -34,6 +34,7 @@ pub struct Receiver<'a> {
 #[derive(Clone, Debug)]
 pub struct Vetted {
     envelope: Envelope,
+    bundle: Bytes,
     sender: Holder,
 }
 
@@ -42,6 +43,12 @@ impl Vetted {
     #[must_use]
     pub const fn envelope(&self) -> &Envelope {
         &self.envelope
+    }
+
+    /// The bundle that it came in, whole or pruned: it shows, to whoever has the sender's key, what the sender signed.
+    #[must_use]
+    pub const fn bundle(&self) -> &Bytes {
+        &self.bundle
     }
 
     /// Who sent it, as its token proves.
@@ -90,7 +97,7 @@ impl Receiver<'_> {
                 self.judge(envelope, &sender, now)?;
                 let h = envelope.header();
                 windows.record(&sender.key, h.session, h.lane, h.sequence, h.timestamp, now)?;
-                Ok(Vetted { envelope: envelope.clone(), sender })
+                Ok(Vetted { envelope: envelope.clone(), bundle: bundle.bytes().clone(), sender })
             })
             .collect())
     }

@@ -109,6 +109,14 @@ impl Delivery {
         self.joined.clone().unwrap_or_else(|| self.vetted.envelope().body())
     }
 
+    /// The bundle that it came in, as its sender signed it: kept in a file, it shows what this agent was sent without
+    /// the node, and beside a proof of its record what the node decided (`testudo audit check --bundle`). May hold
+    /// other messages to this agent.
+    #[must_use]
+    pub const fn bundle(&self) -> &Bytes {
+        self.vetted.bundle()
+    }
+
     /// Whether the sender waits for an answer.
     #[must_use]
     pub fn wants_reply(&self) -> bool {

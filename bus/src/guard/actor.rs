@@ -10,10 +10,12 @@ use testudo_rules::pipeline::{Authorised, Decoded, Read};
 use testudo_wire::frame::CloseReason;
 use testudo_wire::{MessageId, Refusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::judge::{Case, assess, conclude, judge, refuse_bundle};
 use super::large::{Large, Pool};
 use super::rules::{Rules, Tails};
+use crate::metrics::Stage;
 use crate::node::{Link, Shared, Ticket};
 
 /// Bundles in the mailbox at once, of all links; a link has one, and one for each lane.
@@ -48,6 +50,7 @@ impl Guard {
 struct Judge {
     case: Case,
     bytes: Bytes,
+    sent: Instant,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -58,7 +61,8 @@ impl Message for Judge {
 impl Handler<Judge> for Guard {
     type Result = ();
     fn handle(&mut self, message: Judge, _: &mut Context<Self>) {
-        let Judge { case, bytes, _permit } = message;
+        let Judge { case, bytes, sent, _permit } = message;
+        self.shared.metrics.took(Stage::Wait, sent.elapsed());
         self.contain(&case, |guard| {
             let rules = guard.tails.under(&guard.rules);
             judge(&guard.shared, &rules, &mut guard.tails.kept, &case, bytes);
@@ -154,7 +158,8 @@ impl GuardDoor {
         let (lane, size) = (0, bytes.len());
         let ticket = Ticket::new(&link.settling[0], bundle, size);
         let case = Case { link: link.clone(), lane, bundle, size, ticket };
-        self.actor.send(Judge { case, bytes, _permit }).await.is_ok()
+        let sent = Instant::now();
+        self.actor.send(Judge { case, bytes, sent, _permit }).await.is_ok()
     }
 
     /// The same for a bundle of a lane.

@@ -35,7 +35,9 @@ use testudo_rules::audit::{Cause, Event, NodeEvent};
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
 use testudo_wire::frame::CloseReason;
-use testudo_wire::{AgentName, Digest, Holder, NodeName, Refusal, RegistrySequence, SecretKey, SpiffeId};
+use testudo_wire::{
+    AgentName, Digest, Holder, NodeName, Refusal, RegistrySequence, SecretKey, SpiffeId, Timestamp,
+};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -43,7 +45,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
 use crate::env::{Env, SharedEnv};
-use crate::guard::GuardDoor;
+use crate::guard::{GuardDoor, run_commits};
 use crate::join::{Bind, Desk, JoinPort, PortParts};
 use crate::metrics::{Account, Metrics};
 use crate::tls::{
@@ -52,6 +54,7 @@ use crate::tls::{
 };
 use crate::transport::{self, Socket};
 
+pub use crate::guard::Commit;
 pub use office::{Office, OfficeParts};
 pub use shared::Bodies;
 
@@ -94,6 +97,8 @@ pub struct NodeParts {
     pub rules: BookRules,
     /// The audit log, open.
     pub audit: Arc<AuditLog>,
+    /// What a hand-over waits for.
+    pub commit: Commit,
     /// The highest registry sequence on that log.
     pub witnessed: RegistrySequence,
     /// Bytes that a sender may have unsettled.
@@ -202,6 +207,7 @@ impl Node {
             registry,
             capability,
             audit: audit.clone(),
+            commit: parts.commit,
         }));
         let guard = GuardDoor::start(shared.clone(), parts.inspector);
         let (stale, is_stale) = watch::channel(None);
@@ -215,6 +221,8 @@ impl Node {
         let tasks = vec![
             tokio::spawn(listen(endpoint.clone(), listener)),
             tokio::spawn(receipts::run(shared.clone())),
+            tokio::spawn(run_commits(shared.clone())),
+            tokio::spawn(audit.clone().run_retention(env.clone())),
             tokio::spawn(notices::run(shared.clone())),
             tokio::spawn(subscriptions::run(shared.clone())),
             tokio::spawn(sweep(shared.clone())),
@@ -285,6 +293,12 @@ impl Node {
         self.shared.routes().keys().copied().collect()
     }
 
+    /// When the certificate ends that the node shows now; the beginning of time when that cannot be read.
+    #[must_use]
+    pub fn certificate_ends(&self) -> Timestamp {
+        self.certificate.ends()
+    }
+
     /// Whether guard and registry live.
     #[must_use]
     pub fn actors_live(&self) -> bool {
@@ -323,7 +337,8 @@ impl Node {
         self.shared.drain();
         let metrics = self.shared.metrics.clone();
         let drained = async {
-            while metrics.account().queued + metrics.account().in_flight > 0 {
+            let is_busy = || metrics.account().queued + metrics.account().in_flight > 0;
+            while is_busy() || !self.shared.commits.is_empty() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };

@@ -31,6 +31,7 @@ use super::topics::Topics;
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
 use crate::env::SharedEnv;
+use crate::guard::{Commit, Commits};
 use crate::join::Ended as Newcomer;
 use crate::metrics::Metrics;
 
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) registry: RegistryDoor,
     pub(crate) capability: CapabilityDoor,
     pub(crate) audit: Arc<AuditLog>,
+    pub(crate) commit: Commit,
+    pub(crate) commits: Commits,
     pub(crate) metrics: Metrics,
     pub(crate) requests: Requests,
     pub(crate) receipts: Receipts,
@@ -83,6 +86,7 @@ pub(crate) struct Given {
     pub(crate) registry: RegistryDoor,
     pub(crate) capability: CapabilityDoor,
     pub(crate) audit: Arc<AuditLog>,
+    pub(crate) commit: Commit,
 }
 
 /// What a node does with bodies over 64 KiB.
@@ -135,6 +139,8 @@ impl Shared {
             registry: given.registry,
             capability: given.capability,
             audit: given.audit,
+            commit: given.commit,
+            commits: Commits::default(),
             metrics: Metrics::default(),
             requests: Requests::default(),
             receipts: Receipts::default(),
@@ -210,9 +216,9 @@ impl Shared {
         Record { at: self.env.now(), registry: self.directory().sequence(), event }
     }
 
-    /// Records what needs no proof. A log that cannot be written stops deliveries by itself.
+    /// Records what needs no proof. A log that cannot be written stops deliveries by itself, and writes this later.
     pub(crate) fn note(&self, event: Event) {
-        if let Err(error) = self.audit.append(&self.record(event)) {
+        if let Err(error) = self.audit.keep(self.record(event)) {
             tracing::warn!(%error, "an event could not be recorded");
         }
     }

@@ -112,6 +112,20 @@ pub enum LeafError {
     Path,
 }
 
+fn end(parsed: &X509Certificate<'_>) -> Timestamp {
+    let seconds = u64::try_from(parsed.validity.not_after.timestamp()).unwrap_or_default();
+    Timestamp::from_millis(seconds.saturating_mul(1000))
+}
+
+/// When any certificate ends; proves nothing of it.
+///
+/// # Errors
+/// [`LeafError::Unparsable`].
+pub fn not_after(certificate: &CertificateDer<'_>) -> Result<Timestamp, LeafError> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| LeafError::Unparsable)?;
+    Ok(end(&parsed))
+}
+
 /// Checks a leaf and its chain for a role.
 ///
 /// # Errors
@@ -133,13 +147,7 @@ pub fn check(
     if !rest.is_empty() || parsed.version.0 != 2 {
         return Err(LeafError::Unparsable);
     }
-    let checked = Leaf {
-        id: identity(role, trust, &parsed)?,
-        key: key(&parsed)?,
-        not_after: Timestamp::from_millis(
-            u64::try_from(parsed.validity.not_after.timestamp()).unwrap_or_default().saturating_mul(1000),
-        ),
-    };
+    let checked = Leaf { id: identity(role, trust, &parsed)?, key: key(&parsed)?, not_after: end(&parsed) };
     if parsed.is_ca() {
         return Err(LeafError::Ca);
     }

@@ -317,6 +317,13 @@ pub enum NodeEvent {
         /// The digest of their configuration.
         configuration: Digest,
     },
+    /// The log could be written again after a time in which it could not.
+    Resumed {
+        /// Messages refused meanwhile, which stand on no record of their own.
+        refused: u64,
+        /// Other events that are not on the log.
+        lost: u64,
+    },
     /// The log was opened; everything before is settled.
     Started {
         /// Records in the log before this one.

@@ -150,6 +150,7 @@ pub(crate) fn events() -> Vec<Event> {
         .into(),
         NodeEvent::Started { records: 7, recovered_bytes: 13 }.into(),
         NodeEvent::Rules { digest: Digest::new([7; 32]), packs: 2 }.into(),
+        NodeEvent::Resumed { refused: 5, lost: 2 }.into(),
         NodeEvent::Stopped.into(),
         NodeEvent::Exporting { exporters: 2, configuration: Digest::new([8; 32]) }.into(),
     ];

@@ -116,6 +116,8 @@ kinds! {
     MessageRefused = "message.refused", Warn;
     /// The node started to send its log to these exporters.
     NodeExporting = "node.exporting", Info;
+    /// The log could be written again.
+    NodeResumed = "node.resumed", Warn;
     /// The content guard vets by other rules.
     NodeRules = "node.rules", Info;
     /// The node opened its log.

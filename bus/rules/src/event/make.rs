@@ -188,6 +188,7 @@ fn outcome(outcomes: &Outcomes, one: &OutcomeOf) -> Draft {
 fn node(event: NodeEvent, fields: Value) -> Draft {
     let kind = match event {
         NodeEvent::Exporting { .. } => Kind::NodeExporting,
+        NodeEvent::Resumed { .. } => Kind::NodeResumed,
         NodeEvent::Rules { .. } => Kind::NodeRules,
         NodeEvent::Started { .. } => Kind::NodeStarted,
         NodeEvent::Stopped => Kind::NodeStopped,
