@@ -10,18 +10,20 @@ use testudo::wire::{AgentName, Capability, Grant, RegistrySequence, SecretKey, T
 use super::kit::{Node, Place};
 
 /// A request that works, of each kind: there is no verb without a row.
-fn request(verb: Verb, turn: u8) -> Request {
+fn request(verb: Verb, turn: u16) -> Request {
     let name = AgentName::parse("a").unwrap();
+    let [high, low] = turn.to_be_bytes();
+    let seed: [u8; 32] = std::array::from_fn(|at| if at == 0 { high } else { low });
     match verb {
         Verb::AgentAdd => Request::AgentAdd {
             name: AgentName::parse(&format!("new-{turn}")).unwrap(),
-            key: SecretKey::from_seed(&[turn; 32]).public(),
+            key: SecretKey::from_seed(&seed).public(),
             grant: Grant { right: ["read:logs".parse().unwrap()].into(), ..Grant::default() },
             csr: None,
         },
         Verb::AgentInvite => Request::AgentInvite {
             name: AgentName::parse(&format!("guest-{turn}")).unwrap(),
-            key: SecretKey::from_seed(&[turn; 32]).public(),
+            key: SecretKey::from_seed(&seed).public(),
             grant: Grant { right: ["read:logs".parse().unwrap()].into(), ..Grant::default() },
             seconds: 60,
             host: None,
@@ -41,7 +43,9 @@ fn request(verb: Verb, turn: u8) -> Request {
             seconds: 60,
             hops: 0,
         },
-        Verb::TokenRevoke => Request::TokenRevoke { id: TokenFactId::new([turn; 16]) },
+        Verb::TokenRevoke => {
+            Request::TokenRevoke { id: TokenFactId::new(std::array::from_fn(|at| seed[at])) }
+        }
         Verb::TokenStanding => Request::TokenStanding { chain: Vec::new(), minted: RegistrySequence(0) },
     }
 }
