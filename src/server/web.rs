@@ -12,7 +12,10 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use testudo_bus::audit::Health as AuditHealth;
+use testudo_bus::env::Env as _;
 use testudo_bus::node::Node;
+use testudo_bus::tls::Leaf;
+use testudo_wire::Timestamp;
 use tokio::task::JoinHandle;
 
 use crate::health::{Checker, Finding};
@@ -21,6 +24,9 @@ use crate::health::{Checker, Finding};
 const CHECK_TIME: Duration = Duration::from_secs(2);
 /// A registry whose disk fails for longer is unhealthy (threat F11).
 const STORE_FAILING: Duration = Duration::from_secs(120);
+
+/// The issuer may take so long before it counts.
+const RENEWING: Duration = Duration::from_secs(180);
 
 #[derive(Clone)]
 struct Pages {
@@ -35,6 +41,10 @@ fn checks(node: &Arc<Node>) -> Checker {
     checker.register("audit", move || std::future::ready(audit(&of)));
     let of = node.clone();
     checker.register("registry", move || std::future::ready(registry(&of)));
+    let of = node.clone();
+    checker.register("certificate", move || {
+        std::future::ready(certificate(&of.certificate(), crate::env::System.now()))
+    });
     let of = node.clone();
     checker.register("actors", move || {
         std::future::ready(if of.actors_live() {
@@ -65,6 +75,18 @@ fn audit(node: &Node) -> Finding {
     }
 }
 
+/// A certificate is replaced when it is due: one that was not is about to end, and no agent can come in any more.
+fn certificate(leaf: &Leaf, now: Timestamp) -> Finding {
+    let left = leaf.not_after.as_millis().saturating_sub(now.as_millis()) / 60_000;
+    if now >= leaf.not_after {
+        Finding::unhealthy("the node's certificate has run out; see its log for what its issuer says")
+    } else if now > leaf.due().after(RENEWING) {
+        Finding::degraded(format!("the node's certificate was not renewed and ends in {left} minutes"))
+    } else {
+        Finding::healthy()
+    }
+}
+
 fn registry(node: &Node) -> Finding {
     if let Some(seen) = *node.stale().borrow() {
         return Finding::unhealthy(format!("the registry is an old copy: sequence {seen} was seen"));
@@ -73,7 +95,6 @@ fn registry(node: &Node) -> Finding {
     match health.failing_since {
         None => Finding::healthy(),
         Some(since) => {
-            use testudo_bus::env::Env as _;
             let now = crate::env::System.now();
             let reason = format!("the registry's store fails; {} changes wait for it", health.backlog);
             if now > since.after(STORE_FAILING) {
@@ -121,4 +142,27 @@ pub(super) fn serve(listener: tokio::net::TcpListener, node: Arc<Node>) -> JoinH
             tracing::error!(%error, "the health pages ended");
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::State;
+    use testudo_wire::{NodeName, SecretKey, SpiffeId, SwarmId};
+
+    #[test]
+    fn a_certificate_that_was_not_renewed_in_time_is_told_before_it_ends() {
+        let at = |hours: u64| Timestamp::from_millis(hours * 3_600_000);
+        let name: NodeName = "n1".parse().unwrap();
+        let leaf = Leaf {
+            id: SpiffeId::Node(SwarmId::new([1; 32]), name),
+            key: SecretKey::from_seed(&[1; 32]).public(),
+            not_before: at(0),
+            not_after: at(24),
+        };
+        assert_eq!(leaf.due(), at(16));
+        let states = [0, 16, 17, 23, 24, 30].map(|hour| certificate(&leaf, at(hour)).state);
+        use State::{Degraded, Healthy, Unhealthy};
+        assert_eq!(states, [Healthy, Healthy, Degraded, Degraded, Unhealthy, Unhealthy]);
+    }
 }

@@ -4,11 +4,13 @@
 //! are is the composition root's choice. Everything a node runs ends with [`Node::shut_down`].
 
 mod accept;
+mod certifier;
 mod control;
 mod doors;
 mod floods;
 mod journal;
 mod lanes;
+mod line;
 mod link;
 mod news;
 mod notices;
@@ -35,19 +37,17 @@ use testudo_rules::audit::{Cause, Event, NodeEvent};
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
 use testudo_wire::frame::CloseReason;
-use testudo_wire::{AgentName, Holder, NodeName, RegistrySequence, SecretKey, SpiffeId};
+use testudo_wire::{AgentName, Holder, NodeName, RegistrySequence, SecretKey};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
-use crate::env::{Env, SharedEnv};
+use crate::env::SharedEnv;
 use crate::guard::GuardDoor;
 use crate::metrics::{Account, Metrics};
-use crate::tls::{
-    self, Issuer, IssuerError, LIFETIME, Listed, Listing, NodeCertificate, TlsError, server_config,
-};
+use crate::tls::{self, Issuer, IssuerError, Listed, Listing, NodeCertificate, TlsError, server_config};
 use crate::transport::{self, Socket};
 
 pub use office::{Office, OfficeParts};
@@ -63,6 +63,7 @@ pub(crate) use settle::{Reservation, Ticket};
 pub(crate) use shared::Shared;
 pub(crate) use topics::{may as may_subscribe, right as subscribe_right};
 
+use certifier::Certifier;
 use doors::Doors;
 use shared::Given;
 
@@ -109,6 +110,9 @@ pub struct NodeParts {
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// What the issuer gave is no certificate for this swarm.
+    #[error("the issuer's certificate cannot be used: {0}; check that it is the CA of this swarm")]
+    Certificate(tls::LeafError),
     /// The node's certificate cannot be issued.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
@@ -139,6 +143,7 @@ pub struct Node {
     shared: Arc<Shared>,
     guard: GuardDoor,
     is_stale: watch::Receiver<Option<RegistrySequence>>,
+    certified: watch::Receiver<tls::Leaf>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -156,18 +161,6 @@ impl Listing for List {
     }
 }
 
-fn own_certificate(
-    name: NodeName,
-    key: &SecretKey,
-    trust: &tls::Trust,
-    issuer: &dyn Issuer,
-    env: &dyn Env,
-) -> Result<rustls::sign::CertifiedKey, StartError> {
-    let id = SpiffeId::Node(trust.swarm(), name);
-    let leaf = issuer.issue(&id, &key.public(), LIFETIME, env)?;
-    Ok(NodeCertificate::certified(vec![leaf], key)?)
-}
-
 impl Node {
     /// Starts a node on the current arbiter.
     ///
@@ -175,7 +168,8 @@ impl Node {
     /// [`StartError`]; nothing of it then runs on.
     pub fn start(parts: NodeParts) -> Result<Self, StartError> {
         let NodeParts { name, key, trust, issuer, env, audit, .. } = parts;
-        let first = own_certificate(name, &key, &trust, &*issuer, &*env)?;
+        let certifier = Certifier::new(issuer, trust.clone(), env.clone());
+        let (first, leaf) = certifier.own(name, &key)?;
         let certificate = Arc::new(NodeCertificate::new(first));
         let Office { registry, capability, .. } = Office::open(OfficeParts {
             authority_trust: parts.authority_trust,
@@ -191,21 +185,23 @@ impl Node {
         let endpoint = transport::listen_as(&key, tls, parts.socket)?;
         let shared = Arc::new(Shared::new(Given {
             swarm: trust.swarm(),
-            key: key.clone(),
-            env: env.clone(),
+            key,
+            env,
             heartbeat: parts.rules.interval,
             window: parts.window,
             bodies: parts.bodies,
             registry,
             capability,
             audit: audit.clone(),
+            certifier,
         }));
         let guard = GuardDoor::start(shared.clone(), parts.inspector);
         let (stale, is_stale) = watch::channel(None);
+        let (certifying, certified) = watch::channel(leaf.clone());
         let listener = Arc::new(Listener {
             shared: shared.clone(),
             guard: guard.clone(),
-            trust: trust.clone(),
+            trust,
             doors: Doors::default(),
             is_stale: stale,
         });
@@ -215,9 +211,9 @@ impl Node {
             tokio::spawn(notices::run(shared.clone())),
             tokio::spawn(subscriptions::run(shared.clone())),
             tokio::spawn(sweep(shared.clone())),
-            tokio::spawn(renew(certificate, move || own_certificate(name, &key, &trust, &*issuer, &*env))),
+            tokio::spawn(certifier::rotate(shared.clone(), name, certificate, leaf, certifying)),
         ];
-        Ok(Self { endpoint, shared, guard, is_stale, tasks })
+        Ok(Self { endpoint, shared, guard, is_stale, certified, tasks })
     }
 
     /// The address that links come in at.
@@ -279,6 +275,12 @@ impl Node {
     #[must_use]
     pub fn stale(&self) -> watch::Receiver<Option<RegistrySequence>> {
         self.is_stale.clone()
+    }
+
+    /// The node's own certificate, as new links see it. It is replaced when it is due, while the node runs.
+    #[must_use]
+    pub fn certificate(&self) -> tls::Leaf {
+        self.certified.borrow().clone()
     }
 
     /// Stops taking anything in, drains for at most five seconds, closes every link, and seals the log. Returns the
@@ -345,20 +347,6 @@ async fn sweep(shared: Arc<Shared>) {
                 link.close(CloseReason::Lagging);
             }
             link.outboxes.let_senders_go(now);
-        }
-    }
-}
-
-/// Replaces the node's certificate at two thirds of its life.
-async fn renew(
-    certificate: Arc<NodeCertificate>,
-    issue: impl Fn() -> Result<rustls::sign::CertifiedKey, StartError>,
-) {
-    loop {
-        tokio::time::sleep(LIFETIME * 2 / 3).await;
-        match issue() {
-            Ok(next) => certificate.replace(next),
-            Err(error) => tracing::error!(%error, "the node's certificate was not renewed"),
         }
     }
 }

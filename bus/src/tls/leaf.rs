@@ -5,12 +5,13 @@
 //! means nothing. Knows nothing of the registry.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use testudo_wire::{PublicKey, SpiffeId, SwarmId, Timestamp};
 use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::extensions::{ExtendedKeyUsage, GeneralName};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 
 /// Longest certificate that is parsed.
 const CERTIFICATE_BYTES_MAX: usize = 4096;
@@ -63,8 +64,28 @@ pub struct Leaf {
     pub id: SpiffeId,
     /// The certified key.
     pub key: PublicKey,
+    /// From when.
+    pub not_before: Timestamp,
     /// Until when.
     pub not_after: Timestamp,
+}
+
+impl Leaf {
+    /// A third of its life: what is left of it when it is to be renewed.
+    #[must_use]
+    pub const fn third(&self) -> Duration {
+        Duration::from_millis(self.not_after.as_millis().saturating_sub(self.not_before.as_millis()) / 3)
+    }
+
+    /// When two thirds of its life are over.
+    #[must_use]
+    pub fn due(&self) -> Timestamp {
+        self.not_after.before(self.third())
+    }
+}
+
+fn time(time: ASN1Time) -> Timestamp {
+    Timestamp::from_millis(u64::try_from(time.timestamp()).unwrap_or_default().saturating_mul(1000))
 }
 
 /// Why a certificate does not do.
@@ -123,9 +144,8 @@ pub fn check(
     let checked = Leaf {
         id: identity(role, trust, &parsed)?,
         key: key(&parsed)?,
-        not_after: Timestamp::from_millis(
-            u64::try_from(parsed.validity.not_after.timestamp()).unwrap_or_default().saturating_mul(1000),
-        ),
+        not_before: time(parsed.validity.not_before),
+        not_after: time(parsed.validity.not_after),
     };
     if parsed.is_ca() {
         return Err(LeafError::Ca);
