@@ -71,7 +71,8 @@ impl Dialler {
                 Ok(why) => why,
                 Err(ended) => break ended,
             };
-            if !may_dial_again(&why) && !(is_expiry(&why) && self.is_renewed()) {
+            let may_dial = may_dial_again(&why) || (is_expiry(&why) && self.is_renewed());
+            if !may_dial {
                 tracing::warn!(%why, "not dialling again");
                 break Ended::Refused(Arc::new(why));
             }
