@@ -96,7 +96,7 @@ fn a_node_certifies_once_a_minute_the_same_key_and_name_and_only_who_is_in_good_
 }
 
 #[test]
-fn t_a38_nobody_takes_a_link_over_with_a_copy_of_the_key_and_the_session() {
+fn t_a13_nobody_takes_a_link_over_with_a_copy_of_the_key_and_the_session() {
     sim(async {
         let world = World::new(22);
         let mut reader = world.agent("reader", &["write:nothing"], &["read:logs"]).await;

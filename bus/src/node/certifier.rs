@@ -100,9 +100,18 @@ pub(super) async fn rotate(
     }
 }
 
-/// What an agent that asks for a new certificate gets.
+/// Whether an agent may be given a certificate on this link now; it may not be again for a while.
+pub(super) fn may_renew(shared: &Shared, link: &Link) -> bool {
+    !link.line.is_over() && shared.certifier.lately.may(link.peer.holder.name)
+}
+
+/// The word to an agent that gets no certificate.
+pub(super) const fn refused(refusal: Refusal) -> Renewed {
+    Renewed { refusal: Some(refusal), chain: Vec::new(), token: None }
+}
+
+/// What an agent that asks for a new certificate, and may have one, gets.
 pub(super) async fn renew(shared: &Shared, link: &Link) -> Renewed {
-    let refused = |refusal| Renewed { refusal: Some(refusal), chain: Vec::new(), token: None };
     match credentials(shared, link).await {
         Ok(renewed) => renewed,
         Err(refusal) => {
@@ -123,9 +132,6 @@ async fn credentials(shared: &Shared, link: &Link) -> Result<Renewed, Refusal> {
         let standing = standing.filter(|standing| standing.key == holder.key).ok_or(Refusal::Revoked)?;
         (standing.grant.clone(), snapshot.sequence())
     };
-    if link.line.is_over() || !shared.certifier.lately.may(holder.name) {
-        return Err(Refusal::OverQuota);
-    }
     let id = SpiffeId::Agent(shared.swarm, holder.name);
     let (certificate, leaf) = shared.certifier.issue(id, &holder.key).map_err(|error| {
         tracing::error!(%error, "no certificate was issued");

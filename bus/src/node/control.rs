@@ -260,8 +260,11 @@ impl Reader {
         keep(&self.link)
     }
 
-    /// Beside the control stream: an issuer may be slow.
-    fn renew(&mut self) {
+    /// Beside the control stream, for an issuer may be slow; but one at a time.
+    fn renew(&self) {
+        if !certifier::may_renew(&self.shared, &self.link) {
+            return self.link.tell(FromNode::Renewed(certifier::refused(Refusal::OverQuota)));
+        }
         let (shared, link) = (self.shared.clone(), self.link.clone());
         tokio::spawn(async move {
             let renewed = certifier::renew(&shared, &link).await;

@@ -200,10 +200,11 @@ impl Lately {
     pub(crate) fn may(&self, name: AgentName) -> bool {
         let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        lately.retain(|_, at| now.duration_since(*at) < AGAIN);
         // Asking too often does not put it off for ever.
-        let may = !lately.contains_key(&name);
-        lately.entry(name).or_insert(now);
+        let may = lately.get(&name).is_none_or(|at| now.duration_since(*at) >= AGAIN);
+        if may {
+            lately.insert(name, now);
+        }
         may
     }
 }
