@@ -308,3 +308,80 @@ async fn on_bad_lines(seed: u64) {
     let (account, _) = world.end().await;
     assert_eq!((account.failed, account.dropped), (0, 0), "{account:?}");
 }
+
+/// Part after part while the requester, or the replier, goes over to another link, on lines that lose one datagram in 25: none
+/// overtakes another.
+#[test]
+fn parts_of_an_answer_keep_their_order_from_one_link_to_the_next() {
+    for seed in 0..4 {
+        sim(parts_in_order(seed));
+    }
+}
+
+async fn parts_in_order(seed: u64) {
+    let world = World::new(50 + seed);
+    let mut replier = world.agent("replier", &["write:nothing"], &["read:logs"]).await;
+    let asker = world.agent("asker", &["read:logs"], &[]).await;
+    let mut parts = asker.client.stream(message("replier", "read:logs", "all")).await.unwrap();
+    let request = replier.next().await.unwrap();
+    let replying = replier.client.clone();
+    let answering = tokio::spawn(async move {
+        for index in 0..1_500 {
+            let part = testudo_wire::Part { index, last: index == 1_499 };
+            let sent = replying.reply_part(&request, part, ContentType::text(), index.to_string()).await;
+            sent.unwrap_or_else(|why| panic!("part {index}: {why}"));
+            pass(Duration::from_millis(1)).await;
+        }
+    });
+    let renewing = [asker.client.clone(), replier.client.clone()][usize::try_from(seed % 2).unwrap()].clone();
+    let (_, endpoint) = world.endpoint();
+    let net = world.net.clone();
+    let renewing = tokio::spawn(async move {
+        net.lose(40);
+        let identity = Arc::new(renewing.certify().await.unwrap());
+        renewing.renew(&endpoint, identity).await.unwrap();
+        pass(SECOND).await;
+        net.lose(0);
+    });
+    let mut next = 0;
+    while let Some(part) = parts.next().await {
+        let part = part.unwrap_or_else(|why| panic!("after {next} parts, seed {seed}: {why}"));
+        assert_eq!(part.body(), next.to_string());
+        next += 1;
+    }
+    assert_eq!(next, 1_500, "seed {seed}");
+    answering.await.unwrap();
+    renewing.await.unwrap();
+    world.end().await;
+}
+
+/// The first part is lost on the older link and comes there again when the second is on the newer one already.
+#[test]
+fn a_part_that_is_late_on_the_older_link_is_waited_for_on_the_newer() {
+    sim(async {
+        let world = World::new(80);
+        let mut replier = world.agent("replier", &["write:nothing"], &["read:logs"]).await;
+        let asker = world.agent("asker", &["read:logs"], &[]).await;
+        let mut parts = asker.client.stream(message("replier", "read:logs", "all")).await.unwrap();
+        let request = replier.next().await.unwrap();
+        let identity = Arc::new(asker.client.certify().await.unwrap());
+        let say = async |index: u32| {
+            let part = testudo_wire::Part { index, last: index == 1 };
+            replier.client.reply_part(&request, part, ContentType::text(), index.to_string()).await.unwrap();
+        };
+        world.net.cut_one(world.address, asker.address);
+        say(0).await;
+        pass(SECOND / 10).await;
+        let (_, endpoint) = world.endpoint();
+        asker.client.renew(&endpoint, identity).await.unwrap();
+        say(1).await;
+        pass(SECOND / 2).await;
+        world.net.heal(world.address, asker.address);
+        for index in 0..2 {
+            let part = parts.next().await.unwrap().unwrap_or_else(|why| panic!("part {index}: {why}"));
+            assert_eq!(part.body(), index.to_string());
+        }
+        assert!(parts.next().await.is_none());
+        world.end().await;
+    });
+}
