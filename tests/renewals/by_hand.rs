@@ -286,7 +286,7 @@ async fn on_bad_lines(seed: u64) {
                     );
                 });
                 number += 1;
-                pass(Duration::from_millis(number % 97)).await;
+                pass(Duration::from_millis(50 + number % 197)).await;
                 while open.try_join_next().transpose().unwrap().is_some() {}
             }
             while open.join_next().await.transpose().unwrap().is_some() {}
