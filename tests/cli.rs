@@ -7,14 +7,26 @@
 mod agents;
 #[path = "cli/audit.rs"]
 mod audit;
+#[path = "cli/backup.rs"]
+mod backup;
+#[path = "cli/bad_input.rs"]
+mod bad_input;
+#[path = "cli/exporters.rs"]
+mod exporters;
 #[path = "cli/folder.rs"]
 mod folder;
 #[path = "cli/guard.rs"]
 mod guard;
+#[path = "cli/joining.rs"]
+mod joining;
 #[path = "cli/kit.rs"]
 mod kit;
+#[path = "cli/mandates.rs"]
+mod mandates;
 #[path = "cli/node.rs"]
 mod node;
+#[path = "cli/revoked.rs"]
+mod revoked;
 #[path = "cli/talk.rs"]
 mod talk;
 #[path = "cli/tokens.rs"]

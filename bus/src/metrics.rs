@@ -295,6 +295,18 @@ impl Metrics {
     /// # Errors
     /// The formatter's, which has none.
     pub fn render(&self, audit_records: u64) -> Result<String, std::fmt::Error> {
+        self.render_with(audit_records, |_| {})
+    }
+
+    /// The same with what `more` adds to it.
+    ///
+    /// # Errors
+    /// The formatter's, which has none.
+    pub fn render_with(
+        &self,
+        audit_records: u64,
+        more: impl FnOnce(&mut Registry),
+    ) -> Result<String, std::fmt::Error> {
         self.audit_records.set(audit_records);
         let mut registry = Registry::with_prefix("testudo");
         let copies =
@@ -325,6 +337,7 @@ impl Metrics {
             self.guard_faults.clone(),
         );
         registry.register("audit_records", "Records on the audit log", self.audit_records.clone());
+        more(&mut registry);
         let mut text = String::new();
         encode(&mut text, &registry)?;
         Ok(text)

@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use clap::Args;
 use testudo::Account;
 use testudo::config::{Config, Overrides};
+use testudo::export::ExporterStatus;
 use testudo::operator::{Answer, Request};
+use testudo::packs::InUse;
+use testudo::rules::export::Counts;
 use testudo::server::{self, Server};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -23,6 +26,9 @@ pub(super) struct RunNode {
     /// TCP address for health and metrics, instead of the configured one
     #[arg(long, value_name = "ADDRESS")]
     health: Option<SocketAddr>,
+    /// UDP address for newcomers, instead of the configured one; open only while an invitation is outstanding
+    #[arg(long, value_name = "ADDRESS")]
+    join: Option<SocketAddr>,
     /// JSON lines instead of text
     #[arg(long)]
     json: bool,
@@ -49,7 +55,8 @@ fn equation(account: &Account) -> String {
 
 impl RunNode {
     pub(super) fn run(self) -> Done {
-        let config = Config::load(&self.at.config, Overrides { listen: self.listen, health: self.health })?;
+        let flags = Overrides { listen: self.listen, health: self.health, join: self.join };
+        let config = Config::load(&self.at.config, flags)?;
         actor_system(async {
             // From the first line on, a signal ends the node in good order.
             let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -87,6 +94,16 @@ impl RunNode {
         }
     }
 
+    fn tell_rules(&self, reloaded: &Result<InUse, String>) {
+        let (words, event) = match reloaded {
+            Ok(rules) => {
+                (format!("the guard vets by {rules}"), serde_json::json!({"event": "rules", "rules": rules}))
+            }
+            Err(error) => (error.clone(), serde_json::json!({"event": "rules-refused", "error": error})),
+        };
+        say(&if self.json { event.to_string() } else { words });
+    }
+
     fn tell_end(&self, account: &Account) {
         if self.json {
             let balanced = account.is_balanced();
@@ -102,6 +119,7 @@ impl RunNode {
         server: &Server,
         (terminate, interrupt): &mut (Signal, Signal),
     ) -> Result<End, CliError> {
+        let mut hang_up = signal(SignalKind::hangup())?;
         let mut stale = server.stale();
         // A thread of its own: the runtime would wait for its own reader of standard input, and never end.
         let (open, closed) = oneshot::channel::<()>();
@@ -114,17 +132,38 @@ impl RunNode {
         } else {
             kept = Some(open);
         }
-        let end = tokio::select! {
-            _ = terminate.recv() => End::Asked,
-            _ = interrupt.recv() => End::Asked,
-            _ = closed => End::Asked,
-            seen = stale.wait_for(Option::is_some) => {
-                End::Stale(seen.ok().and_then(|seen| *seen).unwrap_or_default().0)
+        let end = async {
+            tokio::select! {
+                _ = terminate.recv() => End::Asked,
+                _ = interrupt.recv() => End::Asked,
+                _ = closed => End::Asked,
+                seen = stale.wait_for(Option::is_some) => {
+                    End::Stale(seen.ok().and_then(|seen| *seen).unwrap_or_default().0)
+                }
             }
         };
+        // As daemons do: a hang-up is an order to read the rules again.
+        let reloads = async {
+            while hang_up.recv().await.is_some() {
+                self.tell_rules(&server.reload().await);
+            }
+            std::future::pending().await
+        };
+        let end = tokio::select! { end = end => end, never = reloads => never };
         drop(kept);
         Ok(end)
     }
+}
+
+/// How an exporter is.
+fn exporter_line(exporter: &ExporterStatus) -> String {
+    let ExporterStatus { name, kind, counts, behind, .. } = exporter;
+    let Counts { submitted, delivered, failed, dropped, queued, in_flight } = counts;
+    let amiss = exporter.amiss().map(|amiss| format!("; {amiss}")).unwrap_or_default();
+    format!(
+        "{name} ({kind}): submitted {submitted} = delivered {delivered} + failed {failed} + dropped {dropped} \
+         + queued {queued} + in flight {in_flight}, {behind} records behind{amiss}"
+    )
 }
 
 /// How a running node is.
@@ -161,6 +200,9 @@ impl Status {
                 "audit:    {} records; registry sequence {}",
                 status.audit_records, status.registry
             ));
+            for exporter in &status.exporters {
+                say(&format!("exporter: {}", exporter_line(exporter)));
+            }
             Ok(())
         })
     }

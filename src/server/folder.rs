@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustls_pki_types::UnixTime;
 use testudo_bus::audit::{self, AuditLog, LogReader, OpenError};
 use testudo_bus::env::{Env, SharedEnv};
-use testudo_bus::tls::{self, EmbeddedCa, Issuer as _, LeafError};
+use testudo_bus::tls::{self, EmbeddedCa, Issuer, LeafError};
 use testudo_registry::{BookRules, SqliteStore, Store, StoreError, StoreKey};
 use testudo_wire::{RegistrySequence, SecretKey, SpiffeId};
 use zeroize::Zeroizing;
@@ -19,6 +19,7 @@ use super::{ServerError, audit_dir, origin};
 use crate::config::Config;
 use crate::env::System;
 use crate::files;
+use crate::issuer;
 use crate::swarm::{Keys, SwarmError};
 
 /// Everything that a node works on.
@@ -27,6 +28,7 @@ pub(super) struct Folder {
     pub(super) authority: SecretKey,
     pub(super) node: SecretKey,
     pub(super) ca: Arc<EmbeddedCa>,
+    pub(super) issuer: Arc<dyn Issuer>,
     pub(super) trust: tls::Trust,
     pub(super) store: Box<dyn Store>,
     pub(super) audit: Arc<AuditLog>,
@@ -84,6 +86,16 @@ fn pair(
     }
 }
 
+/// Checks that these keys are those of the configuration's swarm, and belong together.
+pub(crate) fn belong_together(config: &Config, keys: &Keys, env: &dyn Env) -> Result<(), ServerError> {
+    if keys.authority.public() != config.swarm.authority {
+        return Err(SwarmError::OtherSwarm(config.node.keys.join("authority.key")).into());
+    }
+    let trust = tls::Trust::new(config.swarm.id, std::slice::from_ref(&keys.certificate))?;
+    let ca = EmbeddedCa::load(keys.certificate.clone(), &keys.ca)?;
+    pair(config, &ca, &trust, &keys.node, env)
+}
+
 impl Folder {
     /// Opens the data of a configuration whose keys these are.
     pub(super) fn open(config: &Config, keys: Keys) -> Result<Self, ServerError> {
@@ -94,8 +106,10 @@ impl Folder {
         }
         let Keys { authority, ca, certificate, log, node } = keys;
         let trust = tls::Trust::new(config.swarm.id, std::slice::from_ref(&certificate))?;
-        let ca = EmbeddedCa::load(certificate, &ca)?;
+        let ca = Arc::new(EmbeddedCa::load(certificate, &ca)?);
         pair(config, &ca, &trust, &node, &*env)?;
+        let issuer = issuer::of(config, ca.clone(), env.clone())?;
+        let trust = trust.with_agents_by(issuer.roots())?;
         files::private_dir(data)?;
         let dir = audit_dir(config);
         files::private_dir(&dir)?;
@@ -115,7 +129,8 @@ impl Folder {
             config: config.clone(),
             authority,
             node,
-            ca: Arc::new(ca),
+            ca,
+            issuer,
             trust,
             store: Box::new(store),
             audit,

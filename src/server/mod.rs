@@ -4,6 +4,7 @@
 
 mod admin;
 mod folder;
+mod guard;
 mod web;
 
 use std::io;
@@ -11,27 +12,34 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use testudo_bus::audit::OpenError;
+use testudo_bus::audit::{OpenError, was_exported};
+use testudo_bus::join::JoinPort;
 use testudo_bus::metrics::Account;
 use testudo_bus::node::{Bodies, Node, NodeParts, Office, OfficeParts, StartError};
 use testudo_bus::tls::{self, IssuerError};
 use testudo_bus::transport::Socket;
 use testudo_registry::StoreError;
-use testudo_rules::audit::Origin;
-use testudo_rules::inspect::Inspector;
+use testudo_rules::audit::{Origin, Record};
+use testudo_rules::event::EventSource;
 use testudo_rules::token;
 use testudo_wire::RegistrySequence;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::export::config::{exporters, on_record};
+use crate::export::{Exporters, Following, States};
 use crate::files::FileError;
-use crate::operator::Operator;
+use crate::issuer::VaultError;
+use crate::operator::{JoinDoor, Operator};
+use crate::packs::{InUse, PacksError};
 use crate::swarm::{Keys, SwarmError};
 
 use admin::SocketFile;
 pub use admin::{AskError, ask};
 use folder::Folder;
+pub(crate) use folder::belong_together;
+use guard::Rules;
 
 /// Socket buffers that hold a burst of handshakes (measured fact M13).
 const SOCKET_BYTES: usize = 4 * 1024 * 1024;
@@ -42,12 +50,18 @@ pub enum ServerError {
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] OpenError),
+    /// The exporters.
+    #[error("{0}")]
+    Export(String),
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
     /// The certificate authority.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
+    /// The PKI service's settings.
+    #[error(transparent)]
+    Pki(#[from] VaultError),
     /// The audit log's last checkpoint.
     #[error("{0}; run `testudo audit verify`")]
     Log(String),
@@ -59,9 +73,15 @@ pub enum ServerError {
     /// The node.
     #[error(transparent)]
     Node(#[from] StartError),
+    /// The content guard's packs of rules.
+    #[error(transparent)]
+    Packs(#[from] PacksError),
     /// The port is taken.
     #[error("{0} is taken by another process; stop it, or choose another address with {1}")]
     PortTaken(SocketAddr, &'static str),
+    /// The log takes no record.
+    #[error("the audit log takes no record of the guard's rules; see /healthz")]
+    RulesUnrecorded,
     /// Another node runs on this data.
     #[error("another node or command works on {0}; stop it, or try again when it has ended")]
     SecondNode(PathBuf),
@@ -134,7 +154,7 @@ pub fn offline(config: &Config) -> Result<Operator, ServerError> {
     let folder = Folder::open(config, Keys::read(&config.node.keys)?)?;
     tokio::spawn(folder.audit.clone().run_sync());
     let (rules, operator_at) = (folder.rules(), config.node.listen);
-    let (ca, env) = (folder.ca.clone(), folder.env.clone());
+    let (ca, issuer, env) = (folder.ca.clone(), folder.issuer.clone(), folder.env.clone());
     let office = Office::open(OfficeParts {
         authority_trust: token::Trust::of(folder.authority.public()),
         authority: Some(folder.authority),
@@ -147,7 +167,8 @@ pub fn offline(config: &Config) -> Result<Operator, ServerError> {
     .map_err(StartError::from)?;
     let (swarm, authority) = (config.swarm.id, config.swarm.authority);
     let token_days_max = config.swarm.token_days_max;
-    Ok(Operator { office, ca, swarm, authority, node: operator_at, token_days_max, env })
+    let join = JoinDoor::Configured(config.node.join_at());
+    Ok(Operator { office, ca, issuer, swarm, authority, node: operator_at, join, token_days_max, env })
 }
 
 /// Takes a node's port. Comes first: one that is taken must not leave a started log behind.
@@ -172,9 +193,12 @@ pub(crate) enum Operators {
 pub(crate) struct Running {
     node: Arc<Node>,
     operator: Operator,
+    rules: Rules,
+    port: JoinPort,
     listen: SocketAddr,
     serving: Option<(JoinHandle<()>, SocketFile)>,
     syncing: JoinHandle<()>,
+    exporters: Exporters,
 }
 
 impl Running {
@@ -188,6 +212,8 @@ impl Running {
         links: UdpSocket,
         operators: Operators,
     ) -> Result<Self, ServerError> {
+        let rules = Rules::of(config);
+        let packs = rules.read()?;
         let folder = Folder::open(config, keys)?;
         // Everything that may fail comes before the actors start; the folder's lock is ours by now.
         let door = match operators {
@@ -196,38 +222,66 @@ impl Running {
         };
         let bound = |error| ServerError::Socket(config.node.listen, error);
         let listen = links.local_addr().map_err(bound)?;
-        let (rules, ca, env) = (folder.rules(), folder.ca.clone(), folder.env.clone());
+        let (book, ca, env) = (folder.rules(), folder.ca.clone(), folder.env.clone());
+        let issuer = folder.issuer.clone();
+        let exporting = exporters(config.export, &config.exporter).map_err(ServerError::Export)?;
+        let following = Following {
+            log: folder.audit.clone(),
+            dir: audit_dir(config),
+            source: EventSource::of_node(config.swarm.id, config.node.name),
+        };
+        if !config.exporter.is_empty() || was_exported(&following.dir) {
+            let event = on_record(&config.exporter).into();
+            let record = Record { at: folder.env.now(), registry: folder.witnessed, event };
+            let _ = folder.audit.append(&record).map_err(OpenError::from)?;
+        }
+        // Dropped with whatever fails below, which ends them.
+        let exporters = Exporters::start(exporting, &following)
+            .map_err(|error| ServerError::Export(format!("the exporters cannot be started: {error}")))?;
+        drop(following);
         let syncing = tokio::spawn(folder.audit.clone().run_sync());
         let node = Node::start(NodeParts {
             name: config.node.name,
             key: folder.node,
             trust: folder.trust,
             issuer: folder.ca,
+            agents: issuer.clone(),
             authority_trust: token::Trust::of(folder.authority.public()),
             authority: Some(folder.authority),
             store: folder.store,
-            rules,
+            rules: book,
             audit: folder.audit,
             witnessed: folder.witnessed,
             window: config.node.window_bytes,
             bodies: bodies(config),
-            inspector: Inspector::standard().with_body_limit(config.node.body_bytes as usize),
+            inspector: packs.inspector.clone(),
             env: folder.env,
             socket: Socket::Udp(links),
         });
         let node = Arc::new(node.inspect_err(|_| syncing.abort())?);
-        let operator = Operator {
+        if packs.in_use.packs > 0 {
+            Rules::apply(packs, &node)?;
+        }
+        let mut operator = Operator {
             office: node.office(),
             ca,
+            issuer,
             swarm: config.swarm.id,
             authority: config.swarm.authority,
             node: listen,
+            join: JoinDoor::Configured(config.node.join_at()),
             token_days_max: config.swarm.token_days_max,
             env,
         };
-        let serving =
-            door.map(|(listener, file)| (admin::serve(listener, operator.clone(), node.clone()), file));
-        Ok(Self { node, operator, listen, serving, syncing })
+        let (at, desk) = (config.node.join_at(), Arc::new(operator.clone()));
+        let newcomers = Box::new(move || udp(at).map(Socket::Udp));
+        let port = node.listen_for_newcomers(operator.ca.certificate().clone(), desk, newcomers);
+        let port = port.map_err(StartError::from).inspect_err(|_| syncing.abort())?;
+        operator.join = JoinDoor::Port(port.state());
+        let (rules_served, states) = (rules.clone(), exporters.states());
+        let served = admin::Served { operator: operator.clone(), rules: rules_served, exporters: states };
+        let serving = door.map(|(listener, file)| (admin::serve(listener, served, node.clone()), file));
+        Ok(Self { node, operator, rules, port, listen, serving, syncing, exporters })
     }
 
     /// The node.
@@ -240,15 +294,26 @@ impl Running {
         &self.operator
     }
 
-    /// Drains, seals the log, and returns the last account.
+    /// How its exporters are.
+    pub(crate) fn exporters(&self) -> States {
+        self.exporters.states()
+    }
+
+    /// Drains, seals the log, lets the exporters send what it holds, and returns the last account.
     pub(crate) async fn shut_down(self) -> Account {
         if let Some((serving, socket)) = self.serving {
             serving.abort();
             let _ = serving.await;
             drop(socket);
         }
+        drop(self.port);
         let account = self.node.shut_down().await;
         self.syncing.abort();
+        if !self.exporters.shut_down().await {
+            tracing::warn!(
+                "not every event of the log was delivered to every exporter; what failed goes out after the next start"
+            );
+        }
         account
     }
 }
@@ -273,7 +338,7 @@ impl Server {
         let health = pages.local_addr().map_err(listen)?;
         let keys = Keys::read(&config.node.keys)?;
         let running = Running::start(config, keys, links, Operators::Served)?;
-        let pages = web::serve(pages, running.node.clone());
+        let pages = web::serve(pages, running.node.clone(), running.exporters());
         Ok(Self { running, health, pages })
     }
 
@@ -292,6 +357,14 @@ impl Server {
     /// Resolves with the sequence that proves this node's registry to be an old copy.
     pub fn stale(&self) -> watch::Receiver<Option<RegistrySequence>> {
         self.running.node.stale()
+    }
+
+    /// Reads the guard's packs of rules again; rules that cannot be used change nothing.
+    ///
+    /// # Errors
+    /// Why the old ones stay in use, in one line.
+    pub async fn reload(&self) -> Result<InUse, String> {
+        self.running.rules.reload(&self.running.node).await
     }
 
     /// Drains, seals the log, and returns the last account.

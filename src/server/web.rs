@@ -11,6 +11,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
+use prometheus_client::registry::Registry;
 use testudo_bus::audit::Health as AuditHealth;
 use testudo_bus::env::Env as _;
 use testudo_bus::node::Node;
@@ -18,6 +19,7 @@ use testudo_bus::tls::Leaf;
 use testudo_wire::Timestamp;
 use tokio::task::JoinHandle;
 
+use crate::export::{ExporterStatus, States, register};
 use crate::health::{Checker, Finding};
 
 /// A check may take so long.
@@ -32,10 +34,11 @@ const RENEWING: Duration = Duration::from_secs(180);
 struct Pages {
     checker: Checker,
     node: Arc<Node>,
+    exporters: States,
 }
 
 /// The checks of a node.
-fn checks(node: &Arc<Node>) -> Checker {
+fn checks(node: &Arc<Node>, exporters: &States) -> Checker {
     let checker = Checker::new(CHECK_TIME);
     let of = node.clone();
     checker.register("audit", move || std::future::ready(audit(&of)));
@@ -61,7 +64,17 @@ fn checks(node: &Arc<Node>) -> Checker {
             n => Finding::degraded(format!("the guard failed on {n} bundles, which were refused")),
         })
     });
+    if !exporters.is_empty() {
+        let of = exporters.clone();
+        checker.register("exporters", move || std::future::ready(exporting(&of)));
+    }
     checker
+}
+
+/// A receiver that is down, and every event that did not arrive, is worth a look (case r_H18).
+fn exporting(exporters: &States) -> Finding {
+    let amiss: Vec<_> = exporters.all().iter().filter_map(ExporterStatus::amiss).collect();
+    if amiss.is_empty() { Finding::healthy() } else { Finding::degraded(amiss.join("; ")) }
 }
 
 fn audit(node: &Node) -> Finding {
@@ -113,7 +126,9 @@ async fn readyz(State(pages): State<Pages>) -> Response {
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {
-    let text = pages.node.metrics().render(pages.node.audit().records());
+    let exporters = pages.exporters.all();
+    let more = |registry: &mut Registry| register(registry, &exporters);
+    let text = pages.node.metrics().render_with(pages.node.audit().records(), more);
     let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
     text.map_or_else(
         |_| StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -128,8 +143,8 @@ pub(super) fn listen(listener: TcpListener) -> io::Result<tokio::net::TcpListene
 }
 
 /// Serves the pages until the task is aborted.
-pub(super) fn serve(listener: tokio::net::TcpListener, node: Arc<Node>) -> JoinHandle<()> {
-    let pages = Pages { checker: checks(&node), node };
+pub(super) fn serve(listener: tokio::net::TcpListener, node: Arc<Node>, exporters: States) -> JoinHandle<()> {
+    let pages = Pages { checker: checks(&node, &exporters), node, exporters };
     let router = Router::new()
         // Alive means that this answers: it depends on nothing else (case r_H11).
         .route("/livez", get(|| std::future::ready("ok\n")))

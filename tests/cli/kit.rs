@@ -220,6 +220,20 @@ impl Node {
         self.last_words()
     }
 
+    /// Sends a signal that does not end it; what it says to it.
+    pub(crate) fn nudged(&mut self, signal: &str) -> Value {
+        self.signal(signal);
+        let mut line = String::new();
+        self.out.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// Sends a signal that does not end it.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
     /// As if the machine lost power.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();

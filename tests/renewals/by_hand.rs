@@ -11,7 +11,7 @@ use testudo_bus::client::{
 use testudo_bus::transport::Endpoint;
 use testudo_rules::audit::LinkChange;
 use testudo_rules::token::Token;
-use testudo_wire::frame::{CloseReason, FromAgent, FromNode};
+use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Renew};
 use testudo_wire::{ContentType, Header, Limits, Refusal, Resource};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -129,7 +129,7 @@ fn t_a13_nobody_takes_a_link_over_with_a_copy_of_the_key_and_the_session() {
 
 /// What the node gives the holder of a link that asks.
 async fn certified(link: &mut Mallory) -> ClientIdentity {
-    link.say(FromAgent::Renew).await;
+    link.say(FromAgent::Renew(Renew { csr: None })).await;
     let FromNode::Renewed(renewed) = link.hear().await else { panic!("no certificate") };
     let token = Token::from_bytes(&renewed.token.unwrap(), &Limits::standard()).unwrap();
     let chain = renewed.chain.into_iter().map(|der| der.into_vec().into()).collect();

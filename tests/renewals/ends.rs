@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use testudo_bus::client::{Client, DialError};
 use testudo_bus::env::Env as _;
-use testudo_bus::tls::Issuer as _;
 use testudo_wire::SpiffeId;
 use testudo_wire::frame::CloseReason;
 use testudo_wire::standing::RevocationCause;

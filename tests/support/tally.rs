@@ -84,7 +84,7 @@ impl Tally {
             }
             Event::BundleRefused(_)
             | Event::Link(_)
-            | Event::Node(NodeEvent::Stopped)
+            | Event::Node(NodeEvent::Exporting { .. } | NodeEvent::Rules { .. } | NodeEvent::Stopped)
             | Event::Registry(_) => {}
         }
     }

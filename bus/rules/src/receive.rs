@@ -10,7 +10,7 @@ use testudo_wire::{
     AgentName, Bundle, Destination, Envelope, Holder, Limits, MessageId, Refusal, SwarmId, Timestamp,
 };
 
-use crate::pipeline::Tokens;
+use crate::pipeline::{Tokens, may_be_opaque};
 use crate::replay::{ReceiverWindows, fresh};
 
 /// What a receiver holds against a delivery.
@@ -106,10 +106,12 @@ impl Receiver<'_> {
         meaning.standing(self.standings)?;
         match (&header.destination, &header.capability, &header.in_reply_to) {
             (Destination::Agent(name), Some(capability), _) if *name == self.name => {
-                meaning.covers(capability, Some(name), now)
+                meaning.covers(capability, Some(name), now)?;
+                may_be_opaque(meaning, &header.content_type, capability, Some(name), now)
             }
             (Destination::Service | Destination::Topic(_), Some(capability), _) => {
-                meaning.covers(capability, None, now)
+                meaning.covers(capability, None, now)?;
+                may_be_opaque(meaning, &header.content_type, capability, None, now)
             }
             (Destination::Reply(name), None, Some(request)) if *name == self.name => {
                 meaning.alive(now)?;

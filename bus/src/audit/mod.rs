@@ -4,12 +4,14 @@
 //! nothing is delivered that a kill of the process could leave unrecorded. [`AuditLog::run_sync`] makes records
 //! durable beside that and signs checkpoints; what waits for durability waits on [`AuditLog::wait_synced`].
 //!
-//! A directory holds `<index of the first record, 20 digits>.log` segments, `checkpoints` and `lock`.
+//! A directory holds `<index of the first record, 20 digits>.log` segments, `checkpoints`, `lock`
+//! and, in `exporters`, how far each exporter has come.
 //! What stands in them is `testudo_rules::audit`'s business; this module knows files and time.
 //!
 //! *Invariant*: no half record is ever read as one, and no record is ever written after an error that could
 //! have lost one before it (threats F03, F06, F08).
 
+mod cursor;
 mod files;
 mod open;
 mod prove;
@@ -18,6 +20,7 @@ mod recover;
 mod sync;
 mod writer;
 
+pub use cursor::{Cursor, CursorFile, lowest_cursor, was_exported};
 pub use open::{AuditConfig, OpenError, Recovery};
 pub use prove::{ProveError, find_message, prove};
 pub use reader::{DirError, LogReader, ReadError, latest_checkpoint, leaf_hashes, verify_dir};

@@ -71,6 +71,14 @@ impl LogReader {
         Self { dir: dir.to_owned(), from, place: None, failed: false }
     }
 
+    /// The index of the oldest record of the log in `dir`; 0 when there is none yet.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`].
+    pub fn oldest(dir: &Path) -> Result<u64, ReadError> {
+        Ok(files::segments(dir)?.first().copied().unwrap_or_default())
+    }
+
     /// The index of the record that comes next: a durable cursor.
     #[must_use]
     pub const fn cursor(&self) -> u64 {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard};
 
 use testudo_rules::audit::{Frontier, Origin, Record, frame};
+use testudo_rules::event::EventKey;
 use testudo_wire::SecretKey;
 use testudo_wire::canonical::CanonicalError;
 use tokio::sync::{Notify, watch};
@@ -191,6 +192,12 @@ impl AuditLog {
     #[must_use]
     pub fn records(&self) -> u64 {
         self.state().frontier.size()
+    }
+
+    /// What signs the events that are made of its records.
+    #[must_use]
+    pub fn event_key(&self) -> EventKey {
+        EventKey::new(&self.origin, self.key.clone())
     }
 
     pub(super) fn poison(&self, state: &mut State, error: &io::Error) {

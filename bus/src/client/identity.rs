@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
+use serde_bytes::ByteBuf;
 use testudo_rules::replay::ReceiverWindows;
 use testudo_rules::token;
-use testudo_wire::frame::Renewed;
+use testudo_wire::frame::{Renew, Renewed};
 use testudo_wire::{AgentName, Holder, Limits, SecretKey, SpiffeId, SwarmId, Timestamp};
 
-use crate::tls::{self, Leaf, LeafError, Role};
+use crate::tls::{self, Csr, Leaf, LeafError, Role};
 
 /// One agent's identity.
 #[derive(Clone, Debug)]
@@ -53,6 +54,13 @@ impl ClientIdentity {
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()));
         let (leaf, intermediates) = self.chain.split_first().ok_or(LeafError::Unparsable)?;
         tls::check(Role::Agent, &self.trust, leaf, intermediates, now)
+    }
+
+    /// Its wish for a new certificate, with the request that some issuers demand.
+    pub(super) fn request(&self) -> Result<Renew, String> {
+        let csr = Csr::make(&SpiffeId::Agent(self.swarm(), self.name), &self.key);
+        let csr = csr.map_err(|error| error.to_string())?;
+        Ok(Renew { csr: Some(ByteBuf::from(csr.der().to_vec())) })
     }
 
     /// The same agent with what its node gave it anew, if that is its own in everything.

@@ -203,7 +203,7 @@ impl Arrival {
             let vetted = vetted?;
             let token = vetted.envelope().header().token;
             let meaning = tokens.get(&token).ok_or(Refusal::Unauthorised)?;
-            Ok(Delivery::new(vetted, self.alerts(position), meaning))
+            Ok(Delivery::new(vetted, self.alerts(position), meaning, self.annotation.time))
         };
         Ok((0..).zip(verified).map(delivery).collect())
     }

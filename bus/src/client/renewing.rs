@@ -56,8 +56,9 @@ impl Client {
     /// [`RenewError`].
     pub async fn certify(&self) -> Result<ClientIdentity, RenewError> {
         let link = self.link();
+        let request = link.identity.request().map_err(RenewError::Unusable)?;
         let word = link.desk().renew();
-        let answer = timeout(ANSWER, ask(&link, FromAgent::Renew, word)).await;
+        let answer = timeout(ANSWER, ask(&link, FromAgent::Renew(request), word)).await;
         let none = || SendError::NoAnswer(u32::try_from(ANSWER.as_millis()).unwrap_or(u32::MAX));
         let renewed = answer.unwrap_or_else(|_| Err(none())).map_err(RenewError::Refused)?;
         link.identity.renewed(renewed, link.env.now()).map_err(RenewError::Unusable)

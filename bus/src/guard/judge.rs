@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use testudo_registry::Snapshot;
 use testudo_rules::audit::{Cause, EnvelopeRecord, Event, TraceId, Verdict as Written, Verdicts};
-use testudo_rules::inspect::{Alert, Inspector};
-use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Verdict};
+use testudo_rules::inspect::{Alert, Context, Inspector};
+use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Pair, Verdict};
 use testudo_wire::frame::{CloseReason, FromNode, RefusedBundle, RefusedMessage};
 use testudo_wire::{Destination, Digest, ReceiptWish, Refusal};
 
@@ -26,10 +26,16 @@ pub(super) struct Case {
 }
 
 /// Judges a bundle of the data stream to the end.
-pub(super) fn judge(shared: &Arc<Shared>, inspector: &Inspector, case: &Case, bytes: Bytes) {
+pub(super) fn judge(
+    shared: &Arc<Shared>,
+    inspector: &Inspector,
+    tails: &mut Context<Pair>,
+    case: &Case,
+    bytes: Bytes,
+) {
     let decoded = Decoded::of(bytes, &shared.limits);
     if let Some(authorised) = assess(shared, case, decoded) {
-        conclude(shared, case, authorised.inspect(inspector));
+        conclude(shared, case, authorised.inspect(inspector, tails));
     }
 }
 

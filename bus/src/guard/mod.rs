@@ -7,6 +7,7 @@ mod actor;
 mod judge;
 mod large;
 mod placing;
+mod rules;
 
 pub(crate) use actor::GuardDoor;
 pub(crate) use large::Large;

@@ -1,6 +1,8 @@
 //! Certificates that a node has issued: its own, and those that agents with an open link ask for.
 //!
-//! The one place where a node asks its issuer. What it issues is checked like what a stranger shows.
+//! Its own come from the embedded CA, those of agents from the issuer that certifies agents in this swarm: that may be
+//! a PKI service, which takes its time and signs only what the agent's own request asks for. The one place where a node
+//! asks them. What they issue is checked like what an enemy shows.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +13,9 @@ use serde_bytes::ByteBuf;
 use testudo_rules::audit::{Event, LinkChange, LinkEvent, Note};
 use testudo_rules::token::{Fresh, Mint};
 use testudo_wire::frame::Renewed;
-use testudo_wire::{
-    Grant, Holder, NodeName, PublicKey, Refusal, RegistrySequence, SecretKey, SpiffeId, TokenFactId,
-};
+use testudo_wire::{Grant, Holder, NodeName, Refusal, RegistrySequence, SecretKey, SpiffeId, TokenFactId};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::StartError;
 use super::line::Lately;
@@ -23,16 +23,21 @@ use super::link::Link;
 use super::shared::Shared;
 use crate::capability::CapabilityError;
 use crate::env::{SharedEnv, random, until};
-use crate::tls::{self, Issuer, LIFETIME, Leaf, NodeCertificate, Role};
+use crate::tls::{
+    self, Ask, Csr, EmbeddedCa, Issuer, IssuerError, LIFETIME, Leaf, NodeCertificate, Role, check_issued,
+};
 
 /// Times that an agent's own token may be handed on.
 const HOPS: u8 = 3;
 /// Between two tries to renew the node's own certificate.
 const AGAIN: Duration = Duration::from_secs(60);
+/// An issuer has so long: less than an agent waits for the answer.
+const PATIENCE: Duration = Duration::from_secs(25);
 
 /// See the module.
 pub(crate) struct Certifier {
-    issuer: Arc<dyn Issuer>,
+    own: Arc<EmbeddedCa>,
+    agents: Arc<dyn Issuer>,
     trust: tls::Trust,
     env: SharedEnv,
     lately: Lately,
@@ -45,33 +50,64 @@ impl std::fmt::Debug for Certifier {
 }
 
 impl Certifier {
-    /// Asks this issuer.
-    pub(crate) fn new(issuer: Arc<dyn Issuer>, trust: tls::Trust, env: SharedEnv) -> Self {
-        Self { issuer, trust, env, lately: Lately::default() }
+    /// Asks these issuers: one for the node, one for agents.
+    pub(crate) fn new(
+        own: Arc<EmbeddedCa>,
+        agents: Arc<dyn Issuer>,
+        trust: tls::Trust,
+        env: SharedEnv,
+    ) -> Self {
+        Self { own, agents, trust, env, lately: Lately::default() }
     }
 
-    /// A leaf for this name and key, as everybody else would accept it.
-    fn issue(&self, id: SpiffeId, key: &PublicKey) -> Result<(CertificateDer<'static>, Leaf), StartError> {
-        let certificate = self.issuer.issue(&id, key, LIFETIME, &*self.env)?;
-        let role = match id {
+    /// The leaf, if everybody else would accept it as what was asked for.
+    fn checked(&self, ask: &Ask, certificate: &CertificateDer<'_>) -> Result<Leaf, StartError> {
+        let now = self.env.now();
+        check_issued(ask, &self.trust, certificate, now).map_err(IssuerError::from)?;
+        let role = match ask.id {
             SpiffeId::Agent(..) => Role::Agent,
             SpiffeId::Node(..) => Role::Node,
         };
-        let now = UnixTime::since_unix_epoch(Duration::from_secs(self.env.now().as_secs()));
-        let leaf = tls::check(role, &self.trust, &certificate, &[], now).map_err(StartError::Certificate)?;
-        if leaf.id == id && leaf.key == *key {
-            Ok((certificate, leaf))
-        } else {
-            Err(StartError::Certificate(tls::LeafError::Identity))
-        }
+        let at = UnixTime::since_unix_epoch(Duration::from_millis(now.as_millis()));
+        tls::check(role, &self.trust, certificate, &[], at).map_err(StartError::Certificate)
     }
 
     /// The node's own certificate.
     pub(crate) fn own(&self, name: NodeName, key: &SecretKey) -> Result<(CertifiedKey, Leaf), StartError> {
         let id = SpiffeId::Node(self.trust.swarm(), name);
-        let (certificate, leaf) = self.issue(id, &key.public())?;
+        let ask = Ask { id, key: key.public(), lifetime: LIFETIME, request: None };
+        let certificate = self.own.issue(&ask.id, &ask.key, ask.lifetime, &*self.env)?;
+        let leaf = self.checked(&ask, &certificate)?;
         Ok((NodeCertificate::certified(vec![certificate], key)?, leaf))
     }
+
+    /// A new certificate for an agent.
+    async fn agents(
+        &self,
+        holder: Holder,
+        csr: Option<&[u8]>,
+    ) -> Result<(CertificateDer<'static>, Leaf), Refusal> {
+        let id = SpiffeId::Agent(self.trust.swarm(), holder.name);
+        let request = csr.map(Csr::from_der).transpose().map_err(|_| Refusal::Malformed)?;
+        let ask = Ask { id, key: holder.key, lifetime: LIFETIME, request };
+        // Here and not only at the issuer: whose fault it is must be told apart.
+        ask.check().map_err(|_| Refusal::Unauthentic)?;
+        let issued = timeout(PATIENCE, self.agents.issue(ask.clone())).await;
+        let failed = |error: &dyn std::fmt::Display| {
+            tracing::error!(%error, agent = %holder.name, "no certificate was issued");
+            Refusal::Overloaded
+        };
+        let certificate = issued
+            .map_err(|_| failed(&"the issuer did not answer in time"))?
+            .map_err(|error| if is_asking(&error) { Refusal::Malformed } else { failed(&error) })?;
+        let leaf = self.checked(&ask, &certificate).map_err(|error| failed(&error))?;
+        Ok((certificate, leaf))
+    }
+}
+
+/// Whether the agent is to give a request, or a better one.
+const fn is_asking(error: &IssuerError) -> bool {
+    matches!(error, IssuerError::Unasked | IssuerError::Request(_))
 }
 
 /// Replaces the node's certificate at two thirds of its life, for as long as the node runs. Links that are open stay
@@ -111,8 +147,8 @@ pub(super) const fn refused(refusal: Refusal) -> Renewed {
 }
 
 /// What an agent that asks for a new certificate, and may have one, gets.
-pub(super) async fn renew(shared: &Shared, link: &Link) -> Renewed {
-    match credentials(shared, link).await {
+pub(super) async fn renew(shared: &Shared, link: &Link, csr: Option<&[u8]>) -> Renewed {
+    match credentials(shared, link, csr).await {
         Ok(renewed) => renewed,
         Err(refusal) => {
             tracing::warn!(%refusal, agent = %link.peer.holder.name, "no new certificate");
@@ -121,22 +157,23 @@ pub(super) async fn renew(shared: &Shared, link: &Link) -> Renewed {
     }
 }
 
+/// What its grant says of a holder in good standing, and the number under which it says so: one snapshot for both, for
+/// a grant that shrinks later voids the token.
+fn standing(shared: &Shared, holder: &Holder) -> Result<(Arc<Grant>, RegistrySequence), Refusal> {
+    let snapshot = shared.directory().load();
+    let standing = snapshot.agent(&holder.name).filter(|standing| standing.is_good());
+    let standing = standing.filter(|standing| standing.key == holder.key).ok_or(Refusal::Revoked)?;
+    Ok((standing.grant.clone(), snapshot.sequence()))
+}
+
 /// A certificate for the same name and key, only for who is in good standing; and a token for what its grant says
 /// now.
-async fn credentials(shared: &Shared, link: &Link) -> Result<Renewed, Refusal> {
+async fn credentials(shared: &Shared, link: &Link, csr: Option<&[u8]>) -> Result<Renewed, Refusal> {
     let holder = link.peer.holder;
-    // One snapshot for the number and the grant: one that shrinks meanwhile voids the token.
-    let (grant, minted) = {
-        let snapshot = shared.directory().load();
-        let standing = snapshot.agent(&holder.name).filter(|standing| standing.is_good());
-        let standing = standing.filter(|standing| standing.key == holder.key).ok_or(Refusal::Revoked)?;
-        (standing.grant.clone(), snapshot.sequence())
-    };
-    let id = SpiffeId::Agent(shared.swarm, holder.name);
-    let (certificate, leaf) = shared.certifier.issue(id, &holder.key).map_err(|error| {
-        tracing::error!(%error, "no certificate was issued");
-        Refusal::Overloaded
-    })?;
+    standing(shared, &holder)?;
+    let (certificate, leaf) = shared.certifier.agents(holder, csr).await?;
+    // Again, for an issuer may be slow: who was revoked meanwhile is given nothing.
+    let (grant, minted) = standing(shared, &holder)?;
     let token = token(shared, holder, &grant, minted).await?;
     let until = Note::new(&leaf.not_after.as_millis().to_string());
     let event = Event::Link(LinkEvent {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::SendStream;
+use serde_bytes::ByteBuf;
 use testudo_rules::quota::Bucket;
 use testudo_rules::token::TokenError;
 use testudo_wire::frame::{
     Acknowledge, CloseReason, Delivered, FromAgent, FromNode, Heartbeat, Introduced, Present, Presented,
-    Received, Settled, Subscribed, is_received,
+    Received, Renew, Settled, Subscribed, is_received,
 };
 use testudo_wire::header::LANES;
 use testudo_wire::standing::{Quota, RevocationCause};
@@ -202,8 +203,8 @@ impl Reader {
                 None
             }
             FromAgent::Failed => Some(Left::Failed),
-            FromAgent::Renew => {
-                self.renew();
+            FromAgent::Renew(Renew { csr }) => {
+                self.renew(csr);
                 None
             }
         }
@@ -261,13 +262,13 @@ impl Reader {
     }
 
     /// Beside the control stream, for an issuer may be slow; but one at a time.
-    fn renew(&self) {
+    fn renew(&self, csr: Option<ByteBuf>) {
         if !certifier::may_renew(&self.shared, &self.link) {
             return self.link.tell(FromNode::Renewed(certifier::refused(Refusal::OverQuota)));
         }
         let (shared, link) = (self.shared.clone(), self.link.clone());
         tokio::spawn(async move {
-            let renewed = certifier::renew(&shared, &link).await;
+            let renewed = certifier::renew(&shared, &link, csr.as_deref().map(Vec::as_slice)).await;
             link.tell(FromNode::Renewed(renewed));
         });
     }

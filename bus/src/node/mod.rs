@@ -37,7 +37,7 @@ use testudo_rules::audit::{Cause, Event, NodeEvent};
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
 use testudo_wire::frame::CloseReason;
-use testudo_wire::{AgentName, Holder, NodeName, RegistrySequence, SecretKey};
+use testudo_wire::{AgentName, Digest, Holder, NodeName, Refusal, RegistrySequence, SecretKey};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -46,13 +46,18 @@ use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
 use crate::env::SharedEnv;
 use crate::guard::GuardDoor;
+use crate::join::{Bind, Desk, JoinPort, PortParts};
 use crate::metrics::{Account, Metrics};
-use crate::tls::{self, Issuer, IssuerError, Listed, Listing, NodeCertificate, TlsError, server_config};
+use crate::tls::{
+    self, ChainToCa, EmbeddedCa, Issuer, IssuerError, Listed, Listing, NodeCertificate, TlsError,
+    server_config,
+};
 use crate::transport::{self, Socket};
 
 pub use office::{Office, OfficeParts};
 pub use shared::Bodies;
 
+pub(crate) use doors::Doors;
 pub(crate) use lanes::outbox;
 pub(crate) use link::{Held, Judging, Link};
 pub(crate) use outbox::{Outbox, Permit};
@@ -64,7 +69,6 @@ pub(crate) use shared::Shared;
 pub(crate) use topics::{may as may_subscribe, right as subscribe_right};
 
 use certifier::Certifier;
-use doors::Doors;
 use shared::Given;
 
 /// Between two looks at slow subscribers.
@@ -81,8 +85,10 @@ pub struct NodeParts {
     pub key: SecretKey,
     /// The swarm's CAs.
     pub trust: tls::Trust,
-    /// Who signs the node's own certificate.
-    pub issuer: Arc<dyn Issuer>,
+    /// The CA that signs the node's own certificate.
+    pub issuer: Arc<EmbeddedCa>,
+    /// Who certifies agents: those with a link are renewed by the same. `trust` holds its CAs for agents.
+    pub agents: Arc<dyn Issuer>,
     /// The authority keys of the swarm.
     pub authority_trust: token::Trust,
     /// The authority's key, where it lives with the node.
@@ -143,6 +149,7 @@ pub struct Node {
     shared: Arc<Shared>,
     guard: GuardDoor,
     is_stale: watch::Receiver<Option<RegistrySequence>>,
+    certificate: Arc<NodeCertificate>,
     certified: watch::Receiver<tls::Leaf>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -167,8 +174,8 @@ impl Node {
     /// # Errors
     /// [`StartError`]; nothing of it then runs on.
     pub fn start(parts: NodeParts) -> Result<Self, StartError> {
-        let NodeParts { name, key, trust, issuer, env, audit, .. } = parts;
-        let certifier = Certifier::new(issuer, trust.clone(), env.clone());
+        let NodeParts { name, key, trust, issuer, agents, env, audit, .. } = parts;
+        let certifier = Certifier::new(issuer, agents, trust.clone(), env.clone());
         let (first, leaf) = certifier.own(name, &key)?;
         let certificate = Arc::new(NodeCertificate::new(first));
         let Office { registry, capability, .. } = Office::open(OfficeParts {
@@ -211,9 +218,9 @@ impl Node {
             tokio::spawn(notices::run(shared.clone())),
             tokio::spawn(subscriptions::run(shared.clone())),
             tokio::spawn(sweep(shared.clone())),
-            tokio::spawn(certifier::rotate(shared.clone(), name, certificate, leaf, certifying)),
+            tokio::spawn(certifier::rotate(shared.clone(), name, certificate.clone(), leaf, certifying)),
         ];
-        Ok(Self { endpoint, shared, guard, is_stale, certified, tasks })
+        Ok(Self { endpoint, shared, guard, is_stale, certificate, certified, tasks })
     }
 
     /// The address that links come in at.
@@ -222,6 +229,18 @@ impl Node {
     /// The socket's.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.endpoint.local_addr()
+    }
+
+    /// Vets by other rules from the next bundle on, once that is on record.
+    ///
+    /// # Errors
+    /// The audit log's; the rules are then as they were.
+    pub fn set_rules(&self, inspector: Inspector, digest: Digest, packs: u16) -> Result<(), Refusal> {
+        let event = Event::Node(NodeEvent::Rules { digest, packs });
+        let _ =
+            self.shared.audit.append(&self.shared.record(event)).map_err(|_| Refusal::AuditUnavailable)?;
+        self.guard.set_rules(inspector);
+        Ok(())
     }
 
     /// Registry, capability actor and log, for an operator.
@@ -281,6 +300,22 @@ impl Node {
     #[must_use]
     pub fn certificate(&self) -> tls::Leaf {
         self.certified.borrow().clone()
+    }
+
+    /// Listens for newcomers on a port of its own, whenever an invitation is outstanding. `ca` is the certificate above
+    /// the node's own, by which invitations know the swarm.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn listen_for_newcomers(
+        &self,
+        ca: rustls::pki_types::CertificateDer<'static>,
+        desk: Arc<dyn Desk>,
+        bind: Bind,
+    ) -> Result<JoinPort, TlsError> {
+        let certificate = Arc::new(ChainToCa::new(self.certificate.clone(), ca));
+        let (shared, is_stale) = (self.shared.clone(), self.is_stale.clone());
+        JoinPort::start(PortParts { shared, certificate, desk, bind, is_stale })
     }
 
     /// Stops taking anything in, drains for at most five seconds, closes every link, and seals the log. Returns the

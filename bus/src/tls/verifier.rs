@@ -52,7 +52,7 @@ fn refusal(error: LeafError) -> Error {
     })
 }
 
-const NO_TLS12: Error = Error::PeerIncompatible(PeerIncompatible::Tls13RequiredForQuic);
+pub(super) const NO_TLS12: Error = Error::PeerIncompatible(PeerIncompatible::Tls13RequiredForQuic);
 
 /// Lets in agents of the swarm that the registry lists.
 pub(super) struct AgentVerifier {

@@ -17,8 +17,8 @@ use crate::canonical::{self, CanonicalError, Reader};
 
 pub use close::CloseReason;
 pub use from_agent::{
-    Acknowledge, Cancel, Credit, DeliveredAt, Heartbeat, Hello, Present, Received, RefusedDelivery, Seen,
-    Subscription, Whois, is_received, sign_received,
+    Acknowledge, Cancel, Credit, DeliveredAt, Heartbeat, Hello, Present, Received, RefusedDelivery, Renew,
+    Seen, Subscription, Whois, is_received, sign_received,
 };
 pub use from_node::{
     Accepted, Annotation, Cancelled, CopiesRefused, Delivered, Introduced, Lost, Notice, Presented,
@@ -56,7 +56,7 @@ pub enum FromAgent {
     /// The agent's host has given up on it: it is to be revoked and reported.
     Failed,
     /// Wants a new certificate for its name and key, and a new token of its own.
-    Renew,
+    Renew(Renew),
 }
 
 /// A frame from node to agent.
@@ -129,7 +129,7 @@ impl FromAgent {
             Self::Received(fields) => encode(10, fields),
             Self::Whois(fields) => encode(11, fields),
             Self::Failed => encode(12, &()),
-            Self::Renew => encode(13, &()),
+            Self::Renew(fields) => encode(13, fields),
         }
     }
 
@@ -151,7 +151,7 @@ impl FromAgent {
             10 => decode(bytes, limits).map(Self::Received),
             11 => decode(bytes, limits).map(Self::Whois),
             12 => decode::<()>(bytes, limits).map(|()| Self::Failed),
-            13 => decode::<()>(bytes, limits).map(|()| Self::Renew),
+            13 => decode(bytes, limits).map(Self::Renew),
             _ => Err(CanonicalError::Unexpected),
         }
     }

@@ -1,5 +1,6 @@
 //! `testudo audit`: what the swarm did, and proof that nobody rewrote it.
 
+mod events;
 mod prove;
 mod tail;
 mod verify;
@@ -19,6 +20,8 @@ use super::{At, CliError, Done};
 pub(super) enum Audit {
     /// Check a proof that a record stands on a log; needs nothing but the log's key
     Check(prove::Check),
+    /// Check signed events that an exporter sent; needs nothing but the log's key
+    Events(events::Events),
     /// Print the log's public key, for those who check its proofs
     Key(prove::Key),
     /// Write a proof that a record stands on the log
@@ -33,6 +36,7 @@ impl Audit {
     pub(super) fn run(self) -> Done {
         match self {
             Self::Check(check) => check.run(),
+            Self::Events(events) => events.run(),
             Self::Key(key) => key.run(),
             Self::Prove(prove) => prove.run(),
             Self::Tail(tail) => tail.run(),

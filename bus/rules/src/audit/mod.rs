@@ -36,7 +36,7 @@ pub use verifier::{VerifierKey, VerifierKeyError};
 pub use verify::{Fault, FaultKind, Segment, Verified, verify};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 #[cfg(test)]
 mod tests_proof;
 #[cfg(test)]

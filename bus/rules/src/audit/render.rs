@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use testudo_wire::AgentName;
 
-use super::outcome::{Cause, Outcome, Outcomes};
+use super::outcome::{Cause, Outcome, OutcomeOf, Outcomes};
 use super::record::{
     BundleRefused, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Record, RegistryChange,
     RegistryEvent, Verdict, Verdicts,
@@ -49,7 +49,7 @@ impl Event {
         }
     }
 
-    fn fields(&self) -> Value {
+    pub(crate) fn fields(&self) -> Value {
         match self {
             Self::BundleRefused(refused) => json!({
                 "agent": refused.agent,
@@ -59,8 +59,14 @@ impl Event {
                 "count": refused.count,
             }),
             Self::Link(link) => link_fields(link),
+            Self::Node(NodeEvent::Exporting { exporters, configuration }) => {
+                json!({ "what": "exporting", "exporters": exporters, "configuration": configuration })
+            }
             Self::Node(NodeEvent::Started { records, recovered_bytes }) => {
                 json!({ "what": "started", "records": records, "recovered_bytes": recovered_bytes })
+            }
+            Self::Node(NodeEvent::Rules { digest, packs }) => {
+                json!({ "what": "rules", "digest": digest, "packs": packs })
             }
             Self::Node(NodeEvent::Stopped) => json!({ "what": "stopped" }),
             Self::Outcomes(outcomes) => outcomes_fields(outcomes),
@@ -80,17 +86,36 @@ impl Event {
         match self {
             Self::BundleRefused(refused) => bundle_words(refused),
             Self::Link(link) => link_words(link),
+            Self::Node(NodeEvent::Exporting { exporters, configuration }) => {
+                format!("exports to {exporters} places, configuration {}", configuration.short())
+            }
             Self::Node(NodeEvent::Started { records, recovered_bytes: 0 }) => {
                 format!("started with {records} records")
             }
             Self::Node(NodeEvent::Started { records, recovered_bytes }) => {
                 format!("started with {records} records, cut off {recovered_bytes} bytes of half a record")
             }
+            Self::Node(NodeEvent::Rules { digest, packs }) => {
+                format!("the guard's rules are the standard ones and {packs} packs, {digest}")
+            }
             Self::Node(NodeEvent::Stopped) => "stopped".to_owned(),
             Self::Outcomes(outcomes) => outcomes_words(outcomes),
             Self::Registry(event) => registry_words(event),
             Self::Verdicts(verdicts) => verdicts_words(verdicts),
         }
+    }
+}
+
+impl EnvelopeRecord {
+    pub(crate) fn fields(&self) -> Value {
+        envelope_fields(self)
+    }
+}
+
+impl OutcomeOf {
+    pub(crate) fn fields(&self) -> Value {
+        let (outcome, cause) = outcome_name(self.outcome);
+        json!({ "position": self.position, "outcome": outcome, "cause": cause })
     }
 }
 
@@ -170,10 +195,7 @@ fn outcome_name(outcome: Outcome) -> (&'static str, Option<String>) {
 }
 
 fn outcomes_fields(outcomes: &Outcomes) -> Value {
-    let each = outcomes.outcomes.iter().map(|one| {
-        let (outcome, cause) = outcome_name(one.outcome);
-        json!({ "position": one.position, "outcome": outcome, "cause": cause })
-    });
+    let each = outcomes.outcomes.iter().map(OutcomeOf::fields);
     json!({ "of": outcomes.of, "to": outcomes.to, "outcomes": each.collect::<Vec<_>>() })
 }
 
@@ -239,6 +261,9 @@ fn registry_fields(event: &RegistryEvent) -> Value {
     match event.change {
         RegistryChange::Revoked(cause) => fields["cause"] = json!(cause),
         RegistryChange::TokenRevoked { id } => fields["id"] = json!(id),
+        RegistryChange::InvitationCancelled { id }
+        | RegistryChange::Invited { id }
+        | RegistryChange::Joined { id } => fields["invitation"] = json!(id),
         RegistryChange::Enrolled
         | RegistryChange::Narrowed
         | RegistryChange::Regranted
@@ -252,6 +277,9 @@ fn registry_fields(event: &RegistryEvent) -> Value {
 const fn registry_change(change: RegistryChange) -> &'static str {
     match change {
         RegistryChange::Enrolled => "enrolled",
+        RegistryChange::InvitationCancelled { .. } => "invitation-cancelled",
+        RegistryChange::Invited { .. } => "invited",
+        RegistryChange::Joined { .. } => "joined",
         RegistryChange::Narrowed => "narrowed",
         RegistryChange::Regranted => "regranted",
         RegistryChange::Reinstated => "reinstated",
@@ -270,6 +298,11 @@ fn registry_words(event: &RegistryEvent) -> String {
         }
         RegistryChange::TokenRevoked { id } => {
             let _ = write!(words, " (id {id})");
+        }
+        RegistryChange::InvitationCancelled { id }
+        | RegistryChange::Invited { id }
+        | RegistryChange::Joined { id } => {
+            let _ = write!(words, " (invitation {id})");
         }
         RegistryChange::Enrolled
         | RegistryChange::Narrowed

@@ -18,6 +18,13 @@ pub struct Hello {
     pub renews: Option<SessionId>,
 }
 
+/// The wish for a new certificate.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Renew {
+    /// The agent's certificate request (PKCS #10, DER) for its own name and key. Some issuers sign nothing else.
+    pub csr: Option<serde_bytes::ByteBuf>,
+}
+
 /// A welcome of the past, with which an agent proves how far the registry had come (threat A75).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Seen {

@@ -60,7 +60,8 @@ fn every_frame() -> (Vec<FromAgent>, Vec<FromNode>) {
             FromAgent::Received(Received { session: SESSION, messages: vec![(0, 1, 2)], signature }),
             FromAgent::Whois(Whois { name: name("b") }),
             FromAgent::Failed,
-            FromAgent::Renew,
+            FromAgent::Renew(Renew { csr: None }),
+            FromAgent::Renew(Renew { csr: Some(serde_bytes::ByteBuf::from(vec![1])) }),
         ],
         vec![
             FromNode::Welcome(Welcome { seen: seen(), heartbeat_ms: 30_000, window: 64, quota, body: 1024 }),

@@ -2,8 +2,8 @@
 
 use testudo_wire::frame::{
     Accepted, Cancel, Cancelled, CopiesRefused, Credit, Delivered, FromAgent, FromNode, Hello, Introduced,
-    Lost, Presented, Received, RefusedBundle, RefusedMessage, Renewed, Subscribed, Subscription, Whois,
-    is_received, sign_received,
+    Lost, Presented, Received, RefusedBundle, RefusedMessage, Renew, Renewed, Subscribed, Subscription,
+    Whois, is_received, sign_received,
 };
 use testudo_wire::{
     Capability, Destination, Envelope, Header, Limits, Part, Purpose, ReceiptWish, Refusal, Resource,
@@ -65,6 +65,7 @@ pub(super) fn receipts() -> Vec<(&'static str, String)> {
 pub(super) fn words_of_agents() -> Vec<(&'static str, String)> {
     let subscription = Subscription { topic: Resource::parse("alerts").unwrap() };
     let (request, bytes) = (id(0xa1), 180_000);
+    let csr = Some(serde_bytes::ByteBuf::from(vec![0x30, 0x00]));
     [
         ("subscribe", FromAgent::Subscribe(subscription)),
         ("unsubscribe", FromAgent::Unsubscribe(subscription)),
@@ -72,7 +73,8 @@ pub(super) fn words_of_agents() -> Vec<(&'static str, String)> {
         ("credit", FromAgent::Credit(Credit { request, bytes })),
         ("whois", FromAgent::Whois(Whois { name: agent("bob") })),
         ("failed", FromAgent::Failed),
-        ("renew", FromAgent::Renew),
+        ("renew", FromAgent::Renew(Renew { csr })),
+        ("renew-without", FromAgent::Renew(Renew { csr: None })),
         ("hello-renewing", FromAgent::Hello(Hello { version: 1, seen: None, renews: Some(SESSION) })),
     ]
     .map(|(name, frame)| (name, from_agent(&frame)))
