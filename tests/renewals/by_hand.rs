@@ -8,11 +8,12 @@ use std::time::Duration;
 use testudo_bus::client::{
     Client, ClientIdentity, DialError, Member, Outgoing, RenewError, SendError, dial_renewing,
 };
+use testudo_bus::tls::Csr;
 use testudo_bus::transport::Endpoint;
-use testudo_rules::audit::LinkChange;
+use testudo_rules::audit::{LinkChange, LinkEvent};
 use testudo_rules::token::Token;
 use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Renew};
-use testudo_wire::{ContentType, Header, Limits, Refusal, Resource};
+use testudo_wire::{ContentType, Header, Limits, Refusal, Resource, SecretKey, SpiffeId};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -134,6 +135,34 @@ async fn certified(link: &mut Mallory) -> ClientIdentity {
     let token = Token::from_bytes(&renewed.token.unwrap(), &Limits::standard()).unwrap();
     let chain = renewed.chain.into_iter().map(|der| der.into_vec().into()).collect();
     ClientIdentity { chain, token, ..link.identity.clone() }
+}
+
+#[test]
+fn t_a14_a_request_for_anything_but_this_name_and_key_gets_no_certificate() {
+    sim(async {
+        let world = World::new(24);
+        let other = SecretKey::from_seed(&[77; 32]);
+        let id = |who: &str| SpiffeId::Agent(world.swarm.id, name(who));
+        for (who, ask, refusal) in [
+            ("a", "b", Refusal::Unauthentic),
+            ("b", "", Refusal::Malformed),
+            ("c", "other key", Refusal::Unauthentic),
+        ] {
+            let identity = world.enrol(who, &["read:logs"], &[]).await;
+            let csr = match ask {
+                "" => vec![0x30, 0],
+                "other key" => Csr::make(&id(who), &other).unwrap().der().to_vec(),
+                ask => Csr::make(&id(ask), &identity.key).unwrap().der().to_vec(),
+            };
+            let mut link = Mallory::dial(&world, identity).await;
+            link.say(FromAgent::Renew(Renew { csr: Some(csr.into()) })).await;
+            let FromNode::Renewed(renewed) = link.hear().await else { panic!("no answer") };
+            assert_eq!((renewed.refusal, renewed.chain.len(), renewed.token), (Some(refusal), 0, None));
+        }
+        let certified = |link: &LinkEvent| matches!(link.what, LinkChange::Certified { .. });
+        assert_eq!(world.ledger().links().filter(|link| certified(link)).count(), 0);
+        world.end().await;
+    });
 }
 
 #[test]
