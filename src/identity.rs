@@ -15,12 +15,13 @@ use testudo_bus::transport::{self, Endpoint, Socket};
 use testudo_rules::token::{self, Token};
 use testudo_wire::frame::Seen;
 use testudo_wire::{AgentName, Limits, PublicKey, SecretKey, SpiffeId, SwarmId};
+use tokio::sync::watch;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::env::System;
 use crate::files::{self, FileError, Reserved};
 use crate::operator::Credentials;
-use crate::swarm::{all_from_pem, from_pem};
+use crate::swarm::{all_from_pem, from_pem, pem};
 
 /// Longest identity file.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -70,12 +71,15 @@ impl Drop for Stored {
 pub struct Identity {
     /// Where its node listens.
     pub node: SocketAddr,
-    /// Who it is.
+    /// Who it is, with certificate and token as they were issued or read; see [`Identity::newest`].
     pub client: Arc<ClientIdentity>,
     authority: PublicKey,
     ca: String,
     agents_ca: Option<String>,
-    certificate: String,
+    /// Where it was read from, and is written again when it was renewed.
+    file: Option<PathBuf>,
+    /// What nodes gave this process anew: a later link shows that, and so does a file.
+    renewed: Arc<Mutex<Option<Arc<ClientIdentity>>>>,
     /// The highest registry sequence that a node welcomed this process under: the next hello shows it, so
     /// that a node on an old copy of its disk finds out (threat A75).
     seen: Arc<Mutex<Option<Seen>>>,
@@ -147,7 +151,8 @@ impl Identity {
             authority: issued.authority,
             ca: issued.ca,
             agents_ca: issued.agents_ca,
-            certificate: issued.certificate,
+            file: None,
+            renewed: Arc::default(),
             seen: Arc::default(),
         })
     }
@@ -183,7 +188,7 @@ impl Identity {
         if SwarmId::of(authority) != stored.swarm {
             return Err(invalid("swarm is not the fingerprint of the authority key".into()));
         }
-        Self::of(Issued {
+        let identity = Self::of(Issued {
             node: stored.node,
             name: stored.name,
             key,
@@ -192,8 +197,27 @@ impl Identity {
             agents_ca: stored.agents_ca.clone(),
             certificate: stored.certificate.clone(),
             token: stored.token.clone(),
-        })
-        .map_err(invalid)
+        });
+        Ok(Self { file: Some(path.to_owned()), ..identity.map_err(invalid)? })
+    }
+
+    /// The same with the newest certificate and token: a connected agent renews them by itself.
+    #[must_use]
+    pub fn newest(&self) -> Arc<ClientIdentity> {
+        let renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        renewed.as_ref().unwrap_or(&self.client).clone()
+    }
+
+    /// Keeps what a node gave anew: for later links of this process, and in the file that the identity was read from,
+    /// as long as that is still this agent's.
+    fn keep(&self, renewed: Arc<ClientIdentity>) -> Result<(), IdentityError> {
+        *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Some(renewed);
+        let Some(file) = &self.file else { return Ok(()) };
+        let there = Self::load(file)?;
+        if there.client.holder() == self.client.holder() && there.client.swarm() == self.client.swarm() {
+            self.save_over(file)?;
+        }
+        Ok(())
     }
 
     /// Writes a new identity file, mode 0600.
@@ -234,15 +258,17 @@ impl Identity {
     }
 
     fn text(&self, path: &Path) -> Result<Zeroizing<String>, IdentityError> {
+        let client = self.newest();
+        let certificate = client.chain.first().map(pem).unwrap_or_default();
         let stored = Stored {
             testudo_identity: 1,
-            name: self.client.name,
-            swarm: self.client.swarm(),
+            name: client.name,
+            swarm: client.swarm(),
             node: self.node,
             authority: vec![self.authority],
-            key: hex::encode(*self.client.key.seed()),
-            token: self.client.token.to_text().to_string(),
-            certificate: self.certificate.clone(),
+            key: hex::encode(*client.key.seed()),
+            token: client.token.to_text().to_string(),
+            certificate,
             ca: self.ca.clone(),
             agents_ca: self.agents_ca.clone(),
         };
@@ -290,15 +316,29 @@ pub async fn dial(identity: &Identity) -> Result<(Client, Deliveries), DialError
     let endpoint = endpoint(identity.node).map_err(|error| DialError::Link(error.to_string()))?;
     let seen = identity.seen();
     let (client, deliveries) =
-        Client::connect(&endpoint, identity.node, identity.client.clone(), seen, System::shared()).await?;
+        Client::connect(&endpoint, identity.node, identity.newest(), seen, System::shared()).await?;
     identity.saw(client.seen());
     Ok((client, deliveries))
 }
 
 /// Makes an agent a member of its swarm, over as many links as it takes.
 pub(crate) fn member(identity: &Identity) -> (Member, Arrivals) {
-    let node = identity.node;
-    Member::join(move || endpoint(node), node, identity.client.clone(), identity.seen(), System::shared())
+    let (node, env) = (identity.node, System::shared());
+    let (member, arrivals) =
+        Member::join(move || endpoint(node), node, identity.newest(), identity.seen(), env);
+    tokio::spawn(keep(identity.clone(), member.renewals()));
+    (member, arrivals)
+}
+
+/// Keeps what the member renews, until it ends.
+async fn keep(identity: Identity, mut renewals: watch::Receiver<Arc<ClientIdentity>>) {
+    while renewals.changed().await.is_ok() {
+        let (identity, renewed) = (identity.clone(), renewals.borrow_and_update().clone());
+        let kept = tokio::task::spawn_blocking(move || identity.keep(renewed)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::warn!(%error, "the renewed identity is not in its file; the one there will run out");
+        }
+    }
 }
 
 fn endpoint(node: SocketAddr) -> io::Result<Endpoint> {

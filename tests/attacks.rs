@@ -520,7 +520,8 @@ impl<'a> HostileNode<'a> {
                 | FromAgent::Credit(_)
                 | FromAgent::Received(_)
                 | FromAgent::Whois(_)
-                | FromAgent::Failed => {}
+                | FromAgent::Failed
+                | FromAgent::Renew(_) => {}
             }
             if let (true, Some(word)) = (shown, word.take()) {
                 return (connection, word);

@@ -328,6 +328,49 @@ fn who_was_connected_finds_out_a_swarm_on_an_old_copy_of_its_folder() {
     });
 }
 
+/// On real sockets: asked at once for what comes after 16 hours by itself.
+#[test]
+fn an_identity_is_renewed_in_its_file_and_in_a_file_that_is_another_s_by_now_it_is_not() {
+    multi(async {
+        let swarm = Swarm::embedded("test").await.unwrap();
+        swarm.spawn("doubler", serves(), doubler).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let [asker, other] = ["asker", "other"].map(|name| folder.path().join(name));
+        for file in [&asker, &other] {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            swarm.enrol(name, asks()).await.unwrap().save(file).unwrap();
+        }
+        let read = |file: &Path| std::fs::read_to_string(file).unwrap();
+        let first = read(&asker);
+        let identity = Identity::load(&asker).unwrap();
+        let agent = connect(&identity).await.unwrap();
+        let session = agent.member().session();
+        agent.member().renew();
+        while agent.member().session() == session || read(&asker) == first {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(double(&agent.bus(), "doubler", 1).await.unwrap(), 2, "over the second link");
+        let renewed = Identity::load(&asker).unwrap();
+        assert_eq!(renewed.client.holder(), identity.client.holder());
+        assert_ne!(renewed.client.chain, identity.client.chain);
+        assert_eq!(renewed.client.chain, identity.newest().chain, "this process knows it, too");
+        agent.goodbye().await;
+        let again = connect(&renewed).await.unwrap();
+        assert_eq!(double(&again.bus(), "doubler", 2).await.unwrap(), 4);
+
+        let (agent, taken) = (connect(&Identity::load(&other).unwrap()).await.unwrap(), read(&asker));
+        std::fs::write(&other, &taken).unwrap();
+        let session = agent.member().session();
+        agent.member().renew();
+        while agent.member().session() == session {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(read(&other), taken);
+        swarm.shut_down().await.unwrap();
+    });
+}
+
 #[test]
 fn who_is_revoked_is_out_and_its_name_is_free_for_another_key() {
     multi(async {

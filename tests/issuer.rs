@@ -17,13 +17,14 @@ use std::time::Duration;
 use kit::{Node, Place};
 use rustls::pki_types::CertificateDer;
 use service::{Fault, ROLE_ID, SECRET_ID, Service};
-use testudo::bus::client::{ClientIdentity, Memory};
+use testudo::bus::client::{ClientIdentity, Memory, RenewError, SendError};
 use testudo::bus::tls::{Ask, Csr, EmbeddedCa, Issuer, IssuerError, LIFETIME};
+use testudo::bus::transport::{Socket, dialler};
 use testudo::config::{AppRole, LoginBy, Vault};
 use testudo::env::System;
 use testudo::issuer::VaultIssuer;
 use testudo::swarm::Keys;
-use testudo::wire::{SecretKey, SpiffeId, SwarmId};
+use testudo::wire::{Refusal, SecretKey, SpiffeId, SwarmId};
 use testudo::{Capability, Identity, Outgoing};
 
 /// A service, and the files that name it.
@@ -366,6 +367,28 @@ fn configured(bench: &Bench, more: &str) {
 
 const C: &str = "--config s/testudo.toml";
 
+/// Over their links, and by nobody else: when the service fails, the link goes on.
+async fn renewed_by_the_service(bench: &Bench, late: Identity, early: Identity) {
+    let before = bench.service.calls("sign");
+    let (client, _inbox) = testudo::dial(&late).await.unwrap();
+    let renewed = Arc::new(client.certify().await.unwrap());
+    assert_eq!(bench.service.calls("sign"), before + 1, "asked with the agent's own request");
+    assert_ne!(renewed.chain, late.client.chain);
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    client.renew(&dialler(Socket::Udp(socket)).unwrap(), renewed).await.unwrap();
+
+    bench.service.fault(Fault::Status(503, "Vault is sealed"));
+    let (other, _inbox) = testudo::dial(&early).await.unwrap();
+    let refused = other.certify().await.unwrap_err();
+    assert!(
+        matches!(refused, RenewError::Refused(SendError::Refused { refusal: Refusal::Overloaded, .. })),
+        "{refused:?}"
+    );
+    bench.service.fault(Fault::None);
+    let hello = Outgoing::new("late".parse().unwrap(), Capability::parse("read:logs").unwrap(), "\"hello\"");
+    other.tell(hello).await.unwrap();
+}
+
 #[test]
 fn a_swarm_whose_agents_are_certified_elsewhere_works_and_its_own_ca_makes_no_agents() {
     let bench = Bench::new();
@@ -394,6 +417,7 @@ fn a_swarm_whose_agents_are_certified_elsewhere_works_and_its_own_ca_makes_no_ag
         told.await.unwrap().expect("the receipt is checked under the service's CA");
     });
     place.does(&format!("agent renew --identity late.id {C}"));
+    runtime.block_on(renewed_by_the_service(&bench, load("late.id"), load("early.id")));
 
     // The folder's own CA certifies the same key for the same name: nobody trusts it for agents here.
     let mut forged = load("late.id");

@@ -83,6 +83,19 @@ fn on_good_links_everything_is_known_to_everyone() {
 }
 
 #[test]
+fn on_links_that_are_renewed_everything_is_known_to_everyone() {
+    let counts = every("renewing", Run::renewing);
+    saw(
+        &counts,
+        &["Tell accepted", "Deliver delivered", "Post posted", "Request answered", "Publish accepted"],
+    );
+    assert!(
+        counts.0.keys().all(|what| !what.ends_with("unknown") && !what.ends_with("no link")),
+        "{counts:#?}"
+    );
+}
+
+#[test]
 fn in_a_storm_nothing_is_counted_twice_or_lost_from_the_books() {
     let counts = every("storm", Run::storm);
     saw(

@@ -174,7 +174,7 @@ fn what_comes_while_a_link_is_still_shown_its_tokens_is_answered_on_it() {
         let reader = site.member("reader", &["write:nothing"], &["read:logs"]).await;
         // So many that a new link is shown them over more than a second.
         let (from, to) = (asker.member.identity(), reader.member.identity());
-        let tokens: Vec<_> = (0..20).map(|_| site.swarm.delegated(from, to, "read:logs")).collect();
+        let tokens: Vec<_> = (0..20).map(|_| site.swarm.delegated(&from, &to, "read:logs")).collect();
         for token in tokens {
             let token = token.seal().unwrap();
             while reader.member.present(&token).await.is_err() {
@@ -270,7 +270,7 @@ fn a_token_from_somebody_else_is_shown_to_the_next_node_too() {
         let agent = site.member("agent", &["write:nothing"], &[]).await;
         let reader = site.member("reader", &["write:nothing"], &["read:logs"]).await;
         let (taken, serving) = serve(reader.member.clone(), reader.arrivals);
-        let token = site.swarm.delegated(owner.member.identity(), agent.member.identity(), "read:logs");
+        let token = site.swarm.delegated(&owner.member.identity(), &agent.member.identity(), "read:logs");
         let id = agent.member.present(&token.seal().unwrap()).await.unwrap();
         for _ in 0..3 {
             site.stop().await;
@@ -310,7 +310,7 @@ fn a_revoked_member_and_a_displaced_one_stop_for_good_and_say_why() {
         let ended = timeout(20 * SECOND, away.member.ended()).await.unwrap();
         assert!(matches!(&ended, Ended::Refused(why) if matches!(**why, DialError::Revoked)), "{ended:?}");
 
-        let second = site.join(first.member.identity().clone());
+        let second = site.join(first.member.identity().as_ref().clone());
         let ended = timeout(5 * SECOND, first.member.ended()).await.unwrap();
         let displaced = |why: &DialError| matches!(why, DialError::Closed(CloseReason::Displaced));
         assert!(matches!(&ended, Ended::Refused(why) if displaced(why)), "{ended:?}");

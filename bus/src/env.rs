@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use testudo_wire::Timestamp;
 
@@ -22,4 +23,19 @@ pub fn random<const N: usize>(env: &dyn Env) -> [u8; N] {
     let mut bytes = [0; N];
     env.fill(&mut bytes);
     bytes
+}
+
+/// The longest sleep before the wall clock is asked again: it may be set, and a machine may have been asleep.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Returns when the wall clock shows this time, at most a second late if it was set or the
+/// machine slept, else on time.
+pub(crate) async fn until(env: &dyn Env, then: Timestamp) {
+    loop {
+        let left = then.as_millis().saturating_sub(env.now().as_millis());
+        if left == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(left).min(LOOK)).await;
+    }
 }

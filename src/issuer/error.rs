@@ -97,6 +97,6 @@ pub enum VaultError {
 
 impl From<VaultError> for IssuerError {
     fn from(error: VaultError) -> Self {
-        Self::Service(Box::new(error))
+        if matches!(error, VaultError::Unasked) { Self::Unasked } else { Self::Service(Box::new(error)) }
     }
 }

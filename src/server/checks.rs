@@ -6,7 +6,7 @@ use std::time::Duration;
 use testudo_bus::audit::Health as AuditHealth;
 use testudo_bus::env::SharedEnv;
 use testudo_bus::node::Node;
-use testudo_bus::tls::LIFETIME;
+use testudo_bus::tls::Leaf;
 use testudo_wire::Timestamp;
 
 use crate::export::{ExporterStatus, States};
@@ -16,6 +16,8 @@ use crate::health::{Checker, Finding};
 const CHECK_TIME: Duration = Duration::from_secs(2);
 /// A registry whose disk fails for longer is unhealthy (threat F11).
 const STORE_FAILING: Duration = Duration::from_secs(120);
+/// The issuer may take so long before it counts.
+const RENEWING: Duration = Duration::from_secs(180);
 /// A CA's certificate that ends so soon is to be replaced.
 const CA_NEAR_END: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
@@ -39,11 +41,7 @@ pub(super) fn of_node(node: &Arc<Node>, ca_ends: Timestamp, exporters: States, e
         0 => Finding::healthy(),
         n => Finding::degraded(format!("the guard failed on {n} bundles, which were refused")),
     });
-    register("certificate", |node, now| {
-        // It is renewed at two thirds of its life.
-        let advice = "the node's certificate was not renewed; look at its log and restart it";
-        ends(node.certificate_ends(), LIFETIME / 6, now, advice)
-    });
+    register("certificate", |node, now| certificate(&node.certificate(), now));
     if !exporters.is_empty() {
         checker.register("exporters", move || std::future::ready(exporting(&exporters)));
     }
@@ -53,6 +51,18 @@ pub(super) fn of_node(node: &Arc<Node>, ca_ends: Timestamp, exporters: States, e
         std::future::ready(ends(ca_ends, CA_NEAR_END, env.now(), advice))
     });
     checker
+}
+
+/// A certificate is replaced when it is due: one that was not is about to end, and no agent can come in any more.
+fn certificate(leaf: &Leaf, now: Timestamp) -> Finding {
+    let left = leaf.not_after.as_millis().saturating_sub(now.as_millis()) / 60_000;
+    if now >= leaf.not_after {
+        Finding::unhealthy("the node's certificate has run out; see its log for what its issuer says")
+    } else if now > leaf.due().after(RENEWING) {
+        Finding::degraded(format!("the node's certificate was not renewed and ends in {left} minutes"))
+    } else {
+        Finding::healthy()
+    }
 }
 
 /// Something that ends: unhealthy behind its end, degraded near it.
@@ -113,5 +123,22 @@ mod tests {
         assert_eq!([at(0), at(89_999)], [State::Healthy; 2]);
         assert_eq!([at(90_000), at(99_999)], [State::Degraded; 2]);
         assert_eq!([at(100_000), at(900_000)], [State::Unhealthy; 2]);
+    }
+
+    #[test]
+    fn a_certificate_that_was_not_renewed_in_time_is_told_before_it_ends() {
+        use testudo_wire::{NodeName, SecretKey, SpiffeId, SwarmId};
+        let at = |hours: u64| Timestamp::from_millis(hours * 3_600_000);
+        let name: NodeName = "n1".parse().unwrap();
+        let leaf = Leaf {
+            id: SpiffeId::Node(SwarmId::new([1; 32]), name),
+            key: SecretKey::from_seed(&[1; 32]).public(),
+            not_before: at(0),
+            not_after: at(24),
+        };
+        assert_eq!(leaf.due(), at(16));
+        let states = [0, 16, 17, 23, 24, 30].map(|hour| certificate(&leaf, at(hour)).state);
+        use State::{Degraded, Healthy, Unhealthy};
+        assert_eq!(states, [Healthy, Healthy, Degraded, Degraded, Unhealthy, Unhealthy]);
     }
 }

@@ -265,6 +265,7 @@ impl Running {
             key: folder.node,
             trust: folder.trust,
             issuer: folder.ca,
+            agents: issuer.clone(),
             authority_trust: token::Trust::of(folder.authority.public()),
             authority: Some(folder.authority),
             store: folder.store,

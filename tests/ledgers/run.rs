@@ -31,6 +31,8 @@ enum Event {
     CutOff(usize),
     /// Everything passes again.
     Heal(usize),
+    /// This agent renews its certificate and its link.
+    Renew(usize),
     /// This agent is revoked.
     Revoke(usize),
     /// The node ends: killed, or in good order.
@@ -53,6 +55,11 @@ impl Run {
     pub(crate) fn calm(seed: u64) -> Self {
         let habits = Habits { messages: 60, slow: 2 * (seed % 2), flood: false };
         Self { seed, habits, events: Vec::new(), calm: true }
+    }
+
+    /// Nothing happens but that everyone renews, in the middle of whatever it does.
+    pub(crate) fn renewing(seed: u64) -> Self {
+        Self { events: renewals(seed), ..Self::calm(seed) }
     }
 
     /// Everyone writes to one who sleeps: its queue overflows, messages expire in it, and it may lose its link.
@@ -90,6 +97,7 @@ impl Run {
                 _ => happens(Event::Stop, Event::Start),
             }
         }
+        events.extend(renewals(seed));
         events.sort_by_key(|(at, _)| *at);
         Self { seed, habits, events, calm: false }
     }
@@ -100,6 +108,13 @@ impl Run {
         stage.play(self.events).await;
         stage.end(self.calm).await
     }
+}
+
+fn renewals(seed: u64) -> Vec<(Duration, Event)> {
+    let mut dice = Dice::new(seed ^ 0x2e_4e_a1);
+    let mut renewals: Vec<_> = (0..NAMES.len()).map(|agent| (dice.ms(5_000), Event::Renew(agent))).collect();
+    renewals.sort_by_key(|(at, _)| *at);
+    renewals
 }
 
 struct Stage {
@@ -167,6 +182,7 @@ impl Stage {
                 self.site.net.cut(self.players[agent].address, node);
                 self.revoked.insert(name(NAMES[agent]));
             }
+            Event::Renew(agent) => self.players[agent].member.renew(),
             Event::Heal(agent) => self.site.net.heal(self.players[agent].address, node),
             Event::Revoke(agent) if self.is_up => {
                 let who = name(NAMES[agent]);

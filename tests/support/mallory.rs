@@ -15,7 +15,7 @@ use testudo_rules::token::SealedToken;
 use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Hello, Present, RefusedMessage};
 use testudo_wire::{
     Bundle, ContentType, CorrelationId, Destination, Envelope, Header, Limits, MessageId, ReceiptWish,
-    Refusal, Sequence, TokenId, Ttl,
+    Refusal, Sequence, SessionId, TokenId, Ttl,
 };
 use tokio::time::timeout;
 
@@ -71,7 +71,7 @@ impl Narrow {
         client.transport_config(Arc::new(config));
         let connection = endpoint.connect_with(client, world.address, "testudo").unwrap().await.unwrap();
         let (mut control, answers) = connection.open_bi().await.unwrap();
-        let hello = FromAgent::Hello(Hello { version: 1, seen: None });
+        let hello = FromAgent::Hello(Hello { version: 1, seen: None, renews: None });
         write_frame(&mut control, hello.encode().unwrap()).await.unwrap();
         let mut answers = FrameReader::new(answers, Limits::standard().control_bytes_max);
         answers.next().await.unwrap().expect("a welcome");
@@ -101,9 +101,19 @@ pub(crate) async fn closed(connection: &Connection) -> CloseReason {
 impl Mallory {
     /// Opens a link and presents the identity's own token.
     pub(crate) async fn dial(world: &World, identity: ClientIdentity) -> Self {
+        Self::dial_renewing(world, identity, None).await
+    }
+
+    /// The same on a link that renews the one of this session.
+    pub(crate) async fn dial_renewing(
+        world: &World,
+        identity: ClientIdentity,
+        renews: Option<SessionId>,
+    ) -> Self {
         let (_, endpoint) = world.endpoint();
         let env = world.swarm.env.another();
-        let link = client::dial(&endpoint, world.address, &identity, None, env).await.unwrap();
+        let dialled = client::dial_renewing(&endpoint, world.address, &identity, None, renews, env);
+        let link = dialled.await.unwrap();
         let stream = client::deliveries(&link.connection, world.address).await.unwrap();
         let limits = Limits::standard();
         let frame_max = 4 + limits.annotation_bytes_max + limits.bundle_bytes_max;
@@ -136,7 +146,8 @@ impl Mallory {
                 | FromNode::Delivered(_)
                 | FromNode::Introduced(_)
                 | FromNode::Lost(_)
-                | FromNode::CopiesRefused(_)) => return frame,
+                | FromNode::CopiesRefused(_)
+                | FromNode::Renewed(_)) => return frame,
             }
         }
     }
@@ -216,6 +227,7 @@ impl Mallory {
             | FromNode::Introduced(_)
             | FromNode::Lost(_)
             | FromNode::CopiesRefused(_)
+            | FromNode::Renewed(_)
             | FromNode::Revoked(_)) => panic!("no word on the bundle but {other:?}"),
         }
     }

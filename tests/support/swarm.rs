@@ -9,7 +9,7 @@ use testudo_bus::audit::{AuditLog, Recovery};
 use testudo_bus::client::ClientIdentity;
 use testudo_bus::env::{Env, SharedEnv, random};
 use testudo_bus::node::{Commit, Node, NodeParts, StartError};
-use testudo_bus::tls::{self, EmbeddedCa, LIFETIME};
+use testudo_bus::tls::{self, Embedded, EmbeddedCa, LIFETIME};
 use testudo_bus::transport::Socket;
 use testudo_registry::{BookRules, SqliteStore, StoreKey};
 use testudo_rules::audit::Origin;
@@ -161,6 +161,7 @@ impl Swarm {
             key: self.node_key.clone(),
             trust: self.trust.clone(),
             issuer: self.ca.clone(),
+            agents: Arc::new(Embedded::new(self.ca.clone(), self.env.clone())),
             authority_trust: token::Trust::of(self.authority.public()),
             authority: Some(self.authority.clone()),
             store: Box::new(SqliteStore::open(&dir.join("registry.db"), &self.id, sealing).unwrap()),

@@ -53,7 +53,7 @@ impl Answering {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The session of the link that it came on: an answer goes there or nowhere.
+    /// The first session of the link that it came on and of those that renew it: an answer goes there or nowhere.
     pub(super) const fn session(&self) -> SessionId {
         self.session
     }

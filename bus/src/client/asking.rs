@@ -7,6 +7,7 @@ use testudo_wire::frame::{FromAgent, Present, Subscription, Whois};
 use testudo_wire::{AgentName, Holder, Resource, TokenId};
 use tokio::sync::oneshot;
 
+use super::shared::Shared;
 use super::{Client, SendError};
 
 impl Client {
@@ -15,8 +16,9 @@ impl Client {
     /// # Errors
     /// [`SendError`] with the node's refusal.
     pub async fn present(&self, token: &SealedToken) -> Result<TokenId, SendError> {
-        let word = self.shared.waiting().present(token.id());
-        self.ask(FromAgent::Present(Present { token: token.bytes().to_vec() }), word).await?;
+        let link = self.link();
+        let word = link.desk().present(token.id());
+        ask(&link, FromAgent::Present(Present { token: token.bytes().to_vec() }), word).await?;
         Ok(token.id())
     }
 
@@ -25,8 +27,9 @@ impl Client {
     /// # Errors
     /// [`SendError`] with the node's refusal.
     pub async fn subscribe(&self, topic: Resource) -> Result<(), SendError> {
-        let word = self.shared.waiting().subscribe(topic);
-        self.ask(FromAgent::Subscribe(Subscription { topic }), word).await
+        let link = self.link();
+        let word = link.desk().subscribe(topic);
+        ask(&link, FromAgent::Subscribe(Subscription { topic }), word).await
     }
 
     /// Gives up a topic. What is on its way may still come.
@@ -34,15 +37,16 @@ impl Client {
     /// # Errors
     /// [`SendError::Unknown`] when the link has ended, and with it the subscription.
     pub async fn unsubscribe(&self, topic: Resource) -> Result<(), SendError> {
-        self.shared.waiting().unsubscribe(&topic);
+        let link = self.link();
+        link.line.waiting().unsubscribe(&topic);
         let frame = FromAgent::Unsubscribe(Subscription { topic });
-        self.shared.control.send(frame).await.map_err(|_| SendError::Unknown)
+        link.control.send(frame).await.map_err(|_| SendError::Unknown)
     }
 
     /// The topics whose messages come: the node has said yes, and has not taken it back.
     #[must_use]
     pub fn topics(&self) -> BTreeSet<Resource> {
-        self.shared.waiting().topics().clone()
+        self.link().line.waiting().topics().clone()
     }
 
     /// Who an agent is, proved by its certificate. An answer is good for a minute.
@@ -50,23 +54,24 @@ impl Client {
     /// # Errors
     /// [`SendError`]; refused as unknown agent when the node can introduce nobody of that name.
     pub async fn holder(&self, name: AgentName) -> Result<Holder, SendError> {
+        let link = self.link();
         let word = {
-            let mut waiting = self.shared.waiting();
-            match waiting.names.lately(&name) {
+            let mut desk = link.desk();
+            match desk.names.lately(&name) {
                 Some(holder) => return Ok(holder),
-                None => waiting.whois(name),
+                None => desk.whois(name),
             }
         };
-        self.ask(FromAgent::Whois(Whois { name }), word).await
+        ask(&link, FromAgent::Whois(Whois { name }), word).await
     }
+}
 
-    /// Sends a question and waits for the word on it.
-    async fn ask<T>(
-        &self,
-        frame: FromAgent,
-        word: oneshot::Receiver<Result<T, SendError>>,
-    ) -> Result<T, SendError> {
-        self.shared.control.send(frame).await.map_err(|_| SendError::Unknown)?;
-        word.await.map_err(|_| SendError::Unknown)?
-    }
+/// Sends a question and waits for the word on it.
+pub(super) async fn ask<T>(
+    link: &Shared,
+    frame: FromAgent,
+    word: oneshot::Receiver<Result<T, SendError>>,
+) -> Result<T, SendError> {
+    link.control.send(frame).await.map_err(|_| SendError::Unknown)?;
+    word.await.map_err(|_| SendError::Unknown)?
 }

@@ -23,14 +23,19 @@ pub(super) async fn write(
     let every = Duration::from_millis(u64::from(shared.welcome.heartbeat_ms.max(1)));
     let mut beats = interval_at(Instant::now() + every, every);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut counter = 0;
+    let (mut counter, mut handing) = (0, false);
     loop {
         let frame = tokio::select! {
             frame = frames.recv() => match frame {
                 Some(frame) => frame,
                 None => break,
             },
-            () = shared.board.posted() => match post(&shared, &mut stream).await {
+            // From then on it is the newer link that says these.
+            () = shared.turn.handing(), if !handing => {
+                handing = true;
+                continue;
+            }
+            () = shared.line.board.posted(), if !handing => match post(&shared, &mut stream).await {
                 Some(()) => continue,
                 None => break,
             },
@@ -55,7 +60,7 @@ async fn write_one(stream: &mut SendStream, frame: &FromAgent) -> Option<()> {
 
 /// Writes what stands on the board.
 async fn post(shared: &Shared, stream: &mut SendStream) -> Option<()> {
-    while let Some(frame) = shared.board.take() {
+    while let Some(frame) = shared.line.board.take() {
         write_one(stream, &frame).await?;
     }
     Some(())
@@ -80,10 +85,11 @@ pub(super) async fn read(shared: Arc<Shared>, mut frames: FrameReader) {
 fn take(shared: &Shared, frame: FromNode) {
     match frame {
         FromNode::Welcome(_) => shared.fail("the node welcomed twice"),
-        FromNode::Presented(word) => shared.waiting().presented(word.token, word.refusal),
+        FromNode::Presented(word) => shared.desk().presented(word.token, word.refusal),
         FromNode::RefusedBundle(refused) => {
             tracing::debug!(refusal = %refused.refusal, lane = refused.lane, "bundle refused");
-            shared.waiting().refused_bundle((refused.lane, refused.bundle), refused.refusal);
+            let place = (shared.number, refused.lane, refused.bundle);
+            shared.line.waiting().refused_bundle(place, refused.refusal);
         }
         FromNode::RefusedMessages(refused) => {
             refused.into_iter().for_each(|one| refused_message(shared, one));
@@ -94,29 +100,31 @@ fn take(shared: &Shared, frame: FromNode) {
             if let Some(refusal) = word.refusal {
                 tracing::debug!(%refusal, topic = %word.topic, "not subscribed");
             }
-            shared.waiting().subscribed(word.topic, word.refusal);
+            shared.line.waiting().subscribed(word.topic, word.refusal);
+            shared.desk().subscribed(word.topic, word.refusal);
         }
         FromNode::Cancelled(word) => {
-            let mut answers = shared.answers();
+            let mut answers = shared.line.answers();
             word.requests.iter().for_each(|request| answers.close(request));
         }
         FromNode::Credited(words) => {
-            let answers = shared.answers();
+            let answers = shared.line.answers();
             words.iter().for_each(|word| answers.credited(&word.request, word.bytes));
         }
         FromNode::CopiesRefused(words) => {
-            let mut waiting = shared.waiting();
+            let mut waiting = shared.line.waiting();
             words.iter().for_each(|word| waiting.refused_copies(word.refusal, word.count));
         }
+        FromNode::Renewed(word) => shared.desk().renewed(word),
         FromNode::Delivered(word) => delivered(shared, &word),
         FromNode::Introduced(word) => introduced(shared, &word),
         FromNode::Lost(lost) => {
-            let mut waiting = shared.waiting();
+            let mut waiting = shared.line.waiting();
             lost.messages.iter().for_each(|message| waiting.lost(message));
         }
         FromNode::Revoked(revoked) => {
             let signed = revoked.is_signed_by(&shared.node, &shared.identity.swarm());
-            if signed && !shared.known_mut().add(&revoked.notice) {
+            if signed && !shared.line.known_mut().add(&revoked.notice) {
                 shared.fail("the node revokes more than a swarm can have");
             }
         }
@@ -125,25 +133,26 @@ fn take(shared: &Shared, frame: FromNode) {
 
 fn refused_message(shared: &Shared, one: RefusedMessage) {
     tracing::debug!(refusal = %one.refusal, message = one.message.short(), "message refused");
-    shared.waiting().refused_message(&one.message, one.refusal, one.rules);
+    shared.line.waiting().refused_message(&one.message, one.refusal, one.rules);
 }
 
 fn accepted(shared: &Shared, word: &Accepted) {
     let (swarm, session) = (shared.identity.swarm(), shared.session());
-    let mut waiting = shared.waiting();
-    let place = (word.lane, word.bundle);
+    let mut waiting = shared.line.waiting();
+    let place = (shared.number, word.lane, word.bundle);
     let sent = waiting.bundles.digests(place);
     if sent.is_some_and(|sent| word.is_signed_by(&shared.node, &swarm, &session, sent)) {
         waiting.bundles.accepted(place, &word.positions, word.record);
+        drop(waiting);
+        shared.line.settled.notify_waiters();
     }
 }
 
 fn delivered(shared: &Shared, word: &Delivered) {
-    let (swarm, session) = (shared.identity.swarm(), shared.session());
-    let mut waiting = shared.waiting();
-    let receiver = waiting.names.get(&word.receiver);
-    let counts =
-        receiver.is_some_and(|receiver| waiting.receipts.delivered(word, &receiver, &swarm, &session));
+    let swarm = shared.identity.swarm();
+    let receiver = shared.desk().names.get(&word.receiver);
+    let mut waiting = shared.line.waiting();
+    let counts = receiver.is_some_and(|receiver| waiting.receipts.delivered(word, &receiver, &swarm));
     if !counts {
         tracing::debug!(receiver = %word.receiver, "a receipt that counts for nothing");
     }
@@ -155,5 +164,5 @@ fn introduced(shared: &Shared, word: &Introduced) {
     if let Err(refusal) = checked {
         tracing::debug!(%refusal, name = %word.name, "not introduced");
     }
-    shared.waiting().names.introduced(word.name, checked);
+    shared.desk().names.introduced(word.name, checked);
 }

@@ -10,13 +10,13 @@ use quinn::{
 };
 use rustls::pki_types::{CertificateDer, UnixTime};
 use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Hello, Seen, Welcome};
-use testudo_wire::{Limits, PublicKey, SpiffeId};
+use testudo_wire::{Limits, PublicKey, SessionId, SpiffeId, Timestamp};
 use tokio::time::timeout;
 
 use super::ClientIdentity;
 use crate::env::SharedEnv;
 use crate::stream::{FrameError, FrameReader, write_frame};
-use crate::tls::{self, Role, TlsError, client_config};
+use crate::tls::{self, Leaf, Role, TlsError, client_config};
 use crate::transport;
 
 /// A dial that is not welcomed within this is given up (measured fact M14).
@@ -64,6 +64,10 @@ pub struct OpenLink {
     pub connection: Connection,
     /// The key of the node's certificate.
     pub node: PublicKey,
+    /// Until when that certificate is good: the link must not outlive it.
+    pub node_until: Timestamp,
+    /// When that certificate will have been replaced for sure, if the node is well.
+    pub node_due: Timestamp,
     /// The node's welcome.
     pub welcome: Welcome,
     /// Control frames to the node.
@@ -109,13 +113,28 @@ pub async fn dial(
     seen: Option<Seen>,
     env: SharedEnv,
 ) -> Result<OpenLink, DialError> {
+    dial_renewing(endpoint, node, identity, seen, None, env).await
+}
+
+/// Dials a node and says hello; the link is to renew the one of this session.
+///
+/// # Errors
+/// [`DialError`].
+pub async fn dial_renewing(
+    endpoint: &Endpoint,
+    node: SocketAddr,
+    identity: &ClientIdentity,
+    seen: Option<Seen>,
+    renews: Option<SessionId>,
+    env: SharedEnv,
+) -> Result<OpenLink, DialError> {
     let now = UnixTime::since_unix_epoch(Duration::from_secs(env.now().as_secs()));
     let tls = client_config(identity.trust.clone(), identity.chain.clone(), &identity.key, env)?;
     let connecting = endpoint.connect_with(transport::client(tls), node, "testudo").map_err(connect_error)?;
     let opening = async {
         let connection = connecting.await.map_err(|error| explain(&error, node))?;
-        let key = node_key(&connection, &identity.trust, now)?;
-        open(connection, key, identity, seen, node).await
+        let leaf = node_leaf(&connection, &identity.trust, now)?;
+        open(connection, &leaf, identity, (seen, renews), node).await
     };
     timeout(DIAL_TIME, opening).await.map_err(|_| DialError::Unreachable(node))?
 }
@@ -124,8 +143,8 @@ fn connect_error(error: ConnectError) -> DialError {
     DialError::Link(error.to_string())
 }
 
-/// The key in the certificate that the handshake verified.
-fn node_key(connection: &Connection, trust: &tls::Trust, now: UnixTime) -> Result<PublicKey, DialError> {
+/// The certificate that the handshake verified.
+fn node_leaf(connection: &Connection, trust: &tls::Trust, now: UnixTime) -> Result<Leaf, DialError> {
     let chain = connection
         .peer_identity()
         .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
@@ -134,16 +153,16 @@ fn node_key(connection: &Connection, trust: &tls::Trust, now: UnixTime) -> Resul
     let leaf = tls::check(Role::Node, trust, leaf, intermediates, now)
         .map_err(|error| DialError::NotOurNode(error.to_string()))?;
     match leaf.id {
-        SpiffeId::Node(..) => Ok(leaf.key),
+        SpiffeId::Node(..) => Ok(leaf),
         SpiffeId::Agent(..) => Err(DialError::NotOurNode("an agent's certificate".into())),
     }
 }
 
 async fn open(
     connection: Connection,
-    node: PublicKey,
+    node: &Leaf,
     identity: &ClientIdentity,
-    seen: Option<Seen>,
+    (seen, renews): (Option<Seen>, Option<SessionId>),
     address: SocketAddr,
 ) -> Result<OpenLink, DialError> {
     let limits = Limits::standard();
@@ -151,7 +170,7 @@ async fn open(
     let (mut control, answers) = connection.open_bi().await.map_err(|e| lost(&e))?;
     // Bulk must never starve control (design section 4).
     let _ = control.set_priority(1);
-    let hello = FromAgent::Hello(Hello { version: 1, seen }).encode();
+    let hello = FromAgent::Hello(Hello { version: 1, seen, renews }).encode();
     let hello = hello.map_err(|_| DialError::Protocol("cannot encode a hello"))?;
     if write_frame(&mut control, hello).await.is_err() {
         return Err(ended(&connection, address).await);
@@ -165,14 +184,17 @@ async fn open(
     let Ok(FromNode::Welcome(welcome)) = FromNode::decode(&frame, &limits) else {
         return Err(DialError::Protocol("no welcome"));
     };
-    if !welcome.seen.is_signed_by(&node, &identity.swarm(), &identity.key.public()) {
+    if !welcome.seen.is_signed_by(&node.key, &identity.swarm(), &identity.key.public()) {
         return Err(DialError::Protocol("a welcome that the node did not sign"));
     }
     let mut data = connection.open_uni().await.map_err(|e| lost(&e))?;
     if data.write_all(&[0]).await.is_err() {
         return Err(ended(&connection, address).await);
     }
-    Ok(OpenLink { connection, node, welcome, control, answers, data })
+    let (key, node_until) = (node.key, node.not_after);
+    // Half of what is left of it when the node replaces it.
+    let node_due = node_until.before(node.third() / 2);
+    Ok(OpenLink { connection, node: key, node_until, node_due, welcome, control, answers, data })
 }
 
 /// The reason of a connection that has just failed on us.

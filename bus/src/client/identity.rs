@@ -2,13 +2,16 @@
 //! here.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use serde_bytes::ByteBuf;
 use testudo_rules::replay::ReceiverWindows;
 use testudo_rules::token;
-use testudo_wire::{AgentName, Holder, SecretKey, SwarmId, Timestamp};
+use testudo_wire::frame::{Renew, Renewed};
+use testudo_wire::{AgentName, Holder, Limits, SecretKey, SpiffeId, SwarmId, Timestamp};
 
-use crate::tls;
+use crate::tls::{self, Csr, Leaf, LeafError, Role};
 
 /// One agent's identity.
 #[derive(Clone, Debug)]
@@ -43,6 +46,47 @@ impl Memory {
 }
 
 impl ClientIdentity {
+    /// Its certificate, checked like a stranger's.
+    ///
+    /// # Errors
+    /// [`LeafError`]; [`LeafError::Time`] when it has run out.
+    pub fn leaf(&self, now: Timestamp) -> Result<Leaf, LeafError> {
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()));
+        let (leaf, intermediates) = self.chain.split_first().ok_or(LeafError::Unparsable)?;
+        tls::check(Role::Agent, &self.trust, leaf, intermediates, now)
+    }
+
+    /// Its wish for a new certificate, with the request that some issuers demand.
+    pub(super) fn request(&self) -> Result<Renew, String> {
+        let csr = Csr::make(&SpiffeId::Agent(self.swarm(), self.name), &self.key);
+        let csr = csr.map_err(|error| error.to_string())?;
+        Ok(Renew { csr: Some(ByteBuf::from(csr.der().to_vec())) })
+    }
+
+    /// The same agent with what its node gave it anew, if that is its own in everything.
+    pub(super) fn renewed(&self, word: Renewed, now: Timestamp) -> Result<Self, String> {
+        let chain = word.chain.into_iter().map(|der| CertificateDer::from(der.into_vec())).collect();
+        let token = match word.token {
+            Some(bytes) => {
+                let token = token::Token::from_bytes(&bytes, &Limits::standard());
+                let token = token.map_err(|error| error.to_string())?;
+                let meaning = token.verify(&self.authority).map_err(|error| error.to_string())?;
+                if *meaning.holder() != self.holder() || meaning.swarm() != self.swarm() {
+                    return Err("the token is somebody else's".into());
+                }
+                token
+            }
+            None => self.token.clone(),
+        };
+        let renewed = Self { chain, token, ..self.clone() };
+        let leaf = renewed.leaf(now).map_err(|error| error.to_string())?;
+        if leaf.id == SpiffeId::Agent(self.swarm(), self.name) && leaf.key == self.key.public() {
+            Ok(renewed)
+        } else {
+            Err("the certificate is somebody else's".into())
+        }
+    }
+
     /// The swarm.
     #[must_use]
     pub const fn swarm(&self) -> SwarmId {

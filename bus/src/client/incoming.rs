@@ -20,6 +20,7 @@ use super::Delivery;
 use super::backlog::{Backlog, Placed};
 use super::requests::Piece;
 use super::shared::Shared;
+use super::turn::Stage;
 use crate::stream::FrameReader;
 
 /// Messages in one signed receipt.
@@ -42,9 +43,40 @@ impl Inbox {
     }
 }
 
-/// Runs lane 0 until the link ends: reads, verifies, hands on, acknowledges what the handler has room for. A full
+/// Runs lane 0 in its turn: after the one of the link that this one renews, and before that of one that renews it.
+pub(super) async fn run(shared: Arc<Shared>, stream: RecvStream, inbox: Inbox, older: Option<Arc<Shared>>) {
+    if let Some(older) = &older {
+        older.turn.has_reached(Stage::Read).await;
+    }
+    let rest = take_in(&shared, stream, &inbox, older.as_deref()).await;
+    shared.turn.reached(Stage::Read);
+    for delivery in rest {
+        if inbox.0.send((delivery, None)).await.is_err() {
+            break;
+        }
+    }
+    shared.turn.reached(Stage::Handed);
+}
+
+/// Returns when the messages of an older link are all with the handler: these come after them.
+async fn handed(older: Option<&Shared>) {
+    match older {
+        Some(older) => older.turn.has_reached(Stage::Handed).await,
+        None => pending().await,
+    }
+}
+
+/// Takes in what comes until the link ends: reads, verifies, hands on, acknowledges what the handler has room for. A full
 /// inbox never stops the reading: the handler may wait for an answer that is still on its way.
-pub(super) async fn run(shared: Arc<Shared>, stream: RecvStream, inbox: Inbox) {
+///
+/// When the node ends the stream, everything is acknowledged; what the handler has no room for is returned.
+async fn take_in(
+    shared: &Arc<Shared>,
+    stream: RecvStream,
+    inbox: &Inbox,
+    older: Option<&Shared>,
+) -> Vec<Delivery> {
+    let mut mine = older.is_none();
     let limits = shared.limits;
     let frame_max = 4 + limits.annotation_bytes_max + limits.bundle_bytes_max;
     let mut reader = FrameReader::new(stream, frame_max);
@@ -52,8 +84,12 @@ pub(super) async fn run(shared: Arc<Shared>, stream: RecvStream, inbox: Inbox) {
     loop {
         let frame = tokio::select! {
             biased;
-            room = inbox.0.reserve(), if !backlog.is_empty() => {
-                let Ok(room) = room else { return };
+            () = handed(older), if !mine => {
+                mine = true;
+                None
+            }
+            room = inbox.0.reserve(), if mine && !backlog.is_empty() => {
+                let Ok(room) = room else { return Vec::new() };
                 if let Some(delivery) = backlog.pop() {
                     room.send((delivery, None));
                 }
@@ -61,13 +97,14 @@ pub(super) async fn run(shared: Arc<Shared>, stream: RecvStream, inbox: Inbox) {
             }
             () = late(&backlog) => {
                 for delivery in backlog.give_up() {
-                    shared.answers().close(&delivery.message());
+                    shared.line.answers().close(&delivery.message());
                 }
                 None
             }
             frame = reader.next() => match frame {
                 Ok(Some(frame)) => Some(frame),
-                Ok(None) | Err(_) => return,
+                Ok(None) => return end(shared, backlog).await,
+                Err(_) => return Vec::new(),
             },
         };
         if let Some(frame) = frame {
@@ -76,17 +113,20 @@ pub(super) async fn run(shared: Arc<Shared>, stream: RecvStream, inbox: Inbox) {
             let mut next = Some(frame);
             while let Some(frame) = next {
                 let Some(arrival) = Arrival::read(&frame, &limits) else {
-                    return shared.fail("the node sent a delivery that cannot be read");
+                    shared.fail("the node sent a delivery that cannot be read");
+                    return Vec::new();
                 };
-                handled.extend(turn.take(&shared, arrival));
+                handled.extend(turn.take(shared, arrival));
                 next = reader.buffered().unwrap_or(None);
             }
             backlog.push(turn, handled);
             if backlog.is_too_long() {
-                return shared.fail("the node sent more than was acknowledged");
+                shared.fail("the node sent more than was acknowledged");
+                return Vec::new();
             }
         }
-        while !backlog.is_empty()
+        while mine
+            && !backlog.is_empty()
             && let Ok(room) = inbox.0.try_reserve()
         {
             if let Some(delivery) = backlog.pop() {
@@ -94,11 +134,23 @@ pub(super) async fn run(shared: Arc<Shared>, stream: RecvStream, inbox: Inbox) {
             }
         }
         while let Some(turn) = backlog.done() {
-            if turn.end(&shared).await.is_none() {
-                return;
+            if turn.end(shared).await.is_none() {
+                return Vec::new();
             }
         }
     }
+}
+
+/// Nothing more comes on this link, which another one renews: it acknowledges what waits for the handler, too, and
+/// its messages go to the handler before those of the newer link.
+async fn end(shared: &Shared, mut backlog: Backlog) -> Vec<Delivery> {
+    let rest = std::iter::from_fn(|| backlog.pop()).collect();
+    while let Some(turn) = backlog.done() {
+        if turn.end(shared).await.is_none() {
+            break;
+        }
+    }
+    rest
 }
 
 /// Returns when the oldest messages have waited too long for their handler.
@@ -134,8 +186,8 @@ impl Arrival {
             // A token that does not read leaves its messages without one: they are refused below.
             let _ = tokens.read(token, &shared.identity.authority, &shared.limits);
         }
-        let known = shared.known();
-        let waiting = shared.waiting();
+        let known = shared.line.known();
+        let waiting = shared.line.waiting();
         let receiver = Receiver {
             swarm: shared.identity.swarm(),
             name: shared.identity.name,
@@ -268,7 +320,11 @@ impl Shared {
             ) => {
                 if header.receipt == ReceiptWish::Reply {
                     let window = self.limits.stream_window_bytes;
-                    delivery.answered_by(self.answers().open(header.message, self.session(), window)?);
+                    delivery.answered_by(self.line.answers().open(
+                        header.message,
+                        self.line.first,
+                        window,
+                    )?);
                 }
                 Ok(Some(delivery))
             }
@@ -278,10 +334,10 @@ impl Shared {
     fn answer(&self, request: &MessageId, delivery: Delivery) -> Result<(), Refusal> {
         let (from, part): (AgentName, _) = (delivery.sender().name, delivery.header().part);
         let piece = Piece { from, part, body: delivery.body().len(), item: delivery };
-        let answered = self.waiting().requests.answered(request, piece);
+        let answered = self.line.waiting().requests.answered(request, piece);
         answered.map_err(|(refusal, ended)| {
             if ended {
-                self.board.cancel(*request);
+                self.line.board.cancel(*request);
             }
             refusal
         })

@@ -33,22 +33,28 @@ pub(super) fn numbers() -> impl Iterator<Item = u8> {
     (1_u8..).take(LANES - 1)
 }
 
-/// Sends on one lane until the link ends or every sender is gone.
+/// Sends on one lane until the link ends, every sender is gone, or another link takes over.
 pub(super) async fn send(shared: Arc<Shared>, limits: Limits, queue: Queue, lane: u8) {
+    let _busy = shared.turn.busy();
     let (mut stream, mut next, mut bundles) = (None, Sequence(1), 0);
-    loop {
-        let queued = queue.lock().await.recv().await;
+    while !shared.turn.is_handing() {
+        let queued = tokio::select! {
+            biased;
+            () = shared.turn.handing() => break,
+            queued = async { queue.lock().await.recv().await } => queued,
+        };
         let Some(queued) = queued else { break };
         let sealed = seal_one(&shared, limits, queued, lane, next).await;
         let Some((bundle, messages)) = sealed else {
-            shared.unqueue(1);
+            shared.line.unqueue(1);
             continue;
         };
         next.0 += 1;
         let bytes = bundle.bytes().clone();
         shared.pace.wait(bytes.len()).await;
-        shared.waiting().sent((lane, bundles), bytes.len(), messages);
-        shared.unqueue(1);
+        let place = (shared.number, lane, bundles);
+        shared.line.waiting().sent(place, shared.session(), bytes.len(), messages);
+        shared.line.unqueue(1);
         bundles += 1;
         if write(&shared, &mut stream, lane, bytes).await.is_none() {
             break;
@@ -133,7 +139,7 @@ async fn receive(shared: Arc<Shared>, limits: Limits, lane: u8, stream: RecvStre
                     // Those behind it have waited as long: one after the other would be too long for the last.
                     patience = Duration::ZERO;
                     turn.give_up(at);
-                    shared.answers().close(&message);
+                    shared.line.answers().close(&message);
                 }
             }
         }

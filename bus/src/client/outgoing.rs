@@ -48,10 +48,26 @@ pub(super) struct Queued {
     pub(super) waiter: Waiter,
 }
 
+/// What is still to be sent, as it goes from link to link.
+#[derive(Debug)]
+pub(super) struct Baton {
+    pub(super) queue: mpsc::Receiver<Queued>,
+    /// Taken from the queue and not sent.
+    pub(super) waiting: Vec<Queued>,
+}
+
+const fn slower(quota: Quota) -> Quota {
+    Quota {
+        bundles_per_second: quota.bundles_per_second - quota.bundles_per_second / 10,
+        bytes_per_second: quota.bytes_per_second - quota.bytes_per_second / 10,
+    }
+}
+
 /// Paces a sender a little below its quota, so that an honest one never meets the refusal.
 #[derive(Debug)]
 pub(super) struct Pace {
     bucket: Mutex<Bucket>,
+    quota: Quota,
     bytes_per_second: u64,
     started: Instant,
 }
@@ -59,12 +75,20 @@ pub(super) struct Pace {
 impl Pace {
     /// A little below this quota.
     pub(super) fn new(quota: Quota) -> Self {
-        let slower = Quota {
-            bundles_per_second: quota.bundles_per_second - quota.bundles_per_second / 10,
-            bytes_per_second: quota.bytes_per_second - quota.bytes_per_second / 10,
-        };
+        let slower = slower(quota);
         let bucket = Mutex::new(Bucket::new(slower, Duration::ZERO));
-        Self { bucket, bytes_per_second: slower.bytes_per_second, started: Instant::now() }
+        Self { bucket, quota, bytes_per_second: slower.bytes_per_second, started: Instant::now() }
+    }
+
+    /// The same pace, or what is left of it under another quota.
+    pub(super) fn under(self: Arc<Self>, quota: Quota) -> Arc<Self> {
+        if quota == self.quota {
+            return self;
+        }
+        let slower = slower(quota);
+        let bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner).clone().under(slower);
+        let (bucket, started) = (Mutex::new(bucket), self.started);
+        Arc::new(Self { bucket, quota, bytes_per_second: slower.bytes_per_second, started })
     }
 
     /// Waits until a bundle of so many bytes may go. One that never may goes at once: the node refuses it by
@@ -80,16 +104,23 @@ impl Pace {
     }
 }
 
-/// Runs lane 0 until the link ends or every sender is gone.
-pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Queued>, mut stream: SendStream) {
+/// Runs lane 0 until the link ends, every sender is gone, or another link takes over; what is left is for that one.
+pub(super) async fn run(shared: Arc<Shared>, baton: Baton, mut stream: SendStream) -> Baton {
     let limits = shared.limits;
     let mut next = Sequence(1);
     let mut bundles = 0;
-    let mut waiting: Vec<Queued> = Vec::new();
+    let Baton { mut queue, mut waiting } = baton;
     let envelopes_max = usize::from(limits.bundle_envelopes_max);
-    loop {
-        if waiting.is_empty() && queue.recv_many(&mut waiting, envelopes_max).await == 0 {
-            break;
+    while !shared.turn.is_handing() {
+        if waiting.is_empty() {
+            let taken = tokio::select! {
+                biased;
+                () = shared.turn.handing() => break,
+                taken = queue.recv_many(&mut waiting, envelopes_max) => taken,
+            };
+            if taken == 0 {
+                break;
+            }
         }
         while waiting.len() < envelopes_max
             && let Ok(more) = queue.try_recv()
@@ -99,28 +130,65 @@ pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Queued>, 
         let rest = waiting.split_off(fits(&waiting, limits.bundle_bytes_max));
         let taken = std::mem::replace(&mut waiting, rest);
         let count = taken.len();
-        let sealed = seal(&shared, wanted(&shared, taken), 0, &mut next, &limits);
-        let Some((bundle, messages)) = sealed else {
-            shared.unqueue(count);
+        let wanted = wanted(&shared, taken);
+        shared.line.unqueue(count - wanted.len());
+        let count = wanted.len();
+        let Some((bundle, messages)) = seal(&shared, wanted, 0, &mut next, &limits) else {
+            shared.line.unqueue(count);
             continue;
         };
         let bytes = bundle.bytes().clone();
-        shared.room(bytes.len()).await;
-        shared.pace.wait(bytes.len()).await;
-        shared.waiting().sent((0, bundles), bytes.len(), messages);
-        shared.unqueue(count);
+        let may_go = async {
+            shared.room(bytes.len()).await;
+            shared.pace.wait(bytes.len()).await;
+        };
+        tokio::select! {
+            biased;
+            () = may_go => {}
+            // It was numbered and signed for this link: the newer one does that anew.
+            () = shared.turn.handing() => {
+                waiting.splice(0..0, unsealed(&bundle, messages));
+                break;
+            }
+        }
+        shared.line.waiting().sent((shared.number, 0, bundles), shared.session(), bytes.len(), messages);
+        shared.line.unqueue(count);
         bundles += 1;
         if stream.write_all_chunks(&mut [prefix(bytes.len()), bytes]).await.is_err() {
             break;
         }
     }
     let _ = stream.finish();
+    Baton { queue, waiting }
+}
+
+/// The drafts of a bundle that did not go.
+fn unsealed(bundle: &Bundle, messages: Vec<(MessageId, testudo_wire::Digest, Waiter)>) -> Vec<Queued> {
+    let drafts = bundle.envelopes().zip(messages).map(|(envelope, (_, _, waiter))| {
+        let header = envelope.header();
+        let draft = Draft {
+            destination: header.destination,
+            capability: header.capability,
+            message: header.message,
+            correlation: header.correlation,
+            in_reply_to: header.in_reply_to,
+            part: header.part,
+            receipt: header.receipt,
+            trace: header.trace,
+            token: header.token,
+            ttl: header.ttl,
+            content_type: header.content_type,
+            body: envelope.body(),
+        };
+        Queued { draft, waiter }
+    });
+    drafts.collect()
 }
 
 /// Without the requests that were given up while they were queued.
 pub(super) fn wanted(shared: &Shared, mut taken: Vec<Queued>) -> Vec<Queued> {
     if taken.iter().any(|queued| matches!(queued.waiter, Waiter::Reply)) {
-        let waiting = shared.waiting();
+        let waiting = shared.line.waiting();
         taken.retain(|queued| {
             !matches!(queued.waiter, Waiter::Reply) || waiting.requests.is_open(&queued.draft.message)
         });

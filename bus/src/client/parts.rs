@@ -7,13 +7,14 @@ use testudo_wire::{AgentName, MessageId, Ttl};
 use tokio::time::{Instant, timeout};
 
 use super::inflow::{Flow, Taken};
+use super::line::Line;
 use super::shared::Shared;
 use super::{Delivery, GRACE, SendError};
 
 /// The parts of one answer. Dropping them before the end cancels the request.
 #[derive(Debug)]
 pub struct Parts {
-    shared: Arc<Shared>,
+    line: Arc<Line>,
     request: MessageId,
     flow: Arc<Flow<Delivery>>,
     ttl: Ttl,
@@ -24,10 +25,11 @@ pub struct Parts {
 
 impl Parts {
     /// Opens a request, before it is sent.
-    pub(super) fn open(shared: Arc<Shared>, request: MessageId, from: Option<AgentName>, ttl: Ttl) -> Self {
+    pub(super) fn open(shared: &Shared, request: MessageId, from: Option<AgentName>, ttl: Ttl) -> Self {
         let flow = Arc::new(Flow::new(shared.limits.stream_window_bytes));
-        shared.waiting().open(request, from, flow.clone());
-        Self { shared, request, flow, ttl, told: Instant::now(), ended: false }
+        let line = shared.line.clone();
+        line.waiting().open(request, from, flow.clone());
+        Self { line, request, flow, ttl, told: Instant::now(), ended: false }
     }
 
     /// The request.
@@ -46,7 +48,7 @@ impl Parts {
         let next = waited.unwrap_or_else(|_| Some(Err(SendError::NoAnswer(self.ttl.as_millis()))));
         if !matches!(next, Some(Ok(_))) {
             self.ended = true;
-            self.shared.abandon(&self.request);
+            self.line.abandon(&self.request);
         }
         next
     }
@@ -78,7 +80,7 @@ impl Parts {
                     let late = self.told.elapsed() >= self.ttl.duration() / 3;
                     if let Some(bytes) = credit.or_else(|| if late { self.flow.tell() } else { None }) {
                         self.told = Instant::now();
-                        self.shared.board.credit(self.request, bytes);
+                        self.line.board.credit(self.request, bytes);
                     }
                     return Some(Ok(delivery));
                 }
@@ -93,7 +95,7 @@ impl Parts {
 impl Drop for Parts {
     fn drop(&mut self) {
         if !self.ended {
-            self.shared.abandon(&self.request);
+            self.line.abandon(&self.request);
         }
     }
 }

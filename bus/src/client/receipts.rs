@@ -28,6 +28,8 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, SendError>>;
 struct Wish {
     /// Who alone may sign; `None` for any one agent of a service.
     from: Option<AgentName>,
+    /// Under which it went.
+    session: SessionId,
     digest: Digest,
     /// `None` when nobody waits any more; the digest is still needed for those signed together with it.
     answer: Option<Answer<Delivered>>,
@@ -45,33 +47,29 @@ impl Receipts {
     pub(super) fn wish(
         &mut self,
         message: MessageId,
-        digest: Digest,
+        (session, digest): (SessionId, Digest),
         from: Option<AgentName>,
         answer: Answer<Delivered>,
     ) {
         let is_given_up = answer.is_closed();
-        self.wishes.insert(message, Wish { from, digest, answer: Some(answer) });
+        self.wishes.insert(message, Wish { from, session, digest, answer: Some(answer) });
         if is_given_up {
             self.abandon(&message);
         }
     }
 
-    /// A receiver's statement. All of it counts, or none: messages of this link that wait for just this
+    /// A receiver's statement. All of it counts, or none: messages of one session that wait for just this
     /// receiver, under its signature. `false` when it counts for nothing.
-    pub(super) fn delivered(
-        &mut self,
-        word: &frame::Delivered,
-        receiver: &Holder,
-        swarm: &SwarmId,
-        session: &SessionId,
-    ) -> bool {
+    pub(super) fn delivered(&mut self, word: &frame::Delivered, receiver: &Holder, swarm: &SwarmId) -> bool {
+        let first = word.messages.first().and_then(|message| self.wishes.get(message));
+        let Some(session) = first.map(|wish| wish.session) else { return false };
         let digest = |message: &MessageId| {
-            let wish = self.wishes.get(message)?;
+            let wish = self.wishes.get(message).filter(|wish| wish.session == session)?;
             wish.from.is_none_or(|from| from == receiver.name).then_some(wish.digest)
         };
         let digests: Option<Vec<_>> = word.messages.iter().map(digest).collect();
         let Some(digests) = digests else { return false };
-        if !is_received(&word.signature, &receiver.key, swarm, session, &digests) {
+        if !is_received(&word.signature, &receiver.key, swarm, &session, &digests) {
             return false;
         }
         for (message, digest) in word.messages.iter().zip(digests) {
@@ -146,11 +144,10 @@ mod tests {
         let mut waiting = Vec::new();
         for n in 0..3 {
             let (answer, word) = oneshot::channel();
-            receipts.wish(id(n), digest(n), Some(one.name), answer);
+            receipts.wish(id(n), (SESSION, digest(n)), Some(one.name), answer);
             waiting.push(word);
         }
-        let mut counts =
-            |word: &frame::Delivered, by: &Holder| receipts.delivered(word, by, &SWARM, &SESSION);
+        let mut counts = |word: &frame::Delivered, by: &Holder| receipts.delivered(word, by, &SWARM);
         assert!(!counts(&word(&key, one.name, &[0, 1], &[1, 0]), &one), "another order");
         assert!(!counts(&word(&key, one.name, &[0], &[0, 1]), &one), "more than was signed");
         assert!(!counts(&word(&key, one.name, &[0, 9], &[0, 9]), &one), "one that was never sent");
@@ -170,8 +167,8 @@ mod tests {
         let (key, one) = receiver(1);
         let mut receipts = Receipts::default();
         let (answer, mut told) = oneshot::channel();
-        receipts.wish(id(0), digest(0), None, answer);
-        assert!(receipts.delivered(&word(&key, one.name, &[0], &[0]), &one, &SWARM, &SESSION));
+        receipts.wish(id(0), (SESSION, digest(0)), None, answer);
+        assert!(receipts.delivered(&word(&key, one.name, &[0], &[0]), &one, &SWARM));
         assert_eq!(told.try_recv().unwrap().unwrap().receiver, one);
     }
 
@@ -180,13 +177,13 @@ mod tests {
         let (key, one) = receiver(1);
         let mut receipts = Receipts::default();
         let (answer, mut told) = oneshot::channel();
-        receipts.wish(id(0), digest(0), None, answer);
+        receipts.wish(id(0), (SESSION, digest(0)), None, answer);
         for n in [1, 2] {
             let (answer, _) = oneshot::channel();
-            receipts.wish(id(n), digest(n), None, answer);
+            receipts.wish(id(n), (SESSION, digest(n)), None, answer);
         }
         receipts.abandon(&id(9));
-        assert!(receipts.delivered(&word(&key, one.name, &[1, 0, 2], &[1, 0, 2]), &one, &SWARM, &SESSION));
+        assert!(receipts.delivered(&word(&key, one.name, &[1, 0, 2], &[1, 0, 2]), &one, &SWARM));
         assert_eq!(told.try_recv().unwrap().unwrap().message, id(0));
         assert!(receipts.wishes.is_empty());
     }
@@ -198,7 +195,7 @@ mod tests {
             let mut id = [0; 16];
             id[..8].copy_from_slice(&n.to_be_bytes());
             let (answer, _) = oneshot::channel();
-            receipts.wish(MessageId::new(id), digest(0), None, answer);
+            receipts.wish(MessageId::new(id), (SESSION, digest(0)), None, answer);
         }
         assert_eq!((receipts.wishes.len(), receipts.given_up.len()), (GIVEN_UP_MAX, GIVEN_UP_MAX));
     }

@@ -38,7 +38,7 @@ impl Client {
         let body = body.into();
         self.waited_for(to)?;
         self.push(self.answer(to, None, content_type, body)).await?;
-        self.shared.answers().close(&to.message());
+        self.link().line.answers().close(&to.message());
         Ok(())
     }
 
@@ -56,7 +56,7 @@ impl Client {
         body: impl Into<Bytes>,
     ) -> Result<(), SendError> {
         let body = body.into();
-        let max = self.shared.limits.body_bytes_max;
+        let max = self.link().limits.body_bytes_max;
         if body.len() > max {
             return Err(SendError::TooLarge(body.len(), max));
         }
@@ -66,7 +66,7 @@ impl Client {
         }
         self.push(self.answer(to, Some(part), content_type, body)).await?;
         if part.last {
-            self.shared.answers().close(&to.message());
+            self.link().line.answers().close(&to.message());
         }
         Ok(())
     }
@@ -81,7 +81,7 @@ impl Client {
     fn waited_for(&self, to: &Delivery) -> Result<(), SendError> {
         match to.answering() {
             Some(_) if is_over(to) => Err(SendError::Cancelled),
-            Some(answering) if answering.session() != self.session() => Err(SendError::Unknown),
+            Some(answering) if answering.session() != self.line() => Err(SendError::Unknown),
             // The node says what it thinks of an answer that nobody asked for.
             Some(_) | None => Ok(()),
         }
@@ -91,13 +91,13 @@ impl Client {
         let draft = Draft {
             destination: Destination::Reply(to.sender().name),
             capability: None,
-            message: MessageId::new(random(&*self.shared.env)),
+            message: MessageId::new(random(&*self.link().env)),
             correlation: to.correlation(),
             in_reply_to: Some(to.message()),
             part,
             receipt: ReceiptWish::None,
             trace: to.header().trace,
-            token: self.shared.token,
+            token: self.link().token,
             ttl: to.header().ttl,
             content_type,
             body,

@@ -7,9 +7,10 @@ use testudo_wire::{AgentName, MessageId, Part, Refusal};
 
 use super::SendError;
 use super::inflow::Flow;
+use super::line::Number;
 
-/// Lane and number of a bundle.
-pub(super) type Place = (u8, u64);
+/// Link, lane and number of a bundle.
+pub(super) type Place = (Number, u8, u64);
 
 #[derive(Debug)]
 struct Open<T> {
@@ -148,8 +149,8 @@ mod tests {
         requests.open(ID, None, Arc::new(Flow::new(1)));
         assert_eq!(requests.abandon(&ID), Some(None));
         requests.open(ID, None, Arc::new(Flow::new(1)));
-        requests.placed(&ID, (2, 9));
-        assert_eq!(requests.abandon(&ID), Some(Some((2, 9))));
+        requests.placed(&ID, (0, 2, 9));
+        assert_eq!(requests.abandon(&ID), Some(Some((0, 2, 9))));
     }
 
     #[test]

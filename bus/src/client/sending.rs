@@ -1,13 +1,15 @@
 //! Everything that a client sends of its own accord, and how it waits for what becomes of it.
 
+use std::sync::Arc;
+
 use testudo_wire::{CorrelationId, MessageId, ReceiptWish, Refusal};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::line::Line;
 use super::outgoing::{Draft, Queued};
 use super::parts::Parts;
 use super::receipts::Delivered;
-use super::shared::Shared;
 use super::waiting::Waiter;
 use super::{Client, Delivery, GRACE, Outgoing, Receipt, SendError, To};
 
@@ -18,9 +20,9 @@ pub(super) struct Drawn {
 }
 
 /// Takes a wish for a receipt back when nobody waits for it any more.
-struct Wished<'a>(&'a Shared, MessageId);
+struct Wished(Arc<Line>, MessageId);
 
-impl Drop for Wished<'_> {
+impl Drop for Wished {
     fn drop(&mut self) {
         self.0.waiting().receipts.abandon(&self.1);
     }
@@ -46,7 +48,7 @@ impl Client {
         not_a_topic(&message)?;
         let (answer, word) = oneshot::channel();
         let (from, ttl, drawn) = (message.to.only(), message.ttl, self.draw());
-        let _wished = Wished(&self.shared, drawn.message);
+        let _wished = Wished(self.link().line.clone(), drawn.message);
         self.enqueue(message, drawn, ReceiptWish::Delivered, Waiter::Delivered(from, answer)).await?;
         match timeout(ttl.duration() + GRACE, word).await {
             Ok(word) => word.map_err(|_| SendError::Unknown)?,
@@ -82,7 +84,7 @@ impl Client {
         not_a_topic(&message)?;
         let (from, ttl, drawn) = (message.to.only(), message.ttl, self.draw());
         // Open before it is queued: dropped from here on, it will not go.
-        let parts = Parts::open(self.shared.clone(), drawn.message, from, ttl);
+        let parts = Parts::open(&self.link(), drawn.message, from, ttl);
         self.enqueue(message, drawn, ReceiptWish::Reply, Waiter::Reply).await?;
         Ok(parts)
     }
@@ -90,7 +92,7 @@ impl Client {
     pub(super) fn draw(&self) -> Drawn {
         // One draw for both: each is a call to the system.
         let mut drawn = [[0; 16]; 2];
-        self.shared.env.fill(drawn.as_flattened_mut());
+        self.link().env.fill(drawn.as_flattened_mut());
         let [message, correlation] = drawn;
         Drawn { message: MessageId::new(message), correlation: CorrelationId::new(correlation) }
     }
@@ -111,7 +113,7 @@ impl Client {
             part: None,
             receipt,
             trace: message.trace,
-            token: message.token.unwrap_or(self.shared.token),
+            token: message.token.unwrap_or_else(|| self.link().token),
             ttl: message.ttl,
             content_type: message.content_type,
             body: message.body,
@@ -125,10 +127,10 @@ impl Client {
         if len > max {
             return Err(SendError::TooLarge(len, max));
         }
-        let small = len <= self.shared.limits.body_bytes_max;
+        let small = len <= self.link().limits.body_bytes_max;
         let queue = if small { &self.queue } else { &self.large };
         let place = queue.reserve().await.map_err(|_| SendError::Unknown)?;
-        self.shared.queue();
+        self.link().line.queue();
         place.send(queued);
         Ok(())
     }

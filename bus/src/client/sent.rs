@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use testudo_wire::header::LANES;
 use testudo_wire::{Digest, MessageId};
 
 use super::SendError;
+use super::line::Number;
 use super::receipts::Answer;
 use super::requests::Place;
 
@@ -45,23 +45,24 @@ impl Sent {
     }
 }
 
-/// The open bundles of one link.
+/// The open bundles of links that renewed one another.
 #[derive(Debug, Default)]
 pub(super) struct Bundles {
     open: BTreeMap<Place, Sent>,
     places: HashMap<MessageId, (Place, u16)>,
-    unsettled: [usize; LANES],
+    /// By link and lane.
+    unsettled: HashMap<(Number, u8), usize>,
 }
 
 impl Bundles {
-    /// Bytes on a lane that the node is not done with.
-    pub(super) fn unsettled(&self, lane: u8) -> usize {
-        self.unsettled.get(usize::from(lane)).copied().unwrap_or_default()
+    /// Bytes on a lane of a link that the node is not done with.
+    pub(super) fn unsettled(&self, link: Number, lane: u8) -> usize {
+        self.unsettled.get(&(link, lane)).copied().unwrap_or_default()
     }
 
     /// The same on all lanes.
     pub(super) fn unsettled_all(&self) -> usize {
-        self.unsettled.iter().sum()
+        self.unsettled.values().sum()
     }
 
     /// Enters a bundle that is about to be written.
@@ -69,18 +70,17 @@ impl Bundles {
         for (position, (message, _)) in &sent.receipts {
             self.places.insert(*message, (place, *position));
         }
-        if let Some(unsettled) = self.unsettled.get_mut(usize::from(place.0)) {
-            *unsettled += sent.bytes;
-        }
+        let (link, lane, _) = place;
+        *self.unsettled.entry((link, lane)).or_default() += sent.bytes;
         self.open.insert(place, sent);
     }
 
     /// Every bundle of a lane below this number is settled. Returns requests to cancel now.
-    pub(super) fn settled(&mut self, lane: u8, bundles: u64) -> Vec<MessageId> {
+    pub(super) fn settled(&mut self, link: Number, lane: u8, bundles: u64) -> Vec<MessageId> {
         let (mut cancels, mut done) = (Vec::new(), Vec::new());
-        for (place, sent) in self.open.range_mut((lane, 0)..(lane, bundles)) {
+        for (place, sent) in self.open.range_mut((link, lane, 0)..(link, lane, bundles)) {
             if !std::mem::replace(&mut sent.settled, true)
-                && let Some(unsettled) = self.unsettled.get_mut(usize::from(lane))
+                && let Some(unsettled) = self.unsettled.get_mut(&(link, lane))
             {
                 *unsettled = unsettled.saturating_sub(sent.bytes);
             }
@@ -152,7 +152,29 @@ impl Bundles {
         answer
     }
 
-    /// The link has ended; dropping the answers says so.
+    /// Whether everything that went on a link is settled and receipted.
+    pub(super) fn is_done(&self, link: Number) -> bool {
+        self.open.range((link, 0, 0)..=(link, u8::MAX, u64::MAX)).next().is_none()
+    }
+
+    /// A link that was renewed has ended; dropping the answers says so. Returns what waits for something else and
+    /// went in bundles that were not settled: nobody knows whether the node has it.
+    pub(super) fn link_ended(&mut self, link: Number) -> Vec<MessageId> {
+        let later = self.open.split_off(&(link + 1, 0, 0));
+        let ended = self.open.split_off(&(link, 0, 0));
+        self.open.extend(later);
+        self.unsettled.retain(|(of, _), _| *of != link);
+        let mut unknown = Vec::new();
+        for sent in ended.into_values() {
+            sent.receipts.values().for_each(|(message, _)| _ = self.places.remove(message));
+            if !sent.settled {
+                unknown.extend(sent.others);
+            }
+        }
+        unknown
+    }
+
+    /// The newest link has ended; dropping the answers says so.
     pub(super) fn end(&mut self) {
         *self = Self::default();
     }

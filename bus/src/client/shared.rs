@@ -1,21 +1,22 @@
 //! What the tasks of one link and its callers have in common.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use quinn::Connection;
 use testudo_wire::frame::{CloseReason, FromAgent, Welcome};
 use testudo_wire::header::LANES;
-use testudo_wire::{Limits, MessageId, PublicKey, SessionId, TokenId};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use testudo_wire::{Limits, PublicKey, SessionId, Timestamp, TokenId};
+use tokio::sync::{Semaphore, mpsc};
 
-use super::answering::Answers;
-use super::board::Board;
+use super::desk::Desk;
 use super::identity::ClientIdentity;
-use super::known::{Known, ReadTokens};
-use super::outgoing::Pace;
-use super::waiting::Waiting;
+use super::incoming::Handed;
+use super::known::ReadTokens;
+use super::line::{Line, Number};
+use super::outgoing::{Pace, Queued};
+use super::turn::Turn;
 use crate::env::SharedEnv;
 
 /// Bodies that a node may allow on the lanes; what it says beyond is not believed.
@@ -38,17 +39,34 @@ pub(super) struct Shared {
     pub(super) welcome: Welcome,
     pub(super) token: TokenId,
     pub(super) control: mpsc::Sender<FromAgent>,
-    pub(super) board: Board,
-    pub(super) settled: Notify,
-    pub(super) pace: Pace,
+    pub(super) pace: Arc<Pace>,
     /// Room for large bodies before the handler.
     pub(super) large: Arc<Semaphore>,
-    queued: AtomicUsize,
-    waiting: Mutex<Waiting>,
-    answers: Mutex<Answers>,
+    /// What it has in common with the links that it renewed, and that renew it.
+    pub(super) line: Arc<Line>,
+    pub(super) number: Number,
+    pub(super) turn: Turn,
+    pub(super) due: Due,
+    /// What the link that renews it is to go on with.
+    pub(super) again: Again,
+    desk: Mutex<Desk>,
     /// By lane, as the node introduces them.
     tokens: [Mutex<ReadTokens>; LANES],
-    known: RwLock<Known>,
+}
+
+/// When a link is to be renewed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    pub(super) latest: Timestamp,
+    /// Any part of it before that.
+    pub(super) spread: Duration,
+}
+
+/// Ways that end with the last link of a line, and so are not held here.
+#[derive(Debug)]
+pub(super) struct Again {
+    pub(super) large: Weak<tokio::sync::Mutex<mpsc::Receiver<Queued>>>,
+    pub(super) inbox: mpsc::WeakSender<Handed>,
 }
 
 /// What a link begins with.
@@ -62,14 +80,24 @@ pub(super) struct Begun {
     pub(super) welcome: Welcome,
     pub(super) token: TokenId,
     pub(super) control: mpsc::Sender<FromAgent>,
+    /// The line and its number in it; `None` for a link that renews nothing.
+    pub(super) renews: Option<(Number, Arc<Shared>)>,
+    pub(super) due: Due,
+    pub(super) again: Again,
 }
 
 impl Shared {
     /// A link on which nothing has happened.
     pub(super) fn new(begun: Begun) -> Self {
-        let Begun { identity, env, connection, node, address, welcome, token, control } = begun;
+        let Begun { identity, env, connection, node, address, welcome, token, control, renews, .. } = begun;
         let limits = Limits::standard();
         let body = (welcome.body as usize).min(BODY_MAX);
+        let quota = welcome.quota;
+        let (number, line, pace) = match &renews {
+            // The node goes on counting where it was: so must the pace.
+            Some((number, older)) => (*number, older.line.clone(), older.pace.clone().under(quota)),
+            None => (0, Arc::new(Line::new(welcome.seen.session)), Arc::new(Pace::new(quota))),
+        };
         Self {
             key: identity.key.public(),
             identity,
@@ -79,29 +107,19 @@ impl Shared {
             connection,
             node,
             address,
-            pace: Pace::new(welcome.quota),
+            pace,
             welcome,
             token,
             control,
-            board: Board::default(),
-            settled: Notify::new(),
             large: Arc::new(Semaphore::new(LARGE_HANDLED)),
-            queued: AtomicUsize::new(0),
-            waiting: Mutex::default(),
-            answers: Mutex::default(),
+            line,
+            number,
+            turn: Turn::default(),
+            due: begun.due,
+            again: begun.again,
+            desk: Mutex::default(),
             tokens: std::array::from_fn(|_| Mutex::default()),
-            known: RwLock::default(),
         }
-    }
-
-    // A panic while a lock is held leaves whole entries behind, never half ones: going on is safe. Locks are
-    // taken in the order tokens, known, waiting, answers.
-    pub(super) fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn answers(&self) -> MutexGuard<'_, Answers> {
-        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn tokens(&self, lane: u8) -> MutexGuard<'_, ReadTokens> {
@@ -110,12 +128,8 @@ impl Shared {
         tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn known(&self) -> RwLockReadGuard<'_, Known> {
-        self.known.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn known_mut(&self) -> RwLockWriteGuard<'_, Known> {
-        self.known.write().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// This link's session.
@@ -134,64 +148,32 @@ impl Shared {
         self.connection.close(CloseReason::Protocol.code().into(), what.as_bytes());
     }
 
-    /// The link has ended: all who wait hear it.
+    /// The link has ended: all who wait for it hear it.
     pub(super) fn end(&self) {
-        self.waiting().end();
-        self.answers().end();
-        self.settled.notify_waiters();
+        self.desk().end();
+        self.line.link_ended(self.number);
     }
 
     /// So many bundles of a lane are settled.
     pub(super) fn settled(&self, lane: u8, bundles: u64) {
-        let cancels = self.waiting().bundles.settled(lane, bundles);
-        cancels.into_iter().for_each(|request| self.board.cancel(request));
-        self.settled.notify_waiters();
+        let cancels = self.line.waiting().bundles.settled(self.number, lane, bundles);
+        cancels.into_iter().for_each(|request| self.line.board.cancel(request));
+        self.line.settled.notify_waiters();
     }
 
     /// Waits until a bundle of so many bytes fits the window of lane 0 beyond what is unsettled.
     pub(super) async fn room(&self, bytes: usize) {
         let window = self.welcome.window as usize;
-        self.until(|waiting| {
-            let unsettled = waiting.bundles.unsettled(0);
-            unsettled == 0 || unsettled + bytes <= window
-        })
-        .await;
+        self.line
+            .until(|waiting| {
+                let unsettled = waiting.bundles.unsettled(self.number, 0);
+                unsettled == 0 || unsettled + bytes <= window
+            })
+            .await;
     }
 
     /// Waits until everything on a lane is settled.
     pub(super) async fn all_settled(&self, lane: u8) {
-        self.until(|waiting| waiting.bundles.unsettled(lane) == 0).await;
-    }
-
-    async fn until(&self, is_met: impl Fn(&Waiting) -> bool) {
-        loop {
-            let settled = self.settled.notified();
-            if is_met(&self.waiting()) {
-                return;
-            }
-            settled.await;
-        }
-    }
-
-    /// Nobody waits for the answer to this request any more.
-    pub(super) fn abandon(&self, request: &MessageId) {
-        if self.waiting().abandon(request) {
-            self.board.cancel(*request);
-        }
-    }
-
-    /// One more message is queued.
-    pub(super) fn queue(&self) {
-        self.queued.fetch_add(1, Ordering::AcqRel);
-    }
-
-    /// So many have been entered into a bundle, or dropped.
-    pub(super) fn unqueue(&self, messages: usize) {
-        self.queued.fetch_sub(messages, Ordering::AcqRel);
-    }
-
-    /// Whether nothing is queued and nothing unsettled.
-    pub(super) fn is_idle(&self) -> bool {
-        self.queued.load(Ordering::Acquire) == 0 && self.waiting().bundles.unsettled_all() == 0
+        self.line.until(|waiting| waiting.bundles.unsettled(self.number, lane) == 0).await;
     }
 }

@@ -1,15 +1,14 @@
-//! Who waits for what on a link: receipts, answers, words on tokens and topics, room in the window.
+//! Who waits for what on a link and on those that renew it: receipts, answers, room in the window.
 //!
 //! Everything that waits ends: with an answer, a refusal, a time-out of the caller, or the link's end.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use testudo_wire::{AgentName, Digest, Holder, MessageId, Refusal, Resource, TokenId};
-use tokio::sync::oneshot;
+use testudo_wire::{AgentName, Digest, MessageId, Refusal, Resource, SessionId};
 
 use super::inflow::Flow;
-use super::names::Names;
+use super::line::Number;
 use super::receipts::{Answer, Delivered, Receipts};
 use super::requests::{Place, Requests};
 use super::sent::{Bundles, Receipt, Sent};
@@ -39,17 +38,17 @@ pub(super) struct Counts {
     pub(super) lost: u64,
 }
 
-/// All tables of one link.
+/// All tables of links that renewed one another.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     pub(super) bundles: Bundles,
     pub(super) requests: Requests<Delivery>,
     pub(super) receipts: Receipts,
-    pub(super) names: Names,
     pub(super) counts: Counts,
-    tokens: HashMap<TokenId, Vec<Answer<()>>>,
-    asked: HashMap<Resource, Vec<Answer<()>>>,
     topics: BTreeSet<Resource>,
+    newest: Number,
+    /// Links that were renewed and have not ended.
+    older: BTreeSet<Number>,
     ended: bool,
 }
 
@@ -64,7 +63,13 @@ impl Waiting {
     }
 
     /// Enters a bundle that is about to be written.
-    pub(super) fn sent(&mut self, place: Place, bytes: usize, messages: Vec<(MessageId, Digest, Waiter)>) {
+    pub(super) fn sent(
+        &mut self,
+        place: Place,
+        session: SessionId,
+        bytes: usize,
+        messages: Vec<(MessageId, Digest, Waiter)>,
+    ) {
         let digests = messages.iter().map(|(_, digest, _)| *digest).collect();
         let mut sent = Sent::new(bytes, digests);
         for (position, (message, digest, waiter)) in (0_u16..).zip(messages) {
@@ -74,14 +79,19 @@ impl Waiting {
                     sent.receipts.insert(position, (message, answer));
                     continue;
                 }
-                Waiter::Delivered(from, answer) => self.receipts.wish(message, digest, from, answer),
+                Waiter::Delivered(from, answer) => {
+                    self.receipts.wish(message, (session, digest), from, answer);
+                }
                 Waiter::Reply => self.requests.placed(&message, place),
             }
             sent.others.push(message);
         }
         self.bundles.enter(place, sent);
+        let (link, ..) = place;
         if self.ended {
             self.end();
+        } else if link != self.newest && !self.older.contains(&link) {
+            self.link_ended(link);
         }
     }
 
@@ -129,45 +139,12 @@ impl Waiting {
         }
     }
 
-    /// Somebody waits for the node's word on a token.
-    pub(super) fn present(&mut self, token: TokenId) -> oneshot::Receiver<Result<(), SendError>> {
-        let (answer, word) = oneshot::channel();
-        if !self.ended {
-            self.tokens.entry(token).or_default().push(answer);
-        }
-        word
-    }
-
-    /// The node's word on a token.
-    pub(super) fn presented(&mut self, token: TokenId, refusal: Option<Refusal>) {
-        answer_all(self.tokens.remove(&token), refusal);
-    }
-
-    /// Somebody waits for the node's word on who an agent is.
-    pub(super) fn whois(&mut self, name: AgentName) -> oneshot::Receiver<Result<Holder, SendError>> {
-        let (answer, word) = oneshot::channel();
-        if !self.ended {
-            self.names.ask(name, answer);
-        }
-        word
-    }
-
-    /// Somebody waits for the node's word on a subscription.
-    pub(super) fn subscribe(&mut self, topic: Resource) -> oneshot::Receiver<Result<(), SendError>> {
-        let (answer, word) = oneshot::channel();
-        if !self.ended {
-            self.asked.entry(topic).or_default().push(answer);
-        }
-        word
-    }
-
     /// The node's word on a subscription, asked or not.
     pub(super) fn subscribed(&mut self, topic: Resource, refusal: Option<Refusal>) {
         match refusal {
             None => self.topics.insert(topic),
             Some(_) => self.topics.remove(&topic),
         };
-        answer_all(self.asked.remove(&topic), refusal);
     }
 
     /// The topic is wanted no more.
@@ -180,22 +157,46 @@ impl Waiting {
         &self.topics
     }
 
-    /// The link has ended: whoever still waits will never know. Dropping the answers tells them so.
+    /// A link renews the newest one: its number. `None` when that has ended, and everything with it.
+    pub(super) fn succeed(&mut self) -> Option<Number> {
+        if self.ended {
+            return None;
+        }
+        self.older.insert(self.newest);
+        self.newest += 1;
+        Some(self.newest)
+    }
+
+    /// Whether everything that went on a link is done with.
+    pub(super) fn is_done(&self, link: Number) -> bool {
+        self.bundles.is_done(link)
+    }
+
+    /// Whether the newest link has ended.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// A link has ended. Of an older one only what the node had not settled is unknown; `true` when it was the newest.
+    pub(super) fn link_ended(&mut self, link: Number) -> bool {
+        if link == self.newest {
+            self.end();
+            return true;
+        }
+        self.older.remove(&link);
+        for message in self.bundles.link_ended(link) {
+            self.fail(&message, &SendError::Unknown);
+        }
+        false
+    }
+
+    /// The newest link has ended: whoever still waits will never know. Dropping the answers tells them so.
     pub(super) fn end(&mut self) {
         self.ended = true;
         self.bundles.end();
         self.requests.end();
         self.receipts.end();
-        self.names.end();
-        self.tokens.clear();
-        self.asked.clear();
         self.topics.clear();
-    }
-}
-
-fn answer_all(answers: Option<Vec<Answer<()>>>, refusal: Option<Refusal>) {
-    for answer in answers.unwrap_or_default() {
-        let _ = answer.send(refusal.map_or(Ok(()), |refusal| Err(SendError::refused(refusal))));
     }
 }
 

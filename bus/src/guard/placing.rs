@@ -292,7 +292,7 @@ impl Group {
         shared.drop_copies(&case.link, ended);
     }
 
-    fn send(self, shared: &Shared, snapshot: &Snapshot, case: &Case, cut: &Cut, recorded: &Appended) {
+    fn send(self, shared: &Arc<Shared>, snapshot: &Snapshot, case: &Case, cut: &Cut, recorded: &Appended) {
         let now = Instant::now();
         let waits =
             if self.is_copy { self.outbox.holds_publishers(now) } else { self.outbox.holds_senders(now) };
@@ -313,7 +313,14 @@ impl Group {
             _permit: self.permit,
         };
         shared.metrics.queued(parcel.places.len());
-        if let Err(parcel) = self.outbox.hand_over(recorded, parcel) {
+        let Err(parcel) = self.outbox.hand_over(recorded, parcel) else { return };
+        // Its link has ended; unless it was renewed just now.
+        let newer = self.receiver.line.newer.get().and_then(|newer| outbox(shared, newer, case.lane));
+        let handed = match newer {
+            Some(newer) => newer.hand_over(recorded, *parcel),
+            None => Err(parcel),
+        };
+        if let Err(parcel) = handed {
             shared.drop_parcel(&parcel, Cause::LinkLost);
         }
     }

@@ -13,17 +13,18 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use testudo_registry::{LinkRequest, Login, LoginError, VerbError};
 use testudo_rules::audit::{Cause, LinkChange, Note};
 use testudo_rules::pipeline::Peer;
-use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Seen, Welcome};
+use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Hello, Seen, Welcome};
 use testudo_wire::header::LANES;
 use testudo_wire::{Holder, Refusal, RegistrySequence, SessionId, SpiffeId, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::control::{self, LAST_WORDS, Left};
+use super::line::{self, Line};
 use super::link::{Door, Link};
 use super::shared::Shared;
 use super::{Listener, lanes, notices, subscriptions};
-use crate::env::random;
+use crate::env::{random, until};
 use crate::stream::{FrameError, FrameReader, write_frame};
 use crate::tls::{self, Role};
 
@@ -42,6 +43,14 @@ enum Refused {
     Registry(String),
     /// The agent has seen a registry that is ahead of ours.
     Stale(RegistrySequence),
+}
+
+/// What a hello says.
+struct Said {
+    control: SendStream,
+    requests: FrameReader,
+    seen: Option<Seen>,
+    renews: Option<SessionId>,
 }
 
 /// Serves one incoming connection to its end.
@@ -85,7 +94,10 @@ async fn welcome(listener: &Listener, incoming: Incoming) -> Result<Open, Refuse
     let shared = &listener.shared;
     let greeted = greet(listener, incoming).await?;
     let session = SessionId::new(random(&*shared.env));
-    let registry = login(shared, &greeted.connection, greeted.holder, session).await?;
+    let renews = greeted.renews.as_ref().map(|older| older.peer.session);
+    let login_of =
+        Login { holder: greeted.holder, session, remote: greeted.connection.remote_address(), renews };
+    let registry = login(shared, &greeted.connection, login_of).await?;
     open(shared, greeted, session, registry).await
 }
 
@@ -96,6 +108,8 @@ struct Greeted {
     not_after: Timestamp,
     control: SendStream,
     requests: FrameReader,
+    /// The link that this one renews.
+    renews: Option<Arc<Link>>,
 }
 
 /// Handshake and hello, both within one time.
@@ -106,12 +120,18 @@ async fn greet(listener: &Listener, incoming: Incoming) -> Result<Greeted, Refus
         .await
         .map_err(|_| Refused::Handshake("too slow".into()))?
         .map_err(|error| Refused::Handshake(error.to_string()))?;
-    let (holder, not_after) = identity(listener, &connection)?;
+    let (holder, certificate, not_after) = identity(listener, &connection)?;
     let hello = timeout_at(deadline, hello(&listener.shared, &connection)).await;
     let hello = hello.unwrap_or(Err("no hello in time"));
-    let (control, requests, seen) = hello.map_err(|what| broken(&connection, what))?;
+    let Said { control, requests, seen, renews } = hello.map_err(|what| broken(&connection, what))?;
     check_seen(&listener.shared, &connection, &holder, seen)?;
-    Ok(Greeted { connection, holder, not_after, control, requests })
+    let renews =
+        match renews.map(|session| line::renewed_by(&listener.shared, &holder, &certificate, session)) {
+            Some(None) => return Err(broken(&connection, "it renews no link that is open")),
+            Some(older) => older,
+            None => None,
+        };
+    Ok(Greeted { connection, holder, not_after, control, requests, renews })
 }
 
 fn broken(connection: &Connection, what: &'static str) -> Refused {
@@ -120,33 +140,35 @@ fn broken(connection: &Connection, what: &'static str) -> Refused {
 }
 
 /// Name and key of the certificate that the handshake verified.
-fn identity(listener: &Listener, connection: &Connection) -> Result<(Holder, Timestamp), Refused> {
+fn identity(
+    listener: &Listener,
+    connection: &Connection,
+) -> Result<(Holder, CertificateDer<'static>, Timestamp), Refused> {
     let none = || Refused::Handshake("no certificate".into());
     let chain = connection
         .peer_identity()
         .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
         .ok_or_else(none)?;
-    let (leaf, intermediates) = chain.split_first().ok_or_else(none)?;
+    let (certificate, intermediates) = chain.split_first().ok_or_else(none)?;
     let now = UnixTime::since_unix_epoch(Duration::from_secs(listener.shared.env.now().as_secs()));
-    let leaf = tls::check(Role::Agent, &listener.trust, leaf, intermediates, now)
+    let leaf = tls::check(Role::Agent, &listener.trust, certificate, intermediates, now)
         .map_err(|error| Refused::Handshake(error.to_string()))?;
     match leaf.id {
-        SpiffeId::Agent(_, name) => Ok((Holder { name, key: leaf.key }, leaf.not_after)),
+        SpiffeId::Agent(_, name) => Ok((Holder { name, key: leaf.key }, certificate.clone(), leaf.not_after)),
         SpiffeId::Node(..) => Err(none()),
     }
 }
 
-async fn hello(
-    shared: &Shared,
-    connection: &Connection,
-) -> Result<(SendStream, FrameReader, Option<Seen>), &'static str> {
+async fn hello(shared: &Shared, connection: &Connection) -> Result<Said, &'static str> {
     let (control, requests): (SendStream, RecvStream) =
         connection.accept_bi().await.map_err(|_| "no control stream")?;
     let _ = control.set_priority(1);
     let mut requests = FrameReader::new(requests, shared.limits.control_bytes_max);
     let Ok(Some(frame)) = requests.next().await else { return Err("no hello") };
     match FromAgent::decode(&frame, &shared.limits) {
-        Ok(FromAgent::Hello(hello)) if hello.version == 1 => Ok((control, requests, hello.seen)),
+        Ok(FromAgent::Hello(Hello { version: 1, seen, renews })) => {
+            Ok(Said { control, requests, seen, renews })
+        }
         Ok(FromAgent::Hello(_)) => Err("another protocol version"),
         Ok(_) | Err(_) => Err("something else than a hello"),
     }
@@ -173,13 +195,7 @@ fn check_seen(
     }
 }
 
-async fn login(
-    shared: &Shared,
-    connection: &Connection,
-    holder: Holder,
-    session: SessionId,
-) -> Result<RegistrySequence, Refused> {
-    let login = Login { holder, session, remote: connection.remote_address(), renews: None };
+async fn login(shared: &Shared, connection: &Connection, login: Login) -> Result<RegistrySequence, Refused> {
     let request = LinkRequest { login, control: Arc::new(Door(connection.clone())) };
     shared.registry.login(request).await.map_err(|error| {
         let reason = turned_away(&error);
@@ -204,7 +220,7 @@ async fn open(
     session: SessionId,
     registry: RegistrySequence,
 ) -> Result<Open, Refused> {
-    let Greeted { connection, holder, not_after, mut control, requests } = greeted;
+    let Greeted { connection, holder, not_after, mut control, requests, renews } = greeted;
     let standing = shared.directory().load().agent(&holder.name).map(|standing| standing.grant.quota);
     let quota = standing.unwrap_or_default();
     let seen = Seen::sign(&shared.key, &shared.swarm, &holder.key, session, registry, shared.env.now());
@@ -224,14 +240,20 @@ async fn open(
     let (tell, frames) = mpsc::channel(CONTROL_QUEUE);
     let peer = Peer { swarm: shared.swarm, holder, session };
     let bucket = shared.bucket(&holder.name, quota);
+    let line = renews.as_ref().map_or_else(|| Line::new(session), |older| Line::renewing(older));
     let link = Arc::new(Link::new(
         peer,
-        connection,
+        connection.clone(),
         bucket,
         tell,
         shared.large_limits.body_bytes_max,
         shared.reserve_kib,
+        line,
     ));
+    // The agent has been told so: if it cannot be, there is no link.
+    if renews.is_some_and(|older| !line::succeed(shared, &older, &link, quota)) {
+        return Err(lost("the link that it renews has ended"));
+    }
     Ok(Open { link, frames, control, requests, not_after })
 }
 
@@ -251,17 +273,19 @@ async fn run(listener: &Arc<Listener>, open: Open) {
     let left = tokio::select! {
         left = control::read(shared.clone(), link.clone(), requests) => left,
         left = take_lanes(listener, &link) => left,
-        () = expiry(shared, not_after) => {
+        // Not a moment longer than its certificate says (threat A12).
+        () = until(&*shared.env, not_after) => {
             link.close(CloseReason::CertificateExpired);
             Left::Lost
         }
+        () = line::drained(&link, shared.large_limits.body_bytes_max) => Left::Renewed,
     };
     if matches!(left, Left::Goodbye) {
         let goodbye = shared.registry.goodbye(link.peer.holder.name, link.peer.session);
         let _ = timeout(LAST_WORDS, goodbye).await;
     }
     if matches!(left, Left::Failed)
-        && let Err(error) = shared.registry.fail(link.peer.holder.name, link.peer.session).await
+        && let Err(error) = shared.registry.fail(link.peer.holder.name, link.present().peer.session).await
     {
         tracing::error!(%error, "an agent that failed was not revoked");
     }
@@ -290,30 +314,22 @@ fn retire(shared: &Shared, link: &Arc<Link>, left: &Left, reason: &str) {
         routes.remove(&name);
     }
     drop(routes);
+    link.line.has_read();
     subscriptions::end(shared, link);
     // First what became of the messages: a request that was never handed over is not unknown.
     shared.bury(&link.outboxes.close(), Cause::LinkLost);
-    shared.requests.link_ended(link);
+    if !link.line.is_over() {
+        shared.requests.link_ended(link);
+        shared.keep_bucket(link);
+    }
     shared.registry.link_lost(name, link.peer.session);
     shared.metrics.link_closed();
     let reason = match left {
-        Left::Goodbye | Left::Broken(_) | Left::Failed => left.reason(),
+        Left::Goodbye | Left::Broken(_) | Left::Failed | Left::Renewed => left.reason(),
         Left::Lost => reason,
     };
-    shared.keep_bucket(link);
     shared.note_rest(link);
     shared.note_link(link, LinkChange::Closed { reason: Note::new(reason) });
-}
-
-/// Waits for the end of the certificate, on the wall clock (threat A12).
-async fn expiry(shared: &Shared, not_after: Timestamp) {
-    loop {
-        let left = not_after.as_millis().saturating_sub(shared.env.now().as_millis());
-        if left == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(left.min(1_000))).await;
-    }
 }
 
 /// Everything that the agent sends: the data stream, and lanes of their own for large bodies as it opens them.
@@ -370,6 +386,7 @@ async fn take_bundles(listener: Arc<Listener>, link: Arc<Link>, stream: RecvStre
     let shared = &listener.shared;
     let mut frames = FrameReader::new(stream, shared.limits.bundle_bytes_max);
     let mut bundle = 0;
+    link.line.older_is_read().await;
     loop {
         match frames.next().await {
             Ok(Some(bytes)) => {
@@ -380,7 +397,10 @@ async fn take_bundles(listener: Arc<Listener>, link: Arc<Link>, stream: RecvStre
                 bundle += 1;
             }
             // The agent has nothing more to send; it may still receive.
-            Ok(None) => std::future::pending().await,
+            Ok(None) => {
+                link.line.has_read();
+                std::future::pending().await
+            }
             Err(FrameError::TooLong(bytes)) => return oversized(shared, &link, (0, bundle), bytes).await,
             Err(FrameError::Slow) => return Left::Broken("a bundle that does not end"),
             Err(FrameError::Cut | FrameError::Stream(_)) => return Left::Lost,

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::SendStream;
+use serde_bytes::ByteBuf;
 use testudo_rules::quota::Bucket;
 use testudo_rules::token::TokenError;
 use testudo_wire::frame::{
     Acknowledge, CloseReason, Delivered, FromAgent, FromNode, Heartbeat, Introduced, Present, Presented,
-    Received, Settled, Subscribed, is_received,
+    Received, Renew, Settled, Subscribed, is_received,
 };
 use testudo_wire::header::LANES;
 use testudo_wire::standing::{Quota, RevocationCause};
@@ -17,6 +18,8 @@ use testudo_wire::{AgentName, Refusal, Resource, TokenId};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
+use super::certifier;
+use super::line::Line;
 use super::link::Link;
 use super::shared::Shared;
 use super::subscriptions;
@@ -52,6 +55,10 @@ pub(super) async fn write(link: Arc<Link>, mut frames: mpsc::Receiver<FromNode>,
                 None => return,
             },
             () = link.stirred.notified() => stirred(&link, &mut told),
+            () = link.line.hush.notified() => {
+                last_words(&link, &mut frames, &mut told, &mut stream).await;
+                return link.line.hushed.notify_one();
+            }
             _ = link.connection.closed() => return,
         };
         for frame in told {
@@ -63,6 +70,29 @@ pub(super) async fn write(link: Arc<Link>, mut frames: mpsc::Receiver<FromNode>,
             }
         }
     }
+}
+
+/// Tells all that there is, and waits until the agent has it: what is not received is lost when a link is closed.
+async fn last_words(
+    link: &Link,
+    frames: &mut mpsc::Receiver<FromNode>,
+    told: &mut [u64; LANES],
+    stream: &mut SendStream,
+) {
+    let mut last: Vec<_> = std::iter::from_fn(|| frames.try_recv().ok()).collect();
+    last.extend(stirred(link, told));
+    let telling = async {
+        for frame in last {
+            let Ok(bytes) = frame.encode() else { return };
+            if write_frame(stream, bytes).await.is_err() {
+                return;
+            }
+        }
+        if stream.finish().is_ok() {
+            let _ = stream.stopped().await;
+        }
+    };
+    let _ = timeout(LAST_WORDS, telling).await;
 }
 
 /// What has moved and what is new. What is said of a message goes before the word that its bundle is settled.
@@ -85,6 +115,8 @@ pub(super) enum Left {
     Failed,
     /// The link failed.
     Lost,
+    /// Another link has renewed it, and nothing is under way on it any more.
+    Renewed,
 }
 
 struct Reader {
@@ -144,11 +176,17 @@ impl Reader {
                 None
             }
             FromAgent::Acknowledge(acknowledge) => self.acknowledge(&acknowledge),
+            // Of a link that was renewed this ends only what the agent has to say on it.
+            FromAgent::Goodbye if self.link.line.is_over() => {
+                self.link.line.part();
+                None
+            }
             FromAgent::Goodbye => Some(Left::Goodbye),
             FromAgent::Subscribe(want) => self.subscribe(want.topic),
             // Only what was subscribed to is noted, so it needs no quota of its own.
             FromAgent::Unsubscribe(want) => {
-                subscriptions::unsubscribe(&self.shared, &self.link, &want.topic);
+                let link = Line::newest(&self.link);
+                subscriptions::unsubscribe(&self.shared, &link, &want.topic);
                 None
             }
             FromAgent::Cancel(cancel) => {
@@ -165,6 +203,10 @@ impl Reader {
                 None
             }
             FromAgent::Failed => Some(Left::Failed),
+            FromAgent::Renew(Renew { csr }) => {
+                self.renew(csr);
+                None
+            }
         }
     }
 
@@ -207,17 +249,37 @@ impl Reader {
         let now = self.shared.env.now();
         meaning.alive(now)?;
         meaning.standing(&**self.shared.directory().load())?;
-        let mut judging = self.link.judging.lock().map_err(|_| Refusal::GuardFault)?;
-        judging.tokens.keep(&token, meaning);
-        Ok(())
+        let keep = |link: &Link| {
+            let mut judging = link.judging.lock().map_err(|_| Refusal::GuardFault)?;
+            judging.tokens.keep(&token, meaning.clone());
+            Ok(())
+        };
+        // What is shown while another link renews this one counts on both.
+        if self.link.line.is_over() {
+            keep(self.link.present())?;
+        }
+        keep(&self.link)
+    }
+
+    /// Beside the control stream, for an issuer may be slow; but one at a time.
+    fn renew(&self, csr: Option<ByteBuf>) {
+        if !certifier::may_renew(&self.shared, &self.link) {
+            return self.link.tell(FromNode::Renewed(certifier::refused(Refusal::OverQuota)));
+        }
+        let (shared, link) = (self.shared.clone(), self.link.clone());
+        tokio::spawn(async move {
+            let renewed = certifier::renew(&shared, &link, csr.as_deref().map(Vec::as_slice)).await;
+            link.tell(FromNode::Renewed(renewed));
+        });
     }
 
     fn subscribe(&mut self, topic: Resource) -> Option<Left> {
         // Asking again for what it has costs nothing and changes nothing.
-        let has = subscriptions::has(&self.link, &topic);
+        let link = Line::newest(&self.link);
+        let has = subscriptions::has(&link, &topic);
         let allowed = if has { Ok(()) } else { self.subscriptions.take(0, self.shared.monotonic()) };
         match allowed {
-            Ok(()) => subscriptions::subscribe(&self.shared, &self.link, topic),
+            Ok(()) => subscriptions::subscribe(&self.shared, &self.link, topic, &link),
             Err(refusal) => {
                 self.link.tell(FromNode::Subscribed(Subscribed { topic, refusal: Some(refusal) }));
             }
@@ -295,6 +357,7 @@ impl Left {
             Self::Failed => "the agent failed too often",
             Self::Broken(what) => what,
             Self::Lost => "the link failed",
+            Self::Renewed => CloseReason::Renewed.as_str(),
         }
     }
 
@@ -306,6 +369,7 @@ impl Left {
             Self::Broken(_) => link.close(CloseReason::Protocol),
             // Half a link is none: without this its route would stay until the lease ends.
             Self::Lost => link.close(CloseReason::Protocol),
+            Self::Renewed => link.close(CloseReason::Renewed),
         }
     }
 }

@@ -21,6 +21,7 @@ use testudo_wire::{Holder, MessageId, Resource, TokenId};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::floods::Floods;
+use super::line::Line;
 use super::news::News;
 use super::outboxes::Outboxes;
 use super::settle::Settling;
@@ -42,7 +43,9 @@ pub(crate) struct Held {
 #[derive(Debug, Default)]
 pub(crate) struct HeldTokens {
     held: HashMap<TokenId, Held>,
-    /// The first one shown, which is the agent's own, and then the others, longest unshown first.
+    /// The first one shown on this link, which is the agent's own.
+    own: Option<TokenId>,
+    /// The others, longest unshown first.
     order: VecDeque<TokenId>,
 }
 
@@ -52,16 +55,29 @@ impl HeldTokens {
     pub(crate) fn keep(&mut self, token: &SealedToken, meaning: Arc<Meaning>) {
         let id = token.id();
         self.held.insert(id, Held { sealed: Bytes::copy_from_slice(token.bytes()), meaning });
-        if self.order.front() == Some(&id) {
+        self.order.retain(|kept| *kept != id);
+        if *self.own.get_or_insert(id) == id {
             return;
         }
-        self.order.retain(|kept| *kept != id);
-        if self.order.len() >= TOKENS_MAX
-            && let Some(oldest) = self.order.remove(1)
+        if self.order.len() >= TOKENS_MAX - 1
+            && let Some(oldest) = self.order.pop_front()
         {
             self.held.remove(&oldest);
         }
         self.order.push_back(id);
+    }
+
+    /// What the link that this one renews was shown; the first one shown here is the agent's own all the same.
+    pub(crate) fn inherit(&mut self, older: &Self) {
+        self.held.extend(older.held.iter().map(|(id, held)| (*id, held.clone())));
+        // Its own goes last: it is the newest of them, and the agent may still have messages under it.
+        let others = older.order.iter().chain(&older.own).filter(|id| self.own != Some(**id));
+        self.order = others.copied().collect();
+        while self.order.len() >= TOKENS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.held.remove(&oldest);
+        }
     }
 
     pub(crate) fn get(&self, id: &TokenId) -> Option<&Held> {
@@ -103,6 +119,8 @@ pub(crate) struct Link {
     control: mpsc::Sender<FromNode>,
     /// There is news, or a lane has moved.
     pub(crate) stirred: Arc<Notify>,
+    /// Where it stands among the links that renewed one another.
+    pub(crate) line: Line,
 }
 
 impl Link {
@@ -113,6 +131,7 @@ impl Link {
         control: mpsc::Sender<FromNode>,
         body_bytes_max: usize,
         reserve_kib: usize,
+        line: Line,
     ) -> Self {
         let judging = Judging { windows: LinkWindows::default(), bucket, tokens: HeldTokens::default() };
         let stirred = Arc::new(Notify::new());
@@ -130,12 +149,22 @@ impl Link {
             introduced: Mutex::default(),
             control,
             stirred,
+            line,
         }
     }
 
-    /// Whether the two are the same link.
+    /// Whether the two are the same link, or one renewed the other.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        self.peer.session == other.peer.session
+        self.line.first == other.line.first
+    }
+
+    /// The link that this one goes on as: itself, unless it was renewed.
+    pub(crate) fn present(&self) -> &Self {
+        let mut link = self;
+        while let Some(newer) = link.line.newer.get() {
+            link = newer;
+        }
+        link
     }
 
     /// Queues a control frame. A peer that does not read its control stream loses its link.
@@ -147,35 +176,39 @@ impl Link {
 
     /// Nobody waits any more for what this agent was asked.
     pub(crate) fn cancelled(&self, request: MessageId) {
-        if !self.news.cancelled(request) {
-            self.close(CloseReason::Lagging);
+        let link = self.present();
+        if !link.news.cancelled(request) {
+            link.close(CloseReason::Lagging);
         }
     }
 
     /// Messages of this agent, or answers that it waits for, came to nothing.
     pub(crate) fn refused(&self, messages: impl IntoIterator<Item = RefusedMessage>) {
-        if !self.news.refused(messages) {
-            self.close(CloseReason::Lagging);
+        let link = self.present();
+        if !link.news.refused(messages) {
+            link.close(CloseReason::Lagging);
         }
     }
 
     /// A receiver signed for messages of this agent, which hears who that is, once.
     pub(crate) fn signed(&self, receiver: &Self, receipt: Delivered) {
-        let mut introduced = self.introduced.lock().unwrap_or_else(PoisonError::into_inner);
+        let link = self.present();
+        let mut introduced = link.introduced.lock().unwrap_or_else(PoisonError::into_inner);
         if introduced.len() >= INTRODUCED_MAX {
             introduced.clear();
         }
         let introduction = introduced.insert(receiver.peer.holder).then(|| receiver.introduction());
         // Under the lock: nobody's receipt may overtake the introduction.
-        if !self.news.receipts(introduction.into_iter().chain([FromNode::Delivered(receipt)])) {
-            self.close(CloseReason::Lagging);
+        if !link.news.receipts(introduction.into_iter().chain([FromNode::Delivered(receipt)])) {
+            link.close(CloseReason::Lagging);
         }
     }
 
     /// Nobody can know what became of these messages of this agent.
     pub(crate) fn lost(&self, messages: impl IntoIterator<Item = MessageId>) {
-        if !self.news.lost(messages) {
-            self.close(CloseReason::Lagging);
+        let link = self.present();
+        if !link.news.lost(messages) {
+            link.close(CloseReason::Lagging);
         }
     }
 

@@ -4,11 +4,13 @@
 //! are is the composition root's choice. Everything a node runs ends with [`Node::shut_down`].
 
 mod accept;
+mod certifier;
 mod control;
 mod doors;
 mod floods;
 mod journal;
 mod lanes;
+mod line;
 mod link;
 mod news;
 mod notices;
@@ -35,21 +37,19 @@ use testudo_rules::audit::{Cause, Event, NodeEvent};
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
 use testudo_wire::frame::CloseReason;
-use testudo_wire::{
-    AgentName, Digest, Holder, NodeName, Refusal, RegistrySequence, SecretKey, SpiffeId, Timestamp,
-};
+use testudo_wire::{AgentName, Digest, Holder, NodeName, Refusal, RegistrySequence, SecretKey};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
-use crate::env::{Env, SharedEnv};
+use crate::env::SharedEnv;
 use crate::guard::{GuardDoor, run_commits};
 use crate::join::{Bind, Desk, JoinPort, PortParts};
 use crate::metrics::{Account, Metrics};
 use crate::tls::{
-    self, ChainToCa, EmbeddedCa, IssuerError, LIFETIME, Listed, Listing, NodeCertificate, TlsError,
+    self, ChainToCa, EmbeddedCa, Issuer, IssuerError, Listed, Listing, NodeCertificate, TlsError,
     server_config,
 };
 use crate::transport::{self, Socket};
@@ -69,6 +69,7 @@ pub(crate) use settle::{Reservation, Ticket};
 pub(crate) use shared::Shared;
 pub(crate) use topics::{may as may_subscribe, right as subscribe_right};
 
+use certifier::Certifier;
 use shared::Given;
 
 /// Between two looks at slow subscribers.
@@ -85,8 +86,10 @@ pub struct NodeParts {
     pub key: SecretKey,
     /// The swarm's CAs.
     pub trust: tls::Trust,
-    /// The CA that signs the node's own certificate. Whoever certifies agents is the operator's business.
+    /// The CA that signs the node's own certificate.
     pub issuer: Arc<EmbeddedCa>,
+    /// Who certifies agents: those with a link are renewed by the same. `trust` holds its CAs for agents.
+    pub agents: Arc<dyn Issuer>,
     /// The authority keys of the swarm.
     pub authority_trust: token::Trust,
     /// The authority's key, where it lives with the node.
@@ -116,6 +119,9 @@ pub struct NodeParts {
 /// Why a node does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// What the issuer gave is no certificate for this swarm.
+    #[error("the issuer's certificate cannot be used: {0}; check that it is the CA of this swarm")]
+    Certificate(tls::LeafError),
     /// The node's certificate cannot be issued.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
@@ -147,6 +153,7 @@ pub struct Node {
     guard: GuardDoor,
     is_stale: watch::Receiver<Option<RegistrySequence>>,
     certificate: Arc<NodeCertificate>,
+    certified: watch::Receiver<tls::Leaf>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -164,26 +171,15 @@ impl Listing for List {
     }
 }
 
-fn own_certificate(
-    name: NodeName,
-    key: &SecretKey,
-    trust: &tls::Trust,
-    issuer: &EmbeddedCa,
-    env: &dyn Env,
-) -> Result<rustls::sign::CertifiedKey, StartError> {
-    let id = SpiffeId::Node(trust.swarm(), name);
-    let leaf = issuer.issue(&id, &key.public(), LIFETIME, env)?;
-    Ok(NodeCertificate::certified(vec![leaf], key)?)
-}
-
 impl Node {
     /// Starts a node on the current arbiter.
     ///
     /// # Errors
     /// [`StartError`]; nothing of it then runs on.
     pub fn start(parts: NodeParts) -> Result<Self, StartError> {
-        let NodeParts { name, key, trust, issuer, env, audit, .. } = parts;
-        let first = own_certificate(name, &key, &trust, &issuer, &*env)?;
+        let NodeParts { name, key, trust, issuer, agents, env, audit, .. } = parts;
+        let certifier = Certifier::new(issuer, agents, trust.clone(), env.clone());
+        let (first, leaf) = certifier.own(name, &key)?;
         let certificate = Arc::new(NodeCertificate::new(first));
         let Office { registry, capability, .. } = Office::open(OfficeParts {
             authority_trust: parts.authority_trust,
@@ -199,7 +195,7 @@ impl Node {
         let endpoint = transport::listen_as(&key, tls, parts.socket)?;
         let shared = Arc::new(Shared::new(Given {
             swarm: trust.swarm(),
-            key: key.clone(),
+            key,
             env: env.clone(),
             heartbeat: parts.rules.interval,
             window: parts.window,
@@ -208,13 +204,15 @@ impl Node {
             capability,
             audit: audit.clone(),
             commit: parts.commit,
+            certifier,
         }));
         let guard = GuardDoor::start(shared.clone(), parts.inspector);
         let (stale, is_stale) = watch::channel(None);
+        let (certifying, certified) = watch::channel(leaf.clone());
         let listener = Arc::new(Listener {
             shared: shared.clone(),
             guard: guard.clone(),
-            trust: trust.clone(),
+            trust,
             doors: Doors::default(),
             is_stale: stale,
         });
@@ -226,11 +224,9 @@ impl Node {
             tokio::spawn(notices::run(shared.clone())),
             tokio::spawn(subscriptions::run(shared.clone())),
             tokio::spawn(sweep(shared.clone())),
-            tokio::spawn(renew(certificate.clone(), move || {
-                own_certificate(name, &key, &trust, &issuer, &*env)
-            })),
+            tokio::spawn(certifier::rotate(shared.clone(), name, certificate.clone(), leaf, certifying)),
         ];
-        Ok(Self { endpoint, shared, guard, is_stale, certificate, tasks })
+        Ok(Self { endpoint, shared, guard, is_stale, certificate, certified, tasks })
     }
 
     /// The address that links come in at.
@@ -293,12 +289,6 @@ impl Node {
         self.shared.routes().keys().copied().collect()
     }
 
-    /// When the certificate ends that the node shows now; the beginning of time when that cannot be read.
-    #[must_use]
-    pub fn certificate_ends(&self) -> Timestamp {
-        self.certificate.ends()
-    }
-
     /// Whether guard and registry live.
     #[must_use]
     pub fn actors_live(&self) -> bool {
@@ -310,6 +300,12 @@ impl Node {
     #[must_use]
     pub fn stale(&self) -> watch::Receiver<Option<RegistrySequence>> {
         self.is_stale.clone()
+    }
+
+    /// The node's own certificate, as new links see it. It is replaced when it is due, while the node runs.
+    #[must_use]
+    pub fn certificate(&self) -> tls::Leaf {
+        self.certified.borrow().clone()
     }
 
     /// Listens for newcomers on a port of its own, whenever an invitation is outstanding. `ca` is the certificate above
@@ -393,20 +389,6 @@ async fn sweep(shared: Arc<Shared>) {
                 link.close(CloseReason::Lagging);
             }
             link.outboxes.let_senders_go(now);
-        }
-    }
-}
-
-/// Replaces the node's certificate at two thirds of its life.
-async fn renew(
-    certificate: Arc<NodeCertificate>,
-    issue: impl Fn() -> Result<rustls::sign::CertifiedKey, StartError>,
-) {
-    loop {
-        tokio::time::sleep(LIFETIME * 2 / 3).await;
-        match issue() {
-            Ok(next) => certificate.replace(next),
-            Err(error) => tracing::error!(%error, "the node's certificate was not renewed"),
         }
     }
 }

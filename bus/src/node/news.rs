@@ -93,6 +93,22 @@ impl News {
         self.ready.notify_one();
     }
 
+    /// What another link of the same agent was to hear is to be heard here.
+    pub(crate) fn absorb(&self, other: &Self) {
+        let Waiting { receipts, refused, cancelled, lost, credits, copies } =
+            std::mem::take(&mut *other.waiting());
+        let mut waiting = self.waiting();
+        waiting.receipts.extend(receipts);
+        waiting.refused.extend(refused);
+        waiting.cancelled.extend(cancelled);
+        waiting.lost.extend(lost);
+        waiting.credits.extend(credits);
+        for (of, count) in copies {
+            *waiting.copies.entry(of).or_default() += count;
+        }
+        self.ready.notify_one();
+    }
+
     /// Everything there is to hear now, as frames.
     pub(crate) fn take(&self) -> Vec<FromNode> {
         let Waiting { receipts, refused, cancelled, lost, credits, copies } =

@@ -178,6 +178,8 @@ struct State {
     shares: HashMap<AgentName, usize>,
     /// Publishers do not wait for this receiver before then.
     not_held_before: Option<Instant>,
+    /// Its link was renewed: nothing goes in any more, what is in flight ends here.
+    sealed: bool,
     closed: bool,
 }
 
@@ -207,6 +209,17 @@ pub(crate) struct Outbox {
 pub(crate) struct Remains {
     pub(crate) queued: Vec<Parcel>,
     pub(crate) in_flight: Vec<Parcel>,
+}
+
+/// A parcel that stood in a queue, so its verdicts are recorded.
+#[derive(Debug)]
+pub(crate) struct Queued(Parcel);
+
+impl Queued {
+    /// There is no queue for it any more.
+    pub(crate) fn given_up(self) -> Parcel {
+        self.0
+    }
 }
 
 /// A parcel that is given up, and why.
@@ -267,13 +280,41 @@ impl Outbox {
     /// link has ended meanwhile.
     pub(crate) fn hand_over(&self, _recorded: &Appended, parcel: Parcel) -> Result<(), Box<Parcel>> {
         let mut state = self.state();
-        if state.closed {
+        if state.closed || state.sealed {
             return Err(Box::new(parcel));
         }
         state.queued.push(parcel);
         drop(state);
         self.ready.notify_one();
         Ok(())
+    }
+
+    /// Nothing goes in any more, and what is queued goes to the queue of the link that renewed this one.
+    pub(crate) fn seal(&self) -> Vec<Queued> {
+        let mut state = self.state();
+        state.sealed = true;
+        let queued = state.queued.drain().into_iter().map(Queued).collect();
+        drop(state);
+        self.ready.notify_one();
+        queued
+    }
+
+    /// Whether the writer is to end its stream once the queue is empty.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.state().sealed
+    }
+
+    /// Whether nothing is queued and everything acknowledged.
+    pub(crate) fn is_done(&self) -> bool {
+        let state = self.state();
+        state.in_flight.is_empty() && state.queued.peek().is_none()
+    }
+
+    /// Takes in what stood in the queue of the link that this one's renews. It keeps the room that it has there: there
+    /// is no more of it than fitted one queue.
+    pub(crate) fn take_over(&self, parcel: Queued) {
+        self.state().queued.push(parcel.0);
+        self.ready.notify_one();
     }
 
     /// Returns when there may be something to take.

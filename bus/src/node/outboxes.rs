@@ -72,6 +72,16 @@ impl Outboxes {
         self.all().iter().map(|outbox| outbox.load()).sum()
     }
 
+    /// Whether nothing is queued and everything acknowledged, on every lane.
+    pub(crate) fn is_done(&self) -> bool {
+        self.all().iter().all(|outbox| outbox.is_done())
+    }
+
+    /// Whether a large body is queued or unacknowledged.
+    pub(crate) fn carries_bodies(&self) -> bool {
+        self.all().iter().skip(1).any(|outbox| !outbox.is_done())
+    }
+
     /// Whether the receiver reads too slowly on any lane.
     pub(crate) fn is_stuck(&self, now: Instant) -> bool {
         self.all().iter().any(|outbox| outbox.is_stuck(now))

@@ -1,6 +1,6 @@
 //! Requests that wait for their answer: the only thing that lets an agent write to another without a right.
 //!
-//! A request belongs to two links: it ends with its last part, with its idle time, with the requester's word, or
+//! A request belongs to two links, whatever renews them: it ends with its last part, with its idle time, with the requester's word, or
 //! with either link. Progress extends it; nothing else does.
 
 use std::collections::{HashMap, HashSet};
@@ -33,7 +33,7 @@ pub(crate) struct Request {
 #[derive(Debug, Default)]
 struct Table {
     open: HashMap<MessageId, Request>,
-    /// Requests by each of their two links.
+    /// Requests by each of their two links, which is named by the first session of those that renewed one another.
     of: HashMap<SessionId, HashSet<MessageId>>,
     /// How many each agent waits for, and has to answer.
     asked: HashMap<AgentName, usize>,
@@ -55,10 +55,10 @@ fn less<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
 
 impl Table {
     fn insert(&mut self, id: MessageId, request: Request) {
-        let (requester, replier) = (&request.requester.peer, &request.replier.peer);
-        *self.asked.entry(requester.holder.name).or_default() += 1;
-        *self.owed.entry(replier.session).or_default() += 1;
-        for session in [requester.session, replier.session] {
+        let (requester, replier) = (&request.requester.line, &request.replier.line);
+        *self.asked.entry(request.requester.peer.holder.name).or_default() += 1;
+        *self.owed.entry(replier.first).or_default() += 1;
+        for session in [requester.first, replier.first] {
             self.of.entry(session).or_default().insert(id);
         }
         self.open.insert(id, request);
@@ -66,10 +66,10 @@ impl Table {
 
     fn remove(&mut self, id: &MessageId) -> Option<Request> {
         let request = self.open.remove(id)?;
-        let (requester, replier) = (&request.requester.peer, &request.replier.peer);
-        less(&mut self.asked, &requester.holder.name);
-        less(&mut self.owed, &replier.session);
-        for session in [requester.session, replier.session] {
+        let (requester, replier) = (&request.requester.line, &request.replier.line);
+        less(&mut self.asked, &request.requester.peer.holder.name);
+        less(&mut self.owed, &replier.first);
+        for session in [requester.first, replier.first] {
             if let Some(ids) = self.of.get_mut(&session) {
                 ids.remove(id);
                 if ids.is_empty() {
@@ -109,7 +109,7 @@ impl Requests {
 
     /// Answers that are still expected over this link.
     pub(crate) fn owed(&self, link: &Link) -> usize {
-        self.table().owed.get(&link.peer.session).copied().unwrap_or_default()
+        self.table().owed.get(&link.line.first).copied().unwrap_or_default()
     }
 
     /// Opens a request that ends when nothing happens for `idle`. An id that is open already stays as it was.
@@ -201,7 +201,7 @@ impl Requests {
         let open = table.open.get_mut(&credit.request).filter(|open| open.requester.is(requester));
         if let Some(open) = open {
             open.deadline = Instant::now() + open.idle;
-            open.replier.news.credited(credit);
+            open.replier.present().news.credited(credit);
         }
     }
 
@@ -220,7 +220,7 @@ impl Requests {
     /// A link has ended, and with it every request of and to it.
     pub(crate) fn link_ended(&self, link: &Link) {
         let mut table = self.table();
-        let ids = table.of.get(&link.peer.session).cloned().unwrap_or_default();
+        let ids = table.of.get(&link.line.first).cloned().unwrap_or_default();
         for id in ids {
             let Some(ended) = table.remove(&id) else { continue };
             if ended.requester.is(link) {

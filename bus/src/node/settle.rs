@@ -41,6 +41,11 @@ impl Settling {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).next
     }
 
+    /// Whether a bundle is not settled.
+    pub(crate) fn is_open(&self) -> bool {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).unsettled > 0
+    }
+
     /// Waits until so many bytes fit the window beside what is not settled. A peer that ignores its window
     /// waits here, in its own task, and holds no more of the node than the window.
     pub(crate) async fn room(&self, bytes: usize, window: usize) {

@@ -20,6 +20,7 @@ use testudo_wire::{AgentName, Limits, Refusal, SecretKey, SwarmId};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+use super::certifier::Certifier;
 use super::floods::Counted;
 use super::link::Link;
 use super::outbox::Remains;
@@ -66,6 +67,7 @@ pub(crate) struct Shared {
     pub(crate) body_threads: usize,
     pub(crate) services: Services,
     pub(crate) topics: Topics,
+    pub(crate) certifier: Certifier,
     strangers: Mutex<Bucket>,
     /// What agents without a link have left of their quota: a new link is no new quota.
     spent: Mutex<HashMap<AgentName, Bucket>>,
@@ -87,6 +89,7 @@ pub(crate) struct Given {
     pub(crate) capability: CapabilityDoor,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) commit: Commit,
+    pub(crate) certifier: Certifier,
 }
 
 /// What a node does with bodies over 64 KiB.
@@ -147,6 +150,7 @@ impl Shared {
             body_threads: given.bodies.threads.max(1),
             services: Services::default(),
             topics: Topics::default(),
+            certifier: given.certifier,
             strangers: Mutex::new(Bucket::new(STRANGERS, Duration::ZERO)),
             spent: Mutex::default(),
             routes: RwLock::default(),
@@ -341,7 +345,7 @@ impl Shared {
     fn tell_sender(&self, parcel: &Parcel, refused: Vec<RefusedMessage>) {
         if parcel.is_copy {
             for one in &refused {
-                parcel.sender.news.copies(parcel.to, one.refusal, 1);
+                parcel.sender.present().news.copies(parcel.to, one.refusal, 1);
             }
         } else if !refused.is_empty() {
             for one in &refused {
@@ -356,7 +360,7 @@ impl Shared {
         let (n, to) = (ended.outcomes.len(), ended.to);
         self.metrics.dropped_at_once(Cause::Overflow, n);
         self.note_ended(ended);
-        sender.news.copies(to, Refusal::Overloaded, n as u64);
+        sender.present().news.copies(to, Refusal::Overloaded, n as u64);
     }
 
     /// Messages handed over whose receiver never answered: nobody can know what became of them.

@@ -16,12 +16,12 @@ fn note(topic: &Resource) -> Note {
 }
 
 /// An agent wants a topic.
-pub(super) fn subscribe(shared: &Shared, link: &Arc<Link>, topic: Resource) {
+pub(super) fn subscribe(shared: &Shared, asked_on: &Link, topic: Resource, link: &Arc<Link>) {
     let refusal = enter(shared, link, topic).err();
     if let Some(refusal) = refusal {
         shared.note_link(link, LinkChange::SubscriptionRefused { topic: note(&topic), refusal });
     }
-    link.tell(FromNode::Subscribed(Subscribed { topic, refusal }));
+    asked_on.tell(FromNode::Subscribed(Subscribed { topic, refusal }));
 }
 
 fn enter(shared: &Shared, link: &Arc<Link>, topic: Resource) -> Result<(), Refusal> {
@@ -61,6 +61,13 @@ fn leave(shared: &Shared, link: &Arc<Link>, topic: &Resource) -> bool {
     shared.topics.unsubscribe(topic, link);
     shared.metrics.unsubscribed(1);
     true
+}
+
+/// A link was renewed: the newer one stands on every list in its place, and no copy goes to both.
+pub(super) fn hand_on(shared: &Shared, older: &Arc<Link>, newer: &Arc<Link>) {
+    let topics = std::mem::take(&mut *older.topics.lock().unwrap_or_else(PoisonError::into_inner));
+    topics.iter().for_each(|topic| shared.topics.hand_on(topic, older, newer));
+    *newer.topics.lock().unwrap_or_else(PoisonError::into_inner) = topics;
 }
 
 /// A link has ended: it is on no list any more.

@@ -74,6 +74,15 @@ impl Topics {
         after < before
     }
 
+    /// Puts a link on a topic's list in the place of the one that it renewed.
+    pub(crate) fn hand_on(&self, topic: &Resource, older: &Arc<Link>, newer: &Arc<Link>) {
+        let mut topics = self.write();
+        let Some(subscribers) = topics.get_mut(topic) else { return };
+        for link in Arc::make_mut(subscribers).iter_mut().filter(|link| Arc::ptr_eq(link, older)) {
+            *link = newer.clone();
+        }
+    }
+
     /// Everyone on a topic's list.
     pub(crate) fn subscribers(&self, topic: &Resource) -> Option<Subscribers> {
         self.read().get(topic).cloned()

@@ -56,6 +56,11 @@ impl Writer {
     /// One round: weed, acknowledge, write what there is, or wait. `None` when the link has ended.
     async fn step(&mut self) -> Option<()> {
         let parcels = self.catch_up();
+        if parcels.is_empty() && self.outbox.is_sealed() {
+            // Everything else goes over the link that renewed this one; the agent sees where this one's part ends.
+            let _ = self.stream.finish();
+            return None;
+        }
         if parcels.is_empty() {
             tokio::select! {
                 () = self.outbox.ready() => {}

@@ -54,6 +54,9 @@ pub enum IssuerError {
     /// An issuer gave a certificate that must not be used.
     #[error("the issuer's certificate is refused: {0}")]
     Answer(#[from] AnswerError),
+    /// Without the key holder's own request.
+    #[error("the issuer signs only what a key's holder asks for; send a certificate request with the key")]
+    Unasked,
     /// A PKI service did not issue.
     #[error(transparent)]
     Service(Box<dyn std::error::Error + Send + Sync>),

@@ -5,12 +5,13 @@
 //! means nothing. Knows nothing of the registry.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use testudo_wire::{PublicKey, SpiffeId, SwarmId, Timestamp};
 use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::extensions::{ExtendedKeyUsage, GeneralName};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{ASN1Time, FromDer, X509Certificate};
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// Longest certificate that is parsed.
@@ -76,8 +77,28 @@ pub struct Leaf {
     pub id: SpiffeId,
     /// The certified key.
     pub key: PublicKey,
+    /// From when.
+    pub not_before: Timestamp,
     /// Until when.
     pub not_after: Timestamp,
+}
+
+impl Leaf {
+    /// A third of its life: what is left of it when it is to be renewed.
+    #[must_use]
+    pub const fn third(&self) -> Duration {
+        Duration::from_millis(self.not_after.as_millis().saturating_sub(self.not_before.as_millis()) / 3)
+    }
+
+    /// When two thirds of its life are over.
+    #[must_use]
+    pub fn due(&self) -> Timestamp {
+        self.not_after.before(self.third())
+    }
+}
+
+fn time(time: ASN1Time) -> Timestamp {
+    Timestamp::from_millis(u64::try_from(time.timestamp()).unwrap_or_default().saturating_mul(1000))
 }
 
 /// Why a certificate does not do.
@@ -112,18 +133,13 @@ pub enum LeafError {
     Path,
 }
 
-fn end(parsed: &X509Certificate<'_>) -> Timestamp {
-    let seconds = u64::try_from(parsed.validity.not_after.timestamp()).unwrap_or_default();
-    Timestamp::from_millis(seconds.saturating_mul(1000))
-}
-
 /// When any certificate ends; proves nothing of it.
 ///
 /// # Errors
 /// [`LeafError::Unparsable`].
 pub fn not_after(certificate: &CertificateDer<'_>) -> Result<Timestamp, LeafError> {
     let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| LeafError::Unparsable)?;
-    Ok(end(&parsed))
+    Ok(time(parsed.validity.not_after))
 }
 
 /// Checks a leaf and its chain for a role.
@@ -147,7 +163,12 @@ pub fn check(
     if !rest.is_empty() || parsed.version.0 != 2 {
         return Err(LeafError::Unparsable);
     }
-    let checked = Leaf { id: identity(role, trust, &parsed)?, key: key(&parsed)?, not_after: end(&parsed) };
+    let checked = Leaf {
+        id: identity(role, trust, &parsed)?,
+        key: key(&parsed)?,
+        not_before: time(parsed.validity.not_before),
+        not_after: time(parsed.validity.not_after),
+    };
     if parsed.is_ca() {
         return Err(LeafError::Ca);
     }

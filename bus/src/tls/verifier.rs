@@ -172,12 +172,6 @@ impl NodeCertificate {
         Self(ArcSwap::from_pointee(first))
     }
 
-    /// When the one that is served now ends.
-    pub(crate) fn ends(&self) -> Timestamp {
-        let leaf = self.0.load().cert.first().map(not_after);
-        leaf.and_then(Result::ok).unwrap_or_default()
-    }
-
     /// Serves this one from now on.
     pub fn replace(&self, next: CertifiedKey) {
         self.0.store(Arc::new(next));

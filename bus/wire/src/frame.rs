@@ -2,7 +2,7 @@
 //! delivered bundle.
 //!
 //! On every stream a frame is its length as u32, big-endian, and then its bytes. A control frame is the
-//! canonical MessagePack array `[tag, [fields]]`. One place owns every tag; 13 to 15 and 30 to 31 are
+//! canonical MessagePack array `[tag, [fields]]`. One place owns every tag; 14 to 15 and 31 are
 //! reserved. Says nothing about when a frame is allowed: that is the link's state.
 
 mod close;
@@ -17,12 +17,12 @@ use crate::canonical::{self, CanonicalError, Reader};
 
 pub use close::CloseReason;
 pub use from_agent::{
-    Acknowledge, Cancel, Credit, DeliveredAt, Heartbeat, Hello, Present, Received, RefusedDelivery, Seen,
-    Subscription, Whois, is_received, sign_received,
+    Acknowledge, Cancel, Credit, DeliveredAt, Heartbeat, Hello, Present, Received, RefusedDelivery, Renew,
+    Seen, Subscription, Whois, is_received, sign_received,
 };
 pub use from_node::{
     Accepted, Annotation, Cancelled, CopiesRefused, Delivered, Introduced, Lost, Notice, Presented,
-    RefusedBundle, RefusedMessage, Revoked, Settled, Subscribed, Welcome,
+    RefusedBundle, RefusedMessage, Renewed, Revoked, Settled, Subscribed, Welcome,
 };
 
 /// The only ALPN of a link (RFC 7301).
@@ -55,6 +55,8 @@ pub enum FromAgent {
     Whois(Whois),
     /// The agent's host has given up on it: it is to be revoked and reported.
     Failed,
+    /// Wants a new certificate for its name and key, and a new token of its own.
+    Renew(Renew),
 }
 
 /// A frame from node to agent.
@@ -88,6 +90,8 @@ pub enum FromNode {
     Lost(Lost),
     /// Subscribers did not get what this agent published.
     CopiesRefused(Vec<CopiesRefused>),
+    /// Answer to the wish for a new certificate.
+    Renewed(Renewed),
 }
 
 fn encode<T: Serialize>(tag: u8, fields: &T) -> Result<Vec<u8>, CanonicalError> {
@@ -125,6 +129,7 @@ impl FromAgent {
             Self::Received(fields) => encode(10, fields),
             Self::Whois(fields) => encode(11, fields),
             Self::Failed => encode(12, &()),
+            Self::Renew(fields) => encode(13, fields),
         }
     }
 
@@ -146,6 +151,7 @@ impl FromAgent {
             10 => decode(bytes, limits).map(Self::Received),
             11 => decode(bytes, limits).map(Self::Whois),
             12 => decode::<()>(bytes, limits).map(|()| Self::Failed),
+            13 => decode(bytes, limits).map(Self::Renew),
             _ => Err(CanonicalError::Unexpected),
         }
     }
@@ -172,6 +178,7 @@ impl FromNode {
             Self::Introduced(fields) => encode(27, fields),
             Self::Lost(fields) => encode(28, fields),
             Self::CopiesRefused(fields) => encode(29, fields),
+            Self::Renewed(fields) => encode(30, fields),
         }
     }
 
@@ -195,6 +202,7 @@ impl FromNode {
             27 => decode(bytes, limits).map(Self::Introduced),
             28 => decode(bytes, limits).map(Self::Lost),
             29 => decode(bytes, limits).map(Self::CopiesRefused),
+            30 => decode(bytes, limits).map(Self::Renewed),
             _ => Err(CanonicalError::Unexpected),
         }
     }

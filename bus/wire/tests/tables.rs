@@ -1,8 +1,6 @@
 //! Tables after public suites: `traceparent` as the W3C's own test suite of Trace Context asks (its cases for version,
 //! trace id, parent id and flags), SPIFFE IDs as go-spiffe's tests do, code point by code point. Counts are printed.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use testudo_wire::{AgentName, NodeName, SpiffeId, SwarmId, TraceParent};
 
 const TRACE: &str = "12345678901234567890123456789012";

@@ -209,6 +209,7 @@ impl RawLink {
                     | FromNode::Introduced(_)
                     | FromNode::Lost(_)
                     | FromNode::CopiesRefused(_)
+                    | FromNode::Renewed(_)
                     | FromNode::Revoked(_) => {}
                 }
             }

@@ -149,7 +149,8 @@ fn link_gives(link: &LinkEvent, says: impl Fn(&str) -> bool) -> bool {
         LinkChange::Closed { reason } | LinkChange::Refused { reason } => says(reason.as_str()),
         LinkChange::Displaced { .. } | LinkChange::DisplacedTooOften { .. } => says("displaced"),
         LinkChange::SubscriptionRefused { refusal, .. } => says(refusal.as_str()),
-        LinkChange::Opened
+        LinkChange::Certified { .. }
+        | LinkChange::Opened
         | LinkChange::Subscribed { .. }
         | LinkChange::SubscriptionWithdrawn { .. }
         | LinkChange::Unsubscribed { .. } => false,

@@ -209,6 +209,11 @@ pub struct LinkEvent {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LinkChange {
+    /// Was given a new certificate for its name and key.
+    Certified {
+        /// Until when that is good, in milliseconds since the Unix epoch.
+        until: Note,
+    },
     /// Ended.
     Closed {
         /// Why.

@@ -235,6 +235,7 @@ fn outcomes_words(outcomes: &Outcomes) -> String {
 /// The change, and what is said about it.
 fn link_change(change: &LinkChange) -> (&'static str, Vec<(&'static str, &str)>) {
     match change {
+        LinkChange::Certified { until } => ("certified", vec![("until", until.as_str())]),
         LinkChange::Closed { reason } => ("closed", vec![("reason", reason.as_str())]),
         LinkChange::Displaced { by } => ("displaced", vec![("by", by.as_str())]),
         LinkChange::DisplacedTooOften { by } => ("displaced-too-often", vec![("by", by.as_str())]),

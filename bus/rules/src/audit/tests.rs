@@ -162,6 +162,7 @@ pub(crate) fn events() -> Vec<Event> {
         let by = Note::new("127.0.0.1:9");
         let topic = Note::new("alerts/disk");
         for what in [
+            LinkChange::Certified { until: reason.clone() },
             LinkChange::Closed { reason: reason.clone() },
             LinkChange::Displaced { by: by.clone() },
             LinkChange::DisplacedTooOften { by },

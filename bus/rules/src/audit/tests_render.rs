@@ -88,3 +88,14 @@ fn a_subscription_is_shown_with_its_topic_and_what_was_wrong_with_it() {
         assert_eq!(fields["refusal"].as_str(), refusal);
     }
 }
+
+#[test]
+fn a_new_certificate_is_shown_with_its_end() {
+    let what = LinkChange::Certified { until: Note::new("1800000000000") };
+    let session = Some(SessionId::new([3; 16]));
+    let record =
+        record(LinkEvent { agent: Some(name("a")), session, remote: "127.0.0.1:9".into(), what }.into());
+    let line = record.to_line(1);
+    assert!(line.ends_with(" session=03030303 certified (until: 1800000000000)"), "{line}");
+    assert_eq!(record.to_json(1)["fields"]["until"], "1800000000000");
+}

@@ -86,6 +86,8 @@ kinds! {
     BundleRefused = "bundle.refused", Warn;
     /// An invitation was taken back.
     InvitationCancelled = "invitation.cancelled", Info;
+    /// An agent was given a new certificate on its link.
+    LinkCertified = "link.certified", Info;
     /// A link ended.
     LinkClosed = "link.closed", Info;
     /// Links of one identity displace each other: somebody has a copy of it.

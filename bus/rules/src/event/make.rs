@@ -202,6 +202,7 @@ fn node(event: NodeEvent, fields: Value) -> Draft {
 
 const fn link_kind(change: &LinkChange) -> Kind {
     match change {
+        LinkChange::Certified { .. } => Kind::LinkCertified,
         LinkChange::Closed { .. } => Kind::LinkClosed,
         LinkChange::Displaced { .. } => Kind::LinkDisplaced,
         LinkChange::DisplacedTooOften { .. } => Kind::LinkContested,

@@ -6,6 +6,7 @@
 mod arrivals;
 mod backoff;
 mod kept;
+mod renewal;
 mod run;
 mod speaking;
 
@@ -17,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use quinn::Endpoint;
 use testudo_wire::frame::Seen;
 use testudo_wire::{Refusal, Resource, SessionId, Ttl};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout};
 
 pub use arrivals::Arrivals;
@@ -60,13 +61,20 @@ enum Leave {
 /// What a member and its task have in common.
 #[derive(Debug)]
 struct Core {
-    identity: Arc<ClientIdentity>,
+    /// The newest: it is renewed for as long as there is a link.
+    identity: watch::Sender<Arc<ClientIdentity>>,
     env: SharedEnv,
+    /// It is to be renewed now.
+    renew: Notify,
     shelf: Arc<Shelf>,
     kept: Mutex<Kept>,
 }
 
 impl Core {
+    fn identity(&self) -> Arc<ClientIdentity> {
+        self.identity.borrow().clone()
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -92,19 +100,32 @@ impl Member {
     ) -> (Self, Arrivals) {
         let shelf = Arc::new(Shelf::default());
         let kept = Mutex::new(Kept::new(seen));
-        let core = Arc::new(Core { identity, env, shelf: shelf.clone(), kept });
+        let identity = watch::Sender::new(identity);
+        let core = Arc::new(Core { identity, renew: Notify::new(), env, shelf: shelf.clone(), kept });
         let (told, state) = watch::channel(State::Away);
         let (leave, leaving) = watch::channel(Leave::Stay);
-        let endpoints = Box::new(endpoint);
+        let endpoints = Arc::new(endpoint);
         let dialler = Dialler { endpoints, node, core: core.clone(), state: told, leave: leaving };
         tokio::spawn(dialler.run());
         (Self { core, state, leave: Arc::new(leave) }, Arrivals::of(shelf))
     }
 
-    /// Who this is.
+    /// Who this is; its certificate and token are the newest there are.
     #[must_use]
-    pub fn identity(&self) -> &ClientIdentity {
-        &self.core.identity
+    pub fn identity(&self) -> Arc<ClientIdentity> {
+        self.core.identity()
+    }
+
+    /// The identity at each renewal, to be kept for the next run: the member renews it by itself, two thirds into the
+    /// life of its certificate.
+    #[must_use]
+    pub fn renewals(&self) -> watch::Receiver<Arc<ClientIdentity>> {
+        self.core.identity.subscribe()
+    }
+
+    /// Has certificate, token and link renewed now, not only when it is time; a node certifies an agent once a minute.
+    pub fn renew(&self) {
+        self.core.renew.notify_one();
     }
 
     /// Clock and dice of this agent.

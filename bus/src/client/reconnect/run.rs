@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::Endpoint;
+use testudo_wire::frame::CloseReason;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::backoff::Backoff;
-use super::{Core, Ended, Leave, State};
+use super::{Core, Ended, Leave, State, renewal};
 use crate::client::{Client, Deliveries, DialError, SendError};
 use crate::env::random;
 
@@ -20,7 +22,7 @@ const SHOWN_AT_ONCE: usize = 8;
 const SHOWN_AGAIN: Duration = Duration::from_secs(1);
 
 /// Makes an endpoint for each dial: a socket that lost its network is no use to the next one.
-pub(super) type Endpoints = Box<dyn Fn() -> io::Result<Endpoint> + Send + Sync>;
+pub(super) type Endpoints = Arc<dyn Fn() -> io::Result<Endpoint> + Send + Sync>;
 
 /// What a member dials with.
 pub(super) struct Dialler {
@@ -46,6 +48,20 @@ pub(super) const fn may_dial_again(why: &DialError) -> bool {
     }
 }
 
+/// A certificate has run out; dialling again helps if there is a newer one.
+const fn is_expiry(why: &DialError) -> bool {
+    matches!(why, DialError::Expired | DialError::Closed(CloseReason::CertificateExpired))
+}
+
+/// A task that ends when nobody holds it.
+struct Ending(JoinHandle<()>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
 impl Dialler {
     /// Runs until the member leaves, or dialling can no longer help.
     pub(super) async fn run(mut self) {
@@ -55,7 +71,8 @@ impl Dialler {
                 Ok(why) => why,
                 Err(ended) => break ended,
             };
-            if !may_dial_again(&why) {
+            let may_dial = may_dial_again(&why) || (is_expiry(&why) && self.is_renewed());
+            if !may_dial {
                 tracing::warn!(%why, "not dialling again");
                 break Ended::Refused(Arc::new(why));
             }
@@ -68,6 +85,11 @@ impl Dialler {
         };
         self.state.send_replace(State::Ended(ended));
         self.core.shelf.end();
+    }
+
+    /// Whether the certificate of now is still good, whatever became of an older one.
+    fn is_renewed(&self) -> bool {
+        self.core.identity().leaf(self.core.env.now()).is_ok()
     }
 
     /// One link, from dial to end, and why it ended.
@@ -89,6 +111,8 @@ impl Dialler {
             self.state.send_replace(State::Linked(client.clone()));
             client.closed().await
         };
+        let renewing = renewal::keep(self.core.clone(), self.endpoints.clone(), client.clone());
+        let renewing = Ending(tokio::spawn(renewing));
         let ended = tokio::select! {
             why = standing => Ok(why),
             leave = left(&mut self.leave) => {
@@ -99,6 +123,7 @@ impl Dialler {
                 Err(Ended::Left)
             }
         };
+        drop(renewing);
         backoff.stood(since.elapsed());
         let mut kept = self.core.kept();
         kept.counts.add(&client);
@@ -121,7 +146,7 @@ async fn dial(
     core.shelf.room().await;
     let endpoint = endpoints().map_err(|error| DialError::Link(error.to_string()))?;
     let seen = core.kept().seen;
-    Client::connect(&endpoint, node, core.identity.clone(), seen, core.env.clone()).await
+    Client::connect(&endpoint, node, core.identity(), seen, core.env.clone()).await
 }
 
 /// Shows a new link the tokens and topics of the older ones. What the node refuses now is forgotten; whoever
@@ -133,7 +158,7 @@ async fn restore(core: &Core, client: &Client) {
             sleep(SHOWN_AGAIN).await;
         }
         match client.present(&token).await {
-            Ok(_) => core.kept().token(token, client.session()),
+            Ok(_) => core.kept().token(token, client.line()),
             Err(SendError::Refused { refusal, .. }) => {
                 tracing::warn!(%refusal, token = token.id().short(), "a token is not taken again");
                 core.kept().forget_token(&token.id());
@@ -159,7 +184,6 @@ async fn restore(core: &Core, client: &Client) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use testudo_wire::frame::CloseReason;
 
     #[test]
     fn only_what_may_pass_is_dialled_again() {

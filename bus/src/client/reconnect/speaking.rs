@@ -106,7 +106,7 @@ impl Member {
     /// [`SendError`].
     pub async fn present(&self, token: &SealedToken) -> Result<TokenId, SendError> {
         let client = self.within(Ttl::default()).await?;
-        let (id, session) = (token.id(), client.session());
+        let (id, session) = (token.id(), client.line());
         let until = Instant::now() + Ttl::default().duration();
         // The node forgets in the order in which it was shown, so that is the order here too.
         while !self.core.kept().has_shown(&id, session) {

@@ -18,6 +18,8 @@ pub enum CloseReason {
     Lagging,
     /// The peer broke the protocol.
     Protocol,
+    /// The agent carries on on the link that renewed this one.
+    Renewed,
     /// The registry revoked this agent.
     Revoked(RevocationCause),
     /// The node shuts down.
@@ -38,6 +40,7 @@ impl CloseReason {
             Self::Lagging => 5,
             Self::CertificateExpired => 6,
             Self::StaleRegistry => 7,
+            Self::Renewed => 8,
             Self::Revoked(RevocationCause::Silent) => 16,
             Self::Revoked(RevocationCause::Operator) => 17,
             Self::Revoked(RevocationCause::Compromised) => 18,
@@ -52,12 +55,13 @@ impl CloseReason {
     }
 
     /// Every reason.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::CertificateExpired,
         Self::Displaced,
         Self::DisplacedTooOften,
         Self::Lagging,
         Self::Protocol,
+        Self::Renewed,
         Self::Revoked(RevocationCause::Silent),
         Self::Revoked(RevocationCause::Operator),
         Self::Revoked(RevocationCause::Compromised),
@@ -70,7 +74,7 @@ impl CloseReason {
     #[must_use]
     pub const fn may_reconnect(self) -> bool {
         match self {
-            Self::Lagging | Self::Shutdown | Self::StaleRegistry => true,
+            Self::Lagging | Self::Renewed | Self::Shutdown | Self::StaleRegistry => true,
             Self::CertificateExpired
             | Self::Displaced
             | Self::DisplacedTooOften
@@ -88,6 +92,7 @@ impl CloseReason {
             Self::DisplacedTooOften => "displaced too often",
             Self::Lagging => "reads too slowly",
             Self::Protocol => "broke the protocol",
+            Self::Renewed => "renewed on another link",
             Self::Revoked(RevocationCause::Silent) => "revoked: silent",
             Self::Revoked(RevocationCause::Operator) => "revoked by the operator",
             Self::Revoked(RevocationCause::Compromised) => "revoked: compromised",

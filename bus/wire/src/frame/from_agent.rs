@@ -14,6 +14,15 @@ pub struct Hello {
     pub version: u8,
     /// The highest registry sequence this agent was ever welcomed under, as the node signed it.
     pub seen: Option<Seen>,
+    /// The session of the open link that this one renews, under the certificate that was issued on it.
+    pub renews: Option<SessionId>,
+}
+
+/// The wish for a new certificate.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Renew {
+    /// The agent's certificate request (PKCS #10, DER) for its own name and key. Some issuers sign nothing else.
+    pub csr: Option<serde_bytes::ByteBuf>,
 }
 
 /// A welcome of the past, with which an agent proves how far the registry had come (threat A75).

@@ -25,6 +25,17 @@ pub struct Welcome {
     pub body: u32,
 }
 
+/// The node's answer to the wish for a new certificate.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Renewed {
+    /// Why there is none; nil when there is.
+    pub refusal: Option<Refusal>,
+    /// Certificates (DER), leaf first, for the same name and key; empty when refused.
+    pub chain: Vec<serde_bytes::ByteBuf>,
+    /// A new token of the agent's own, unsealed; nil when the node has no authority key or gives none.
+    pub token: Option<serde_bytes::ByteBuf>,
+}
+
 /// The node's answer to a token.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Presented {

@@ -47,8 +47,8 @@ fn every_frame() -> (Vec<FromAgent>, Vec<FromNode>) {
     let quota = Quota::default();
     (
         vec![
-            FromAgent::Hello(Hello { version: 1, seen: None }),
-            FromAgent::Hello(Hello { version: 1, seen: Some(seen()) }),
+            FromAgent::Hello(Hello { version: 1, seen: None, renews: None }),
+            FromAgent::Hello(Hello { version: 1, seen: Some(seen()), renews: Some(SessionId::new([3; 16])) }),
             FromAgent::Heartbeat(Heartbeat::sign(&agent(), &SWARM, &SESSION, 1)),
             FromAgent::Present(Present { token: vec![1, 2, 3] }),
             FromAgent::Acknowledge(Acknowledge { lane: 0, upto: 9, refused: vec![refused] }),
@@ -60,6 +60,8 @@ fn every_frame() -> (Vec<FromAgent>, Vec<FromNode>) {
             FromAgent::Received(Received { session: SESSION, messages: vec![(0, 1, 2)], signature }),
             FromAgent::Whois(Whois { name: name("b") }),
             FromAgent::Failed,
+            FromAgent::Renew(Renew { csr: None }),
+            FromAgent::Renew(Renew { csr: Some(serde_bytes::ByteBuf::from(vec![1])) }),
         ],
         vec![
             FromNode::Welcome(Welcome { seen: seen(), heartbeat_ms: 30_000, window: 64, quota, body: 1024 }),
@@ -85,6 +87,11 @@ fn every_frame() -> (Vec<FromAgent>, Vec<FromNode>) {
                 chain: vec![serde_bytes::ByteBuf::from(vec![1])],
             }),
             FromNode::Lost(Lost { messages: vec![request] }),
+            FromNode::Renewed(Renewed {
+                refusal: None,
+                chain: vec![serde_bytes::ByteBuf::from(vec![1])],
+                token: Some(serde_bytes::ByteBuf::from(vec![2])),
+            }),
             FromNode::CopiesRefused(vec![CopiesRefused {
                 to: name("b"),
                 refusal: Refusal::Overloaded,

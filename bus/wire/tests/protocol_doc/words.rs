@@ -1,9 +1,9 @@
 //! Examples of topics, services, answers in parts and receipts, for the page.
 
 use testudo_wire::frame::{
-    Accepted, Cancel, Cancelled, CopiesRefused, Credit, Delivered, FromAgent, FromNode, Introduced, Lost,
-    Presented, Received, RefusedBundle, RefusedMessage, Subscribed, Subscription, Whois, is_received,
-    sign_received,
+    Accepted, Cancel, Cancelled, CopiesRefused, Credit, Delivered, FromAgent, FromNode, Hello, Introduced,
+    Lost, Presented, Received, RefusedBundle, RefusedMessage, Renew, Renewed, Subscribed, Subscription,
+    Whois, is_received, sign_received,
 };
 use testudo_wire::{
     Capability, Destination, Envelope, Header, Limits, Part, Purpose, ReceiptWish, Refusal, Resource,
@@ -65,6 +65,7 @@ pub(super) fn receipts() -> Vec<(&'static str, String)> {
 pub(super) fn words_of_agents() -> Vec<(&'static str, String)> {
     let subscription = Subscription { topic: Resource::parse("alerts").unwrap() };
     let (request, bytes) = (id(0xa1), 180_000);
+    let csr = Some(serde_bytes::ByteBuf::from(vec![0x30, 0x00]));
     [
         ("subscribe", FromAgent::Subscribe(subscription)),
         ("unsubscribe", FromAgent::Unsubscribe(subscription)),
@@ -72,6 +73,9 @@ pub(super) fn words_of_agents() -> Vec<(&'static str, String)> {
         ("credit", FromAgent::Credit(Credit { request, bytes })),
         ("whois", FromAgent::Whois(Whois { name: agent("bob") })),
         ("failed", FromAgent::Failed),
+        ("renew", FromAgent::Renew(Renew { csr })),
+        ("renew-without", FromAgent::Renew(Renew { csr: None })),
+        ("hello-renewing", FromAgent::Hello(Hello { version: 1, seen: None, renews: Some(SESSION) })),
     ]
     .map(|(name, frame)| (name, from_agent(&frame)))
     .into()
@@ -90,6 +94,8 @@ pub(super) fn words_of_nodes() -> Vec<(&'static str, String)> {
     let token = TOKEN.parse::<TokenId>().unwrap();
     let credit = |number, bytes| Credit { request: id(number), bytes };
     let chain = vec![serde_bytes::ByteBuf::from(vec![0x30, 0x00])];
+    let token_bytes = Some(serde_bytes::ByteBuf::from(vec![1, 2, 3]));
+    let renewed = Renewed { refusal: None, chain: chain.clone(), token: token_bytes };
     let copies = CopiesRefused { to: agent("bob"), refusal: Refusal::Overloaded, count: 300 };
     [
         ("presented", FromNode::Presented(Presented { token, refusal: Some(Refusal::ExpiredToken) })),
@@ -109,6 +115,7 @@ pub(super) fn words_of_nodes() -> Vec<(&'static str, String)> {
         ("introduced", FromNode::Introduced(Introduced { name: agent("bob"), chain })),
         ("lost", FromNode::Lost(Lost { messages: vec![id(0xa1)] })),
         ("copies-refused", FromNode::CopiesRefused(vec![copies])),
+        ("renewed", FromNode::Renewed(renewed)),
     ]
     .map(|(name, frame)| (name, from_node(&frame)))
     .into()

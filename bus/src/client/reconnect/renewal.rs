@@ -1,0 +1,60 @@
+//! A member renews its certificate, its token and its link by itself, for as long as it has one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::Core;
+use super::run::Endpoints;
+use crate::client::{Client, DialError, RenewError};
+use crate::env::{random, until};
+
+/// Between two tries, at least; a node certifies an agent once a minute.
+const AGAIN: Duration = Duration::from_secs(60);
+/// Any part of a time. Milliseconds of less than a day times 64 bits fit.
+fn part_of(time: Duration, random: [u8; 8]) -> Duration {
+    let share = u128::from(u64::from_be_bytes(random));
+    Duration::from_millis(u64::try_from((time.as_millis() * share) >> 64).unwrap_or(u64::MAX))
+}
+
+/// Runs for as long as the link and those that renew it.
+pub(super) async fn keep(core: Arc<Core>, endpoints: Endpoints, client: Client) {
+    loop {
+        let early = part_of(client.renewal_spread(), random(&*core.env));
+        tokio::select! {
+            () = until(&*core.env, client.renewal_due().before(early)) => {}
+            () = core.renew.notified() => {}
+        }
+        while let Err(error) = renew(&core, &endpoints, &client).await {
+            tracing::warn!(%error, "trying again");
+            sleep(AGAIN + part_of(AGAIN, random(&*core.env))).await;
+        }
+        tracing::debug!("renewed");
+        // Whatever it was given: never without end.
+        sleep(AGAIN).await;
+    }
+}
+
+async fn renew(core: &Core, endpoints: &Endpoints, client: &Client) -> Result<(), RenewError> {
+    let identity = Arc::new(client.certify().await?);
+    // Good for the next link, too, should the second one not come about.
+    core.identity.send_replace(identity.clone());
+    let endpoint = endpoints().map_err(|error| DialError::Link(error.to_string()))?;
+    let seen = client.renew(&endpoint, identity).await?;
+    core.kept().saw(seen);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_part_of_a_time_is_less_than_it() {
+        const SPREAD: Duration = Duration::from_secs(3600);
+        assert_eq!(part_of(SPREAD, [0; 8]), Duration::ZERO);
+        assert_eq!(part_of(SPREAD, (1_u64 << 63).to_be_bytes()), SPREAD / 2);
+        assert!(part_of(SPREAD, [0xff; 8]) < SPREAD);
+    }
+}

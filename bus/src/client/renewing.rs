@@ -1,0 +1,121 @@
+//! Renewal: a new certificate for the same name and key, asked for over the link, and a second link under it that
+//! carries on where the first one is. Nothing is lost by it and nothing comes twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn::Endpoint;
+use testudo_wire::Timestamp;
+use testudo_wire::frame::{FromAgent, Seen};
+use tokio::sync::OwnedMutexGuard;
+use tokio::time::timeout;
+
+use super::asking::ask;
+use super::connect::{Ways, open};
+use super::dial::dial_renewing;
+use super::incoming::Inbox;
+use super::shared::Shared;
+use super::{Client, ClientIdentity, DIAL_TIME, DialError, SendError};
+
+/// A node that does not answer the wish for a certificate in this time has none to give.
+const ANSWER: Duration = Duration::from_secs(30);
+/// A link that was renewed is closed by the node; one that it forgets is closed here.
+const FORGOTTEN: Duration = Duration::from_secs(120);
+
+/// Why an identity or its link was not renewed. The link that there is goes on.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RenewError {
+    /// The second link was not opened.
+    #[error("the link was not renewed: {0}")]
+    Dial(#[from] DialError),
+    /// The node gives no certificate.
+    #[error("the node gave no new certificate: {0}")]
+    Refused(SendError),
+    /// What it gave is not this agent's.
+    #[error("the node gave a certificate or token that cannot be used: {0}")]
+    Unusable(String),
+}
+
+impl Client {
+    /// When the link is to be renewed, at the latest: two thirds into the life of its certificate, and before the
+    /// node's own, as this link saw it, runs out.
+    #[must_use]
+    pub fn renewal_due(&self) -> Timestamp {
+        self.link().due.latest
+    }
+
+    /// Over how much time before that the renewals of a swarm are to be spread.
+    #[must_use]
+    pub fn renewal_spread(&self) -> Duration {
+        self.link().due.spread
+    }
+
+    /// Asks the node for a new certificate and token, for the same name and key. The link does not change by it.
+    ///
+    /// # Errors
+    /// [`RenewError`].
+    pub async fn certify(&self) -> Result<ClientIdentity, RenewError> {
+        let link = self.link();
+        let request = link.identity.request().map_err(RenewError::Unusable)?;
+        let word = link.desk().renew();
+        let answer = timeout(ANSWER, ask(&link, FromAgent::Renew(request), word)).await;
+        let none = || SendError::NoAnswer(u32::try_from(ANSWER.as_millis()).unwrap_or(u32::MAX));
+        let renewed = answer.unwrap_or_else(|_| Err(none())).map_err(RenewError::Refused)?;
+        link.identity.renewed(renewed, link.env.now()).map_err(RenewError::Unusable)
+    }
+
+    /// Opens a second link, under what [`Client::certify`] gave, and goes on over it. To whoever holds this client,
+    /// and its deliveries, nothing changes: messages, answers, subscriptions and receipts go on.
+    ///
+    /// # Errors
+    /// [`RenewError::Dial`]; the first link then goes on, unless the node had moved everything to the second.
+    pub async fn renew(
+        &self,
+        endpoint: &Endpoint,
+        identity: Arc<ClientIdentity>,
+    ) -> Result<Seen, RenewError> {
+        let older = self.link();
+        let _one = older.line.renewing.lock().await;
+        let (session, seen) = (Some(older.session()), Some(older.welcome.seen));
+        let link =
+            dial_renewing(endpoint, older.address, &identity, seen, session, older.env.clone()).await?;
+        let gone = || DialError::Link("the link has ended".into());
+        let ways = Ways {
+            baton: older.turn.take_baton().ok_or_else(gone)?,
+            large: older.again.large.upgrade().ok_or_else(gone)?,
+            inbox: Inbox(older.again.inbox.upgrade().ok_or_else(gone)?),
+        };
+        let opened = open(link, older.address, identity, older.env.clone(), ways, Some(older.clone())).await;
+        let newer = opened.inspect_err(|_| {
+            // To the node the newer one was this agent's link: the older one leads nowhere any more.
+            older.connection.close(0_u32.into(), b"not renewed");
+        })?;
+        let seen = newer.welcome.seen;
+        self.present.store(newer);
+        older.turn.hand_over();
+        tokio::spawn(part(older.clone()));
+        Ok(seen)
+    }
+
+    /// Waits for a renewal that is under way, for a while, and keeps off the next.
+    pub(super) async fn no_renewal(&self) -> Option<OwnedMutexGuard<()>> {
+        let renewing = self.link().line.renewing.clone();
+        timeout(2 * DIAL_TIME, renewing.lock_owned()).await.ok()
+    }
+}
+
+/// Ends what is under way on a link that was renewed, says goodbye on it, and sees it closed.
+async fn part(older: Arc<Shared>) {
+    let closed = older.connection.closed();
+    let done = async {
+        older.turn.idle().await;
+        older.line.until(|waiting| waiting.is_done(older.number)).await;
+        let _ = older.control.send(FromAgent::Goodbye).await;
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        _ = closed => {}
+        () = done => {}
+        () = tokio::time::sleep(FORGOTTEN) => older.connection.close(0_u32.into(), b"renewed"),
+    }
+}
