@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::incoming::{Arrival, Inbox, Turn};
-use super::outgoing::{Queued, Sealed, seal, wanted};
+use super::outgoing::{Queued, SealedBundle, seal, wanted};
 use super::shared::Shared;
 use crate::stream::{ExactReader, FrameError, prefix};
 
@@ -40,12 +40,11 @@ pub(super) async fn send(shared: Arc<Shared>, limits: Limits, queue: Queue, lane
         let queued = queue.lock().await.recv().await;
         let Some(queued) = queued else { break };
         let sealed = seal_one(&shared, limits, queued, lane, next).await;
-        let Some((bundle, messages)) = sealed else {
+        let Some((bytes, messages)) = sealed else {
             shared.unqueue(1);
             continue;
         };
         next.0 += 1;
-        let bytes = bundle.bytes().clone();
         shared.pace.wait(bytes.len()).await;
         shared.waiting().sent((lane, bundles), bytes.len(), messages);
         shared.unqueue(1);
@@ -68,7 +67,7 @@ async fn seal_one(
     queued: Queued,
     lane: u8,
     next: Sequence,
-) -> Option<Sealed> {
+) -> Option<SealedBundle> {
     let shared = shared.clone();
     let work = move || {
         let taken = wanted(&shared, vec![queued]);

@@ -13,6 +13,7 @@ mod connect;
 mod control;
 mod delivery;
 mod dial;
+mod dice;
 mod error;
 mod identity;
 mod incoming;

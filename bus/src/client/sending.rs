@@ -88,10 +88,7 @@ impl Client {
     }
 
     pub(super) fn draw(&self) -> Drawn {
-        // One draw for both: each is a call to the system.
-        let mut drawn = [[0; 16]; 2];
-        self.shared.env.fill(drawn.as_flattened_mut());
-        let [message, correlation] = drawn;
+        let [message, correlation] = self.shared.dice.draw(&*self.shared.env);
         Drawn { message: MessageId::new(message), correlation: CorrelationId::new(correlation) }
     }
 

@@ -12,6 +12,7 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::answering::Answers;
 use super::board::Board;
+use super::dice::Dice;
 use super::identity::ClientIdentity;
 use super::known::{Known, ReadTokens};
 use super::outgoing::Pace;
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub(super) token: TokenId,
     pub(super) control: mpsc::Sender<FromAgent>,
     pub(super) board: Board,
+    pub(super) dice: Dice,
     pub(super) settled: Notify,
     pub(super) pace: Pace,
     /// Room for large bodies before the handler.
@@ -84,6 +86,7 @@ impl Shared {
             token,
             control,
             board: Board::default(),
+            dice: Dice::default(),
             settled: Notify::new(),
             large: Arc::new(Semaphore::new(LARGE_HANDLED)),
             queued: AtomicUsize::new(0),

@@ -21,7 +21,7 @@ mod text;
 pub mod time;
 pub mod tree;
 
-pub use bundle::{Bundle, BundleError, Envelope, Item};
+pub use bundle::{Bundle, BundleError, Envelope, Item, Sealed, Sealer};
 pub use header::{Destination, Header, Part, ReceiptWish};
 pub use id::{CorrelationId, Digest, MessageId, SessionId, SwarmId, TokenFactId, TokenId};
 pub use key::{KeyError, PublicKey, SecretKey, Signature};

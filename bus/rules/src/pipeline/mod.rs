@@ -340,7 +340,7 @@ impl Authorised {
             let inspection = inspector.inspect_with(
                 &mut scratch,
                 envelope.header().content_type.as_str(),
-                &envelope.body(),
+                envelope.body_bytes(),
             );
             let alerts = inspection.alerts().to_vec();
             if inspection.blocks() { Err((Refusal::Poisoned, alerts)) } else { Ok(alerts) }
