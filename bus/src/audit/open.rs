@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -129,6 +130,8 @@ impl AuditLog {
             state: Mutex::new(State::new(segment, frontier)),
             syncer: tokio::sync::Mutex::new(syncer),
             written: Notify::new(),
+            wanted: AtomicU64::new(0),
+            hurry: Notify::new(),
             synced: watch::Sender::new(0),
             ended: watch::Sender::new(false),
         };

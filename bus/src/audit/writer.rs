@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard};
 
 use testudo_rules::audit::{Frontier, Origin, Record, frame};
@@ -96,6 +97,10 @@ pub struct AuditLog {
     pub(super) syncer: tokio::sync::Mutex<Syncer>,
     /// Rung by every append.
     pub(super) written: Notify,
+    /// Number of records that somebody waits for to be durable.
+    pub(super) wanted: AtomicU64,
+    /// Rung by whoever begins to wait.
+    pub(super) hurry: Notify,
     /// Number of durable records.
     pub(super) synced: watch::Sender<u64>,
     /// Whether that number will never grow again.
