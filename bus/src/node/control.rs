@@ -51,7 +51,12 @@ pub(super) async fn write(link: Arc<Link>, mut frames: mpsc::Receiver<FromNode>,
                 Some(frame) => vec![frame],
                 None => return,
             },
-            () = link.stirred.notified() => stirred(&link, &mut told),
+            () = link.stirred.notified() => {
+                // First whatever can run now: an answer that is about to go is not held up by the word that its
+                // request is settled, and what more is settled meanwhile goes with it.
+                tokio::task::yield_now().await;
+                stirred(&link, &mut told)
+            }
             _ = link.connection.closed() => return,
         };
         for frame in told {
