@@ -96,7 +96,12 @@ pub(super) async fn run(shared: Arc<Shared>, mut queue: mpsc::Receiver<Queued>, 
         {
             waiting.push(more);
         }
-        let rest = waiting.split_off(fits(&waiting, limits.bundle_bytes_max));
+        let fitting = fits(&waiting, limits.bundle_bytes_max);
+        let rest = if fitting < waiting.len() {
+            waiting.split_off(fitting)
+        } else {
+            Vec::with_capacity(envelopes_max)
+        };
         let taken = std::mem::replace(&mut waiting, rest);
         let count = taken.len();
         let sealed = seal(&shared, wanted(&shared, taken), 0, &mut next, &limits);

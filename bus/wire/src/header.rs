@@ -200,14 +200,14 @@ impl Header {
         }
         let header = Self {
             swarm: SwarmId::new(reader.bin_of()?),
-            sender: again(reader.text()?, last.map(|last| &last.sender), AgentName::as_str)?,
+            sender: again(reader.text()?, last.map(|last| &last.sender), AgentName::as_bytes)?,
             key: reader.bin_of()?,
             destination: read_destination(reader, last)?,
             capability: if reader.nil() {
                 None
             } else {
                 let last = last.and_then(|last| last.capability.as_ref());
-                Some(again(reader.text()?, last, Capability::as_str)?)
+                Some(again(reader.text()?, last, Capability::as_bytes)?)
             },
             message: MessageId::new(reader.bin_of()?),
             timestamp: Timestamp::from_millis(reader.uint()?),
@@ -221,7 +221,7 @@ impl Header {
             trace: if reader.nil() { None } else { Some(TraceParent(reader.bin_of()?)) },
             token: TokenId::new(reader.bin_of()?),
             ttl: read_ttl(reader)?,
-            content_type: again(reader.text()?, last.map(|last| &last.content_type), ContentType::as_str)?,
+            content_type: again(reader.text()?, last.map(|last| &last.content_type), ContentType::as_bytes)?,
         };
         if before - reader.rest().len() > limits.header_bytes_max || !header.is_consistent() {
             return Err(CanonicalError::Unexpected);
@@ -258,10 +258,10 @@ impl Header {
 fn again<T: Copy + FromStr>(
     bytes: &[u8],
     last: Option<&T>,
-    text: impl Fn(&T) -> &str,
+    of: impl Fn(&T) -> &[u8],
 ) -> Result<T, CanonicalError> {
     match last {
-        Some(last) if text(last).as_bytes() == bytes => Ok(*last),
+        Some(last) if of(last) == bytes => Ok(*last),
         Some(_) | None => some(str::from_utf8(bytes)).and_then(|text| some(text.parse())),
     }
 }
