@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use testudo_rules::inspect::{Inspector, Scratch};
+use testudo_rules::inspect::{Context, Inspector, Scratch};
 
 const ROUNDS: usize = 41;
 /// Bytes inspected in one round of one body.
@@ -103,21 +103,44 @@ fn micros(inspector: &Inspector, scratch: &mut Scratch, body: &Body) -> f64 {
     start.elapsed().as_secs_f64() * 1e6 / times as f64
 }
 
+/// The same after what was said before.
+fn micros_in_a_talk(inspector: &Inspector, scratch: &mut Scratch, body: &Body) -> f64 {
+    let times = (ROUND_BYTES / body.text.len()).max(1);
+    let mut tails = Context::<u64>::default();
+    let start = Instant::now();
+    for _ in 0..times {
+        let bytes = black_box(body.text.as_bytes());
+        let (alone, said) = inspector.vet(scratch, "", black_box(body.content_type), bytes);
+        black_box(tails.follow(inspector, &0, "", &said, alone));
+    }
+    start.elapsed().as_secs_f64() * 1e6 / times as f64
+}
+
+/// Median and best.
+fn summary(series: &mut [f64]) -> (f64, f64) {
+    series.sort_by(f64::total_cmp);
+    let at = |place: usize| series.get(place).copied().unwrap_or_default();
+    (at(ROUNDS / 2), at(0))
+}
+
 fn main() {
     let inspector = Inspector::standard();
     let mut scratch = Scratch::default();
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let bodies: Vec<_> = bodies().into_iter().filter(|body| body.name.contains(&only)).collect();
-    let mut seen = vec![Vec::with_capacity(ROUNDS); bodies.len()];
+    let mut seen = vec![(Vec::with_capacity(ROUNDS), Vec::with_capacity(ROUNDS)); bodies.len()];
     for _ in 0..ROUNDS {
         for (series, body) in seen.iter_mut().zip(&bodies) {
-            series.push(micros(&inspector, &mut scratch, body));
+            series.0.push(micros(&inspector, &mut scratch, body));
+            series.1.push(micros_in_a_talk(&inspector, &mut scratch, body));
         }
     }
     for (series, body) in seen.iter_mut().zip(&bodies) {
-        series.sort_by(f64::total_cmp);
-        let median = series.get(ROUNDS / 2).copied().unwrap_or_default();
-        let best = series.first().copied().unwrap_or_default();
-        println!("{:36} {:6} B  median {median:10.3} us  best {best:10.3} us", body.name, body.text.len());
+        let ((median, best), (talk, _)) = (summary(&mut series.0), summary(&mut series.1));
+        println!(
+            "{:36} {:6} B  median {median:10.3} us  best {best:10.3} us  in a talk {talk:10.3} us",
+            body.name,
+            body.text.len()
+        );
     }
 }

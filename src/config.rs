@@ -1,6 +1,8 @@
 //! The configuration of a node: one TOML file; flag > `TESTUDO_SECTION__KEY` > file > default. Unknown keys are
 //! errors. The one reader of the environment.
 
+mod issuer;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -11,7 +13,13 @@ use testudo_bus::node::Bodies;
 use testudo_registry::OnSilence;
 use testudo_wire::{NodeName, PublicKey, SwarmId};
 
+use crate::export::config::{ExportSection, ExporterSection, exporters};
 use crate::files::{self, FileError};
+
+mod audit;
+
+pub use audit::{AuditSection, Commit};
+pub use issuer::{AppRole, IssuerKind, IssuerSection, LoginBy, Vault};
 
 /// Longest configuration file.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -95,6 +103,10 @@ pub struct NodeSection {
     pub listen: SocketAddr,
     /// TCP address of `/livez`, `/readyz`, `/healthz` and `/metrics`; keep it on loopback.
     pub health: SocketAddr,
+    /// UDP address that newcomers dial, open only while an invitation is outstanding. Unless given: two ports above
+    /// `listen`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub join: Option<SocketAddr>,
     /// Registry, audit log and operator's socket.
     #[serde(default = "data")]
     pub data: PathBuf,
@@ -118,6 +130,20 @@ pub struct NodeSection {
     pub body_memory_bytes: u64,
 }
 
+impl NodeSection {
+    /// Where newcomers dial.
+    #[must_use]
+    pub fn join_at(&self) -> SocketAddr {
+        self.join.unwrap_or_else(|| {
+            let port = match self.listen.port() {
+                0 => 0,
+                port => port.checked_add(2).unwrap_or(port - 2),
+            };
+            SocketAddr::new(self.listen.ip(), port)
+        })
+    }
+}
+
 fn data() -> PathBuf {
     "data".into()
 }
@@ -137,6 +163,15 @@ fn body_memory_bytes() -> u64 {
     Bodies::default().memory_bytes
 }
 
+/// `[guard]`: the content guard.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuardSection {
+    /// Packs of rules besides the standard ones, each on top of those before; `testudo guard reload` reads them again.
+    #[serde(default)]
+    pub packs: Vec<PathBuf>,
+}
+
 /// A whole configuration.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -145,6 +180,25 @@ pub struct Config {
     pub swarm: SwarmSection,
     /// The node.
     pub node: NodeSection,
+    /// The content guard.
+    #[serde(default)]
+    pub guard: GuardSection,
+    /// Who certifies agents.
+    #[serde(default, skip_serializing_if = "IssuerSection::is_embedded")]
+    pub issuer: IssuerSection,
+    /// What all exporters share.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub export: ExportSection,
+    /// Where the log's events go.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exporter: Vec<ExporterSection>,
+    /// The audit log.
+    #[serde(default)]
+    pub audit: AuditSection,
+}
+
+fn is_default(section: &ExportSection) -> bool {
+    *section == ExportSection::default()
 }
 
 /// What flags may override.
@@ -154,6 +208,8 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// `--health`.
     pub health: Option<SocketAddr>,
+    /// `--join`.
+    pub join: Option<SocketAddr>,
 }
 
 impl Config {
@@ -162,6 +218,30 @@ impl Config {
     /// # Errors
     /// [`ConfigError`].
     pub fn load(path: &Path, flags: Overrides) -> Result<Self, ConfigError> {
+        let (text, folder) = Self::text(path)?;
+        let env = Env::prefixed("TESTUDO_").filter(|key| key.as_str().contains("__")).split("__");
+        let mut figment = Figment::from(Toml::string(&text)).merge(env);
+        if let Some(listen) = flags.listen {
+            figment = figment.merge(Serialized::default("node.listen", listen));
+        }
+        if let Some(health) = flags.health {
+            figment = figment.merge(Serialized::default("node.health", health));
+        }
+        if let Some(join) = flags.join {
+            figment = figment.merge(Serialized::default("node.join", join));
+        }
+        let mut config: Self = figment.extract().map_err(|error| invalid(path, &error))?;
+        config.node.data = folder.join(&config.node.data);
+        config.node.keys = folder.join(&config.node.keys);
+        config.guard.packs.iter_mut().for_each(|pack| *pack = folder.join(&*pack));
+        config.issuer.resolve(&folder);
+        config.exporter.iter_mut().for_each(|exporter| exporter.within(&folder));
+        config.check(path)?;
+        Ok(config)
+    }
+
+    /// The text of a file, and the folder that its relative paths are taken from.
+    pub(crate) fn text(path: &Path) -> Result<(String, PathBuf), ConfigError> {
         if path.is_dir() {
             return Err(ConfigError::Folder(path.to_owned()));
         }
@@ -172,18 +252,13 @@ impl Config {
                 ConfigError::File(error)
             }
         })?;
-        let env = Env::prefixed("TESTUDO_").filter(|key| key.as_str().contains("__")).split("__");
-        let mut figment = Figment::from(Toml::string(&text)).merge(env);
-        if let Some(listen) = flags.listen {
-            figment = figment.merge(Serialized::default("node.listen", listen));
-        }
-        if let Some(health) = flags.health {
-            figment = figment.merge(Serialized::default("node.health", health));
-        }
-        let mut config: Self = figment.extract().map_err(|error| invalid(path, &error))?;
-        let folder = path.parent().map(Path::to_owned).unwrap_or_default();
-        config.node.data = folder.join(&config.node.data);
-        config.node.keys = folder.join(&config.node.keys);
+        Ok((text, path.parent().map(Path::to_owned).unwrap_or_default()))
+    }
+
+    /// What a text says by itself: no environment, no flags, paths as they are written. Errors speak of `path`.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        let config: Self =
+            Figment::from(Toml::string(text)).extract().map_err(|error| invalid(path, &error))?;
         config.check(path)?;
         Ok(config)
     }
@@ -199,6 +274,9 @@ impl Config {
         if !(100..=600_000).contains(&self.node.heartbeat_ms) {
             return wrong("node.heartbeat_ms must be 100 to 600000");
         }
+        if self.node.join_at() == self.node.listen && self.node.listen.port() != 0 {
+            return wrong("node.join must be another address than node.listen");
+        }
         if !(256 * 1024..=64 * 1024 * 1024).contains(&self.node.window_bytes) {
             return wrong("node.window_bytes must be 262144 (one bundle) to 67108864");
         }
@@ -208,7 +286,13 @@ impl Config {
         if self.node.body_memory_bytes < u64::from(self.node.body_bytes) {
             return wrong("node.body_memory_bytes must be at least node.body_bytes");
         }
-        Ok(())
+        if let Err(what) = self.issuer.vault() {
+            return wrong(&what);
+        }
+        if let Err(what) = exporters(self.export, &self.exporter) {
+            return wrong(&what);
+        }
+        self.audit.check().or_else(|what| wrong(&what))
     }
 }
 

@@ -18,7 +18,7 @@ pub enum FileError {
     #[error("{0} is on a read-only file system; choose a path that can be written")]
     ReadOnly(PathBuf),
     /// Others may read it.
-    #[error("{0} can be read by others; run `chmod 600` on it")]
+    #[error("{0} can be read by others; run `chmod 600 {quoted}`", quoted = quoted(.0))]
     Exposed(PathBuf),
     /// Too large to be what it should be.
     #[error("{0} is larger than {1} bytes; is it the right file?")]
@@ -41,6 +41,13 @@ pub enum FileError {
     /// Anything else.
     #[error("{0}: {1}")]
     Io(PathBuf, io::Error),
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn tell(path: &Path, error: io::Error) -> FileError {
@@ -184,6 +191,19 @@ pub fn read_private(path: &Path, bytes_max: u64) -> Result<String, FileError> {
         return Err(FileError::Exposed(path.to_owned()));
     }
     read(path, &file, bytes_max)
+}
+
+/// Reads a file of any bytes that need not be secret.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
+    use std::io::Read as _;
+    let file = File::open(path).map_err(|error| tell(path, error))?;
+    let mut bytes = Vec::new();
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| tell(path, error))?;
+    let fits = bytes.len() as u64 <= bytes_max;
+    if fits { Ok(bytes) } else { Err(FileError::TooLarge(path.to_owned(), bytes_max)) }
 }
 
 /// Reads a file that need not be secret.

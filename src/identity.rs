@@ -20,7 +20,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::env::System;
 use crate::files::{self, FileError, Reserved};
 use crate::operator::Credentials;
-use crate::swarm::from_pem;
+use crate::swarm::{all_from_pem, from_pem};
 
 /// Longest identity file.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -54,6 +54,8 @@ struct Stored {
     token: String,
     certificate: String,
     ca: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    agents_ca: Option<String>,
 }
 
 impl Drop for Stored {
@@ -72,6 +74,7 @@ pub struct Identity {
     pub client: Arc<ClientIdentity>,
     authority: PublicKey,
     ca: String,
+    agents_ca: Option<String>,
     certificate: String,
     /// The highest registry sequence that a node welcomed this process under: the next hello shows it, so
     /// that a node on an old copy of its disk finds out (threat A75).
@@ -88,8 +91,10 @@ pub struct Issued {
     pub key: SecretKey,
     /// The authority's key.
     pub authority: PublicKey,
-    /// The CA's certificate in PEM.
+    /// The certificate of the nodes' CA in PEM.
     pub ca: String,
+    /// The certificates of the agents' CAs in PEM, where they are others.
+    pub agents_ca: Option<String>,
     /// The agent's certificate in PEM.
     pub certificate: String,
     /// Its unsealed token.
@@ -112,6 +117,13 @@ impl Identity {
         let leaf = from_pem(&issued.certificate).ok_or("the certificate is no certificate")?;
         let swarm = SwarmId::of(&issued.authority);
         let trust = tls::Trust::new(swarm, &[ca]).map_err(|error| error.to_string())?;
+        let trust = match issued.agents_ca.as_deref() {
+            Some(text) => {
+                let cas = all_from_pem(text).ok_or("the agents' CA is no certificate")?;
+                trust.with_agents_by(&cas).map_err(|error| error.to_string())?
+            }
+            None => trust,
+        };
         let authority = token::Trust::of(issued.authority);
         let token =
             Token::from_text(&issued.token, &Limits::standard()).map_err(|error| error.to_string())?;
@@ -134,6 +146,7 @@ impl Identity {
             client: Arc::new(client),
             authority: issued.authority,
             ca: issued.ca,
+            agents_ca: issued.agents_ca,
             certificate: issued.certificate,
             seen: Arc::default(),
         })
@@ -144,8 +157,8 @@ impl Identity {
     /// # Errors
     /// What does not fit together, in words.
     pub fn issued(name: AgentName, key: SecretKey, credentials: Credentials) -> Result<Self, String> {
-        let Credentials { node, authority, ca, certificate, token } = credentials;
-        Self::of(Issued { node, name, key, authority, ca, certificate, token })
+        let Credentials { node, authority, ca, agents_ca, certificate, token } = credentials;
+        Self::of(Issued { node, name, key, authority, ca, agents_ca, certificate, token })
     }
 
     /// Reads an identity file.
@@ -176,6 +189,7 @@ impl Identity {
             key,
             authority: *authority,
             ca: stored.ca.clone(),
+            agents_ca: stored.agents_ca.clone(),
             certificate: stored.certificate.clone(),
             token: stored.token.clone(),
         })
@@ -230,6 +244,7 @@ impl Identity {
             token: self.client.token.to_text().to_string(),
             certificate: self.certificate.clone(),
             ca: self.ca.clone(),
+            agents_ca: self.agents_ca.clone(),
         };
         toml::to_string(&stored)
             .map(Zeroizing::new)
@@ -252,6 +267,15 @@ fn certified(
         Err(LeafError::Time) => Ok(()),
         Err(error) => Err(format!("its certificate: {error}")),
     }
+}
+
+/// An agent's request to be certified under its name, in PEM.
+///
+/// # Errors
+/// In words.
+pub fn request(swarm: SwarmId, name: AgentName, key: &SecretKey) -> Result<String, String> {
+    let made = tls::Csr::make(&SpiffeId::Agent(swarm, name), key);
+    made.map(|csr| csr.pem()).map_err(|error| error.to_string())
 }
 
 fn first_line(text: &str) -> String {

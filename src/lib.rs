@@ -2,7 +2,7 @@
 //!
 //! No message reaches an agent unless its sender, its freshness, its authority and its content have been
 //! proved. This crate is the facade: a program with a swarm of its own needs [`Swarm`]; an agent of a swarm
-//! elsewhere needs [`Identity`] and [`connect`]; an operator needs [`swarm`], [`server`] and [`operator`]. The parts
+//! elsewhere needs [`Identity`] (from a file, or by [`accept_invitation`]) and [`connect`]; an operator needs [`swarm`], [`server`] and [`operator`]. The parts
 //! live in crates of their own:
 //!
 //! - [`wire`]: the words. *Invariant*: what decodes has exactly one encoding.
@@ -19,18 +19,24 @@ pub use testudo_registry as registry;
 pub use testudo_rules as rules;
 pub use testudo_wire as wire;
 
+pub mod backup;
 pub mod config;
 mod connection;
 pub mod embedded;
 pub mod env;
+pub mod export;
 pub mod files;
 pub mod health;
 pub mod hosting;
 pub mod identity;
+pub mod issuer;
+pub mod joining;
 pub mod operator;
+pub mod packs;
 mod runtime;
 pub mod server;
 pub mod swarm;
+pub mod witness;
 
 pub use agents::{Agent, AgentError, Bus, Context, Handlers, Message, Wish};
 pub use agents::{HostHandle, HostOptions};
@@ -39,5 +45,6 @@ pub use bus::metrics::Account;
 pub use connection::{Connection, connect, join};
 pub use embedded::{EmbeddedError, Role, RoleError, Swarm};
 pub use identity::{Identity, dial};
+pub use joining::{JoinError, accept_invitation};
 pub use runtime::{ThreadError, run};
 pub use wire::{AgentName, Capability, ContentType, CorrelationId, Refusal, Ttl};

@@ -4,14 +4,14 @@
 //! Whoever may open the socket (a file of mode 0600 in the data folder) is the operator.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use testudo_bus::env::{SharedEnv, random};
 use testudo_bus::node::Office;
-use testudo_bus::tls::{EmbeddedCa, Issuer as _, LIFETIME};
+use testudo_bus::tls::{Ask, Csr, EmbeddedCa, Issuer, LIFETIME};
 use testudo_registry::{AgentView, VerbError};
 use testudo_rules::token::{Fresh, Link, Mint};
 use testudo_wire::standing::RevocationCause;
@@ -19,17 +19,23 @@ use testudo_wire::{
     AgentName, Capability, Grant, Holder, PublicKey, RegistrySequence, SpiffeId, SwarmId, TokenFactId,
 };
 
+use crate::export::ExporterStatus;
+use crate::health::Report;
+use crate::packs::InUse;
 use crate::swarm::pem;
 
+mod invitations;
+mod mandate;
 mod standing;
 
+pub use invitations::{INVITATION_SECONDS_MAX, InvitationLine, Invited, JoinDoor};
+pub use mandate::{Mandate, Verb};
 pub use standing::{ChainStanding, LinkStanding};
 
 /// Times that a token may be handed on when nobody says.
 pub const HOPS: u8 = 3;
 
 /// A request of an operator.
-#[expect(clippy::large_enum_variant, reason = "requests are rare and short-lived")]
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum Request {
@@ -41,14 +47,40 @@ pub enum Request {
         key: PublicKey,
         /// What it may do.
         grant: Grant,
+        /// Its certificate request in PEM, by that key; a PKI service needs it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        csr: Option<String>,
     },
     /// A fresh certificate and token for an enrolled agent.
     AgentRenew {
         /// Its name.
         name: AgentName,
+        /// Its certificate request in PEM; a PKI service needs it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        csr: Option<String>,
     },
     /// All agents.
     AgentList,
+    /// Let somebody join who has the seed of this key.
+    AgentInvite {
+        /// The name that it will have.
+        name: AgentName,
+        /// The public half of the invitation's seed.
+        key: PublicKey,
+        /// What it will be allowed.
+        grant: Grant,
+        /// Seconds to live.
+        seconds: u64,
+        /// The address by which newcomers reach the node, instead of the one that it listens on.
+        host: Option<IpAddr>,
+    },
+    /// All invitations.
+    InvitationList,
+    /// Take an invitation back.
+    InvitationCancel {
+        /// Its id, or the name on it.
+        which: String,
+    },
     /// Put an agent out.
     AgentRevoke {
         /// Its name.
@@ -86,6 +118,8 @@ pub enum Request {
         /// The registry's sequence when it was minted.
         minted: RegistrySequence,
     },
+    /// Read the content guard's packs of rules again.
+    GuardReload,
     /// How the node is.
     Status,
 }
@@ -105,6 +139,15 @@ pub enum Answer {
     Changed {
         /// Its number.
         sequence: RegistrySequence,
+    },
+    /// The content guard's packs are in use.
+    Rules(InUse),
+    /// Somebody may join.
+    Invited(Box<Invited>),
+    /// Invitations.
+    Invitations {
+        /// By id.
+        invitations: Vec<InvitationLine>,
     },
     /// How those in a token's chain stand.
     Standing(ChainStanding),
@@ -128,7 +171,10 @@ impl std::fmt::Debug for Answer {
             Self::Agents { .. } => "Agents",
             Self::Changed { .. } => "Changed",
             Self::Credentials(_) => "Credentials",
+            Self::Invitations { .. } => "Invitations",
+            Self::Invited(_) => "Invited",
             Self::Refused { .. } => "Refused",
+            Self::Rules(_) => "Rules",
             Self::Standing(_) => "Standing",
             Self::Status(_) => "Status",
             Self::Token { .. } => "Token",
@@ -143,8 +189,11 @@ pub struct Credentials {
     pub node: SocketAddr,
     /// The authority's key.
     pub authority: PublicKey,
-    /// The CA in PEM.
+    /// The CA of the nodes in PEM.
     pub ca: String,
+    /// The CAs of the agents in PEM, where they are others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agents_ca: Option<String>,
     /// The agent's certificate in PEM.
     pub certificate: String,
     /// Its token, unsealed.
@@ -213,10 +262,22 @@ pub struct Status {
     pub refusals: Vec<(String, u64)>,
     /// Bundles refused whole.
     pub bundles_refused: u64,
-    /// Records on the audit log.
+    /// Records on the audit log, with those that retention removed.
     pub audit_records: u64,
+    /// The first one that is there.
+    #[serde(default)]
+    pub audit_first: u64,
+    /// How many are on disk for good.
+    #[serde(default)]
+    pub audit_durable: u64,
+    /// Every check of a running node.
+    #[serde(default)]
+    pub health: Option<Report>,
     /// The number of the registry's latest change.
     pub registry: u64,
+    /// How the exporters are.
+    #[serde(default)]
+    pub exporters: Vec<ExporterStatus>,
 }
 
 /// Does what operators ask.
@@ -224,14 +285,18 @@ pub struct Status {
 pub struct Operator {
     /// Registry, capability actor, log.
     pub office: Office,
-    /// The CA.
+    /// The CA that certifies the nodes.
     pub ca: Arc<EmbeddedCa>,
+    /// Who certifies the agents.
+    pub issuer: Arc<dyn Issuer>,
     /// The swarm.
     pub swarm: SwarmId,
     /// The authority's public key.
     pub authority: PublicKey,
     /// Where agents dial.
     pub node: SocketAddr,
+    /// Where newcomers dial.
+    pub join: JoinDoor,
     /// The longest life of a token that is minted on request, in days.
     pub token_days_max: u16,
     /// Clock and dice.
@@ -245,6 +310,15 @@ fn words<E: std::error::Error>(error: VerbError<E>) -> String {
 }
 
 impl Operator {
+    /// Does one request of somebody with a mandate, if it covers that.
+    pub async fn answer_for(&self, mandate: &Mandate, request: Request) -> Answer {
+        let verb = request.verb();
+        if mandate.allows(verb) {
+            return self.answer(request).await;
+        }
+        Answer::Refused { error: format!("not allowed; it needs the right {}", verb.right()) }
+    }
+
     /// Does one request. The node's own status is added by whoever runs a node.
     pub async fn answer(&self, request: Request) -> Answer {
         self.done(request).await.unwrap_or_else(|error| Answer::Refused { error })
@@ -253,28 +327,34 @@ impl Operator {
     async fn done(&self, request: Request) -> Done {
         let registry = &self.office.registry;
         match request {
-            Request::AgentAdd { name, key, grant } => {
+            Request::AgentAdd { name, key, grant, csr } => {
                 let holder = Holder { name, key };
                 // First everything that may fail without a trace: an agent is enrolled with credentials, or
                 // not at all. Before it is enrolled they are good for nothing.
                 let minted = registry.directory().sequence();
-                let credentials = self.credentials(holder, &grant, minted).await?;
+                let credentials = self.credentials(holder, &grant, minted, csr).await?;
                 registry.enrol(holder, grant).await.map_err(words)?;
-                Ok(credentials)
+                Ok(Answer::Credentials(Box::new(credentials)))
             }
-            Request::AgentRenew { name } => {
+            Request::AgentRenew { name, csr } => {
                 // The number before the grant: a grant that shrinks in between voids the token.
                 let minted = registry.directory().sequence();
                 let view = self.view(name).await?;
                 if !view.state.is_good() {
                     return Err(format!("{name} is revoked; see `testudo agent list`"));
                 }
-                self.credentials(view.holder, &view.grant, minted).await
+                let credentials = self.credentials(view.holder, &view.grant, minted, csr).await?;
+                Ok(Answer::Credentials(Box::new(credentials)))
             }
             Request::AgentList => {
                 let agents = registry.list().await.map_err(words)?;
                 Ok(Answer::Agents { agents: agents.iter().map(AgentLine::of).collect() })
             }
+            Request::AgentInvite { name, key, grant, seconds, host } => {
+                self.invite(name, key, grant, Duration::from_secs(seconds), host).await
+            }
+            Request::InvitationList => self.invitations().await,
+            Request::InvitationCancel { which } => self.uninvite(&which).await,
             Request::AgentRevoke { name, cause } => {
                 Ok(Answer::Changed { sequence: registry.revoke(name, cause).await.map_err(words)? })
             }
@@ -290,6 +370,7 @@ impl Operator {
             Request::TokenStanding { chain, minted } => {
                 Ok(Answer::Standing(ChainStanding::of(&chain, minted, &registry.directory().load())))
             }
+            Request::GuardReload => Err("no node runs; it reads the packs when it starts".into()),
             Request::Status => Ok(Answer::Status(Box::new(Status {
                 audit_records: self.office.audit.records(),
                 registry: registry.directory().sequence().0,
@@ -303,18 +384,33 @@ impl Operator {
         view.ok_or_else(|| format!("no agent {name} is enrolled; see `testudo agent list`"))
     }
 
-    async fn credentials(&self, holder: Holder, grant: &Grant, minted: RegistrySequence) -> Done {
+    async fn credentials(
+        &self,
+        holder: Holder,
+        grant: &Grant,
+        minted: RegistrySequence,
+        csr: Option<String>,
+    ) -> Result<Credentials, String> {
+        let request = csr.map(|text| Csr::from_pem(&text)).transpose();
+        let request = request.map_err(|error| format!("the certificate request is {error}"))?;
         let id = SpiffeId::Agent(self.swarm, holder.name);
-        let leaf =
-            self.ca.issue(&id, &holder.key, LIFETIME, &*self.env).map_err(|error| error.to_string())?;
+        let ask = Ask { id, key: holder.key, lifetime: LIFETIME, request };
+        let leaf = self.issuer.issue(ask).await.map_err(|error| error.to_string())?;
         let token = self.token(holder, &grant.right, &grant.delegatable, LIFETIME, HOPS, minted).await?;
-        Ok(Answer::Credentials(Box::new(Credentials {
+        Ok(Credentials {
             node: self.node,
             authority: self.authority,
             ca: pem(self.ca.certificate()),
+            agents_ca: self.agents_ca(),
             certificate: pem(&leaf),
             token,
-        })))
+        })
+    }
+
+    /// The CAs of the agents, unless they are the nodes'.
+    fn agents_ca(&self) -> Option<String> {
+        let roots = self.issuer.roots();
+        (roots != [self.ca.certificate().clone()]).then(|| roots.iter().map(pem).collect())
     }
 
     async fn mint(

@@ -11,7 +11,8 @@ use testudo_bus::tls::{EmbeddedCa, IssuerError};
 use testudo_wire::{NodeName, SecretKey, SwarmId};
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::config::{Config, NodeSection, Silence, SwarmSection};
+use crate::config::{AuditSection, Config, GuardSection, NodeSection, Silence, SwarmSection};
+use crate::export::config::ExportSection;
 use crate::files::{self, FileError};
 
 /// Longest key or certificate file.
@@ -60,6 +61,8 @@ pub enum KeyPurpose {
     Log,
     /// The node's TLS, welcomes, receipts, notices.
     Node,
+    /// A witness's cosignatures; in a folder of its own.
+    Witness,
 }
 
 impl KeyPurpose {
@@ -69,6 +72,7 @@ impl KeyPurpose {
             Self::Ca => "ca",
             Self::Log => "log",
             Self::Node => "node",
+            Self::Witness => "witness",
         }
     }
 }
@@ -77,10 +81,14 @@ fn key_path(keys: &Path, purpose: KeyPurpose) -> PathBuf {
     keys.join(format!("{}.key", purpose.as_str()))
 }
 
-fn write_key(keys: &Path, purpose: KeyPurpose, key: &SecretKey) -> Result<(), FileError> {
+fn key_text(purpose: KeyPurpose, key: &SecretKey) -> Zeroizing<String> {
     let seed = Zeroizing::new(hex::encode(*key.seed()));
-    let text = Zeroizing::new(format!("testudo-key-1:{}:{}\n", purpose.as_str(), *seed));
-    files::write_new(&key_path(keys, purpose), text.as_bytes())
+    Zeroizing::new(format!("testudo-key-1:{}:{}\n", purpose.as_str(), *seed))
+}
+
+/// Writes a key that is not there yet.
+pub(crate) fn write_key(keys: &Path, purpose: KeyPurpose, key: &SecretKey) -> Result<(), FileError> {
+    files::write_new(&key_path(keys, purpose), key_text(purpose, key).as_bytes())
 }
 
 /// Advice for a file that was there once.
@@ -156,12 +164,16 @@ impl Keys {
         })
     }
 
-    fn write(&self, keys: &Path) -> Result<(), FileError> {
-        write_key(keys, KeyPurpose::Authority, &self.authority)?;
-        write_key(keys, KeyPurpose::Ca, &self.ca)?;
-        files::write_new(&keys.join("ca.pem"), pem(&self.certificate).as_bytes())?;
-        write_key(keys, KeyPurpose::Node, &self.node)?;
-        write_key(keys, KeyPurpose::Log, &self.log)
+    /// The files that they are kept in, in the order of their writing.
+    pub(crate) fn files(&self, keys: &Path) -> [(PathBuf, Zeroizing<String>); 5] {
+        let secret = |purpose, key| (key_path(keys, purpose), key_text(purpose, key));
+        [
+            secret(KeyPurpose::Authority, &self.authority),
+            secret(KeyPurpose::Ca, &self.ca),
+            (keys.join("ca.pem"), Zeroizing::new(pem(&self.certificate))),
+            secret(KeyPurpose::Node, &self.node),
+            secret(KeyPurpose::Log, &self.log),
+        ]
     }
 
     /// The swarm that they make.
@@ -193,6 +205,14 @@ pub fn pem(certificate: &CertificateDer<'_>) -> String {
 pub fn from_pem(text: &str) -> Option<CertificateDer<'static>> {
     use rustls_pki_types::pem::PemObject as _;
     CertificateDer::from_pem_slice(text.as_bytes()).ok()
+}
+
+/// All certificates of a PEM text; `None` when there is none, or something else.
+#[must_use]
+pub fn all_from_pem(text: &str) -> Option<Vec<CertificateDer<'static>>> {
+    use rustls_pki_types::pem::PemObject as _;
+    let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    found.ok().filter(|found| !found.is_empty())
 }
 
 /// Reads the CA's certificate.
@@ -238,6 +258,7 @@ pub fn configuration(name: &str, keys: &Keys, at: Addresses) -> Result<Config, S
             name: parse("node-1")?,
             listen: at.listen,
             health: at.health,
+            join: None,
             data: "data".into(),
             keys: "keys".into(),
             heartbeat_ms: 30_000,
@@ -246,6 +267,11 @@ pub fn configuration(name: &str, keys: &Keys, at: Addresses) -> Result<Config, S
             body_bytes: Bodies::default().bytes_max,
             body_memory_bytes: Bodies::default().memory_bytes,
         },
+        guard: GuardSection::default(),
+        issuer: crate::config::IssuerSection::default(),
+        export: ExportSection::default(),
+        exporter: Vec::new(),
+        audit: AuditSection::default(),
     })
 }
 
@@ -258,15 +284,17 @@ pub fn init(dir: &Path, name: &str, at: Addresses, env: &dyn Env) -> Result<Conf
     let config = configuration(name, &made, at)?;
     let (path, keys) = (dir.join("testudo.toml"), dir.join("keys"));
     // All are looked at before any is made: a folder that is in use stays as it is.
-    let purposes = [KeyPurpose::Authority, KeyPurpose::Ca, KeyPurpose::Log, KeyPurpose::Node];
-    let secrets = purposes.map(|purpose| key_path(&keys, purpose)).into_iter();
-    let others = [path.clone(), keys.join("ca.pem"), dir.join("data/registry.db"), dir.join("data/audit")];
-    if let Some(there) = others.into_iter().chain(secrets).find(|path| path.symlink_metadata().is_ok()) {
-        return Err(FileError::Exists(there).into());
+    let files = made.files(&keys);
+    let others = [path.clone(), dir.join("data/registry.db"), dir.join("data/audit")];
+    let mut planned = others.iter().chain(files.iter().map(|(path, _)| path));
+    if let Some(there) = planned.find(|path| path.symlink_metadata().is_ok()) {
+        return Err(FileError::Exists(there.clone()).into());
     }
     files::private_dir(&keys)?;
     files::private_dir(&dir.join("data"))?;
-    made.write(&keys)?;
+    for (path, text) in &files {
+        files::write_new(path, text.as_bytes())?;
+    }
     let text = format!(
         "# A Testudo swarm. Keys are in keys/: keep them secret, and keep a copy.\n{}",
         toml::to_string(&config)?

@@ -21,7 +21,7 @@ use testudo_bus::audit::LogReader;
 use testudo_bus::client::{self, Client};
 use testudo_bus::env::Env as _;
 use testudo_bus::stream::{FrameReader, prefix, write_frame};
-use testudo_bus::tls::{self, Issuer as _, Listed, Listing, NodeCertificate};
+use testudo_bus::tls::{self, Listed, Listing, NodeCertificate};
 use testudo_bus::transport;
 use testudo_rules::audit::{Event, Verdict};
 use testudo_rules::inspect::Inspector;

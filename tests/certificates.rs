@@ -22,7 +22,7 @@ use support::swarm::{TestEnv, key_of, name};
 use support::{Swarm, World, pass, sim};
 use testudo_bus::client::{ClientIdentity, DialError};
 use testudo_bus::env::Env as _;
-use testudo_bus::tls::{self, Issuer as _, LIFETIME, LeafError, Listed, Listing, NodeCertificate, Role};
+use testudo_bus::tls::{self, LIFETIME, LeafError, Listed, Listing, NodeCertificate, Role};
 use testudo_bus::transport;
 use testudo_wire::frame::ALPN;
 use testudo_wire::standing::RevocationCause;

@@ -2,19 +2,36 @@
 //! identity, argument and token ends in one line that says what is wrong, with its exit code and nothing changed.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::print_stderr, reason = "what is skipped is said")]
 
 #[path = "cli/agents.rs"]
 mod agents;
 #[path = "cli/audit.rs"]
 mod audit;
+#[path = "cli/backup.rs"]
+mod backup;
+#[path = "cli/bad_input.rs"]
+mod bad_input;
+#[path = "cli/exporters.rs"]
+mod exporters;
 #[path = "cli/folder.rs"]
 mod folder;
 #[path = "cli/guard.rs"]
 mod guard;
+#[path = "cli/joining.rs"]
+mod joining;
 #[path = "cli/kit.rs"]
 mod kit;
+#[path = "cli/mandates.rs"]
+mod mandates;
 #[path = "cli/node.rs"]
 mod node;
+#[path = "cli/pages.rs"]
+mod pages;
+#[path = "cli/reading.rs"]
+mod reading;
+#[path = "cli/revoked.rs"]
+mod revoked;
 #[path = "cli/talk.rs"]
 mod talk;
 #[path = "cli/tokens.rs"]

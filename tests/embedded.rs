@@ -345,6 +345,24 @@ fn who_is_revoked_is_out_and_its_name_is_free_for_another_key() {
 }
 
 #[test]
+fn an_agent_elsewhere_joins_by_invitation_with_a_key_of_its_own() {
+    multi(async {
+        let swarm = Swarm::embedded("maths").await.unwrap();
+        swarm.spawn("doubler", serves(), doubler).await.unwrap();
+        let line = swarm.invite("asker", asks(), Duration::from_secs(60)).await.unwrap();
+        let identity = testudo::accept_invitation(&line).await.unwrap();
+        let asker = connect(&identity).await.unwrap();
+        assert_eq!(double(&asker.bus(), "doubler", 21).await.unwrap(), 42);
+        let again = testudo::accept_invitation(&line).await.unwrap_err().to_string();
+        assert!(again.contains("has been used, with another key"), "{again}");
+        let nonsense = testudo::accept_invitation("testudo-join:x").await.unwrap_err().to_string();
+        assert!(nonsense.contains("copy the whole line"), "{nonsense}");
+        asker.goodbye().await;
+        swarm.shut_down().await.unwrap();
+    });
+}
+
+#[test]
 fn every_error_is_one_line_that_says_what_to_do() {
     multi(async {
         let swarm = Swarm::embedded("test").await.unwrap();

@@ -102,7 +102,7 @@ impl Running {
             serve: [capability(serve)].into(),
             ..Grant::default()
         };
-        let request = Request::AgentAdd { name, key: key.public(), grant };
+        let request = Request::AgentAdd { name, key: key.public(), grant, csr: None };
         let Answer::Credentials(credentials) = server::ask(&self.data(), &request).await.unwrap() else {
             panic!("not enrolled")
         };

@@ -16,7 +16,7 @@ use support::{World, sim};
 use testudo_bus::client::{Client, ClientIdentity, Deliveries, SendError};
 use testudo_bus::env::{Env, random};
 use testudo_bus::stream::{ExactReader, FrameReader, prefix, write_frame};
-use testudo_bus::tls::{self, Issuer, LIFETIME, Listed, Listing, NodeCertificate};
+use testudo_bus::tls::{self, LIFETIME, Listed, Listing, NodeCertificate};
 use testudo_bus::transport;
 use testudo_wire::frame::{
     Accepted, Acknowledge, Annotation, Cancel, FromAgent, FromNode, Presented, Seen, Settled, Welcome,

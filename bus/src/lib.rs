@@ -11,6 +11,7 @@ pub mod capability;
 pub mod client;
 pub mod env;
 mod guard;
+pub mod join;
 pub mod metrics;
 pub mod node;
 pub mod stream;

@@ -6,7 +6,7 @@
 //! submitted == delivered + failed + dropped + queued + in flight. And each end has a reason: dropped == the sum of
 //! `drops`, failed == the sum of `refusals` (never routed) and `failures` (handed over).
 
-use std::sync::atomic::AtomicU64;
+mod stages;
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode};
 use prometheus_client::metrics::counter::Counter;
@@ -15,6 +15,10 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use testudo_rules::audit::Cause;
 use testudo_wire::Refusal;
+
+pub use stages::AuditSizes;
+pub(crate) use stages::Stage;
+use stages::Stages;
 
 /// One of the words of a closed enum.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -91,7 +95,7 @@ pub struct Metrics {
     links: Gauge<i64>,
     subscriptions: Gauge<i64>,
     guard_faults: Counter,
-    audit_records: Gauge<u64, AtomicU64>,
+    stages: Stages,
 }
 
 impl Default for Metrics {
@@ -123,7 +127,7 @@ impl Default for Metrics {
             links: Gauge::default(),
             subscriptions: Gauge::default(),
             guard_faults: Counter::default(),
-            audit_records: Gauge::default(),
+            stages: Stages::default(),
         }
     }
 }
@@ -148,8 +152,19 @@ impl Metrics {
         self.submitted.inc_by(copies as u64);
     }
 
+    /// A stage of a bundle's way took so long.
+    pub(crate) fn took(&self, stage: Stage, time: std::time::Duration) {
+        self.stages.took(stage, time);
+    }
+
+    /// So many messages were allowed.
+    pub(crate) fn allowed(&self, messages: usize) {
+        self.stages.judged("allowed", messages);
+    }
+
     /// A message that a verdict refused.
     pub fn refused(&self, refusal: Refusal) {
+        self.stages.judged("refused", 1);
         self.refusals.get_or_create(&ByReason::refusal(refusal)).inc();
         self.outcome("failed", 1);
     }
@@ -294,8 +309,19 @@ impl Metrics {
     ///
     /// # Errors
     /// The formatter's, which has none.
-    pub fn render(&self, audit_records: u64) -> Result<String, std::fmt::Error> {
-        self.audit_records.set(audit_records);
+    pub fn render(&self, sizes: &AuditSizes) -> Result<String, std::fmt::Error> {
+        self.render_with(sizes, |_| {})
+    }
+
+    /// The same with what `more` adds to it.
+    ///
+    /// # Errors
+    /// The formatter's, which has none.
+    pub fn render_with(
+        &self,
+        sizes: &AuditSizes,
+        more: impl FnOnce(&mut Registry),
+    ) -> Result<String, std::fmt::Error> {
         let mut registry = Registry::with_prefix("testudo");
         let copies =
             "Copies of messages: one for each receiver routed to, one if refused or without a receiver";
@@ -324,7 +350,8 @@ impl Metrics {
             "Bundles on which the guard itself failed",
             self.guard_faults.clone(),
         );
-        registry.register("audit_records", "Records on the audit log", self.audit_records.clone());
+        more(&mut registry);
+        self.stages.register(&mut registry, sizes);
         let mut text = String::new();
         encode(&mut text, &registry)?;
         Ok(text)

@@ -117,7 +117,11 @@ fn endpoint_config(key: Option<&SecretKey>) -> Result<EndpointConfig, io::Error>
     Ok(config)
 }
 
-fn endpoint(server: Option<ServerConfig>, socket: Socket, key: Option<&SecretKey>) -> io::Result<Endpoint> {
+pub(crate) fn endpoint(
+    server: Option<ServerConfig>,
+    socket: Socket,
+    key: Option<&SecretKey>,
+) -> io::Result<Endpoint> {
     let (config, runtime) = (endpoint_config(key)?, Arc::new(TokioRuntime));
     match socket {
         Socket::Udp(socket) => Endpoint::new(config, server, socket, runtime),

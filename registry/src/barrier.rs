@@ -3,16 +3,25 @@
 //!
 //! A writer acknowledges a sequence once every byte that it hands over from now on is checked against a
 //! snapshot of that sequence or a later one. Knows nothing of links but their name and how to close them.
+//!
+//! The order of steps that promise 1 rests on is here and nowhere else: [`WriterBarrier::wait`] for the registry,
+//! [`WriterSlot::catch_up`] and [`WriterSlot::look_again`] for writers. `tests/handover.rs` runs this very file under
+//! random interleavings.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use testudo_wire::{AgentName, RegistrySequence};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+
+use crate::sync::{Arc, AtomicU64, Mutex, MutexGuard, Ordering, PoisonError};
+
+/// A directory that says which registry sequence it stands for.
+pub trait Numbered {
+    /// The sequence.
+    fn sequence(&self) -> RegistrySequence;
+}
 
 /// Closes a link at once: after it returns, its writer hands over nothing more.
 pub type Closer = Arc<dyn Fn() + Send + Sync>;
@@ -110,13 +119,23 @@ impl WriterBarrier {
     /// Returns when every writer has acknowledged `sequence` or is gone; those that have not within
     /// `limit` are closed and taken off. Publish the snapshot of that sequence first.
     pub async fn wait(&self, sequence: RegistrySequence, limit: Duration) -> Vec<Laggard> {
+        self.wait_until(sequence, tokio::time::sleep(limit)).await
+    }
+
+    /// The same, until `deadline` is done.
+    pub(crate) async fn wait_until(
+        &self,
+        sequence: RegistrySequence,
+        deadline: impl Future<Output = ()>,
+    ) -> Vec<Laggard> {
         let behind = self.inner.table().behind(sequence);
         if behind.is_empty() {
             return Vec::new();
         }
-        let deadline = Instant::now() + limit;
-        // The time-out only ends the waiting; who is late is asked again below, from the table.
-        let _ = tokio::time::timeout_at(deadline, self.all_acknowledge(sequence, behind)).await;
+        let (deadline, all) =
+            (std::pin::pin!(deadline), std::pin::pin!(self.all_acknowledge(sequence, behind)));
+        // The deadline only ends the waiting; who is late is asked again below, from the table.
+        let _ = futures_util::future::select(all, deadline).await;
         self.close_laggards(sequence)
     }
 
@@ -165,6 +184,36 @@ impl WriterSlot {
         }
     }
 
+    /// Brings a writer under the latest directory: what waits is weeded under it, then it is acknowledged, then
+    /// something is taken under it. Everything that was taken before must have been handed over, or given up.
+    pub fn catch_up<S: Numbered, T>(
+        &self,
+        load: impl FnOnce() -> S,
+        weed: impl FnOnce(&S),
+        take: impl FnOnce(&S) -> T,
+    ) -> T {
+        let directory = load();
+        weed(&directory);
+        self.acknowledge(directory.sequence());
+        take(&directory)
+    }
+
+    /// While something that was taken under an older directory is being handed over: whether it may go on under the
+    /// latest one, which is then acknowledged. If not, nothing more may be handed over.
+    #[must_use]
+    pub fn look_again<S: Numbered>(
+        &self,
+        load: impl FnOnce() -> S,
+        is_good: impl FnOnce(&S) -> bool,
+    ) -> bool {
+        let directory = load();
+        let good = is_good(&directory);
+        if good {
+            self.acknowledge(directory.sequence());
+        }
+        good
+    }
+
     /// Its number at the barrier.
     #[must_use]
     pub const fn id(&self) -> u64 {
@@ -176,79 +225,5 @@ impl Drop for WriterSlot {
     fn drop(&mut self) {
         self.inner.table().writers.remove(&self.id);
         self.inner.acknowledged.notify_waiters();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::AtomicUsize;
-
-    use super::*;
-    use crate::book::tests_support::name;
-
-    const LIMIT: Duration = Duration::from_millis(50);
-
-    fn counted() -> (Closer, Arc<AtomicUsize>) {
-        let count = Arc::new(AtomicUsize::new(0));
-        let inner = Arc::clone(&count);
-        (Arc::new(move || _ = inner.fetch_add(1, Ordering::SeqCst)), count)
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn t_a38_waits_for_every_writer_and_not_longer() {
-        let barrier = WriterBarrier::new();
-        let (close, closed) = counted();
-        let slot = barrier.register(name("a"), RegistrySequence(1), close);
-        let started = Instant::now();
-        assert_eq!(barrier.wait(RegistrySequence(1), LIMIT).await, vec![], "it holds that snapshot");
-        let waiter = tokio::spawn({
-            let barrier = barrier.clone();
-            async move { barrier.wait(RegistrySequence(2), LIMIT).await }
-        });
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        assert!(!waiter.is_finished());
-        slot.acknowledge(RegistrySequence(1));
-        tokio::task::yield_now().await;
-        assert!(!waiter.is_finished(), "an older sequence does not count");
-        slot.acknowledge(RegistrySequence(2));
-        assert_eq!(waiter.await.unwrap(), vec![]);
-        assert_eq!((started.elapsed().as_millis(), closed.load(Ordering::SeqCst)), (20, 0));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn t_a37_a_laggard_is_closed_at_the_limit_and_only_once() {
-        let barrier = WriterBarrier::new();
-        let (close, closed) = counted();
-        let slow = barrier.register(name("slow"), RegistrySequence(0), close);
-        let (never, closed_never) = counted();
-        let good = barrier.register(name("good"), RegistrySequence(5), never);
-        let started = Instant::now();
-        let late = barrier.wait(RegistrySequence(5), LIMIT).await;
-        assert_eq!(late, vec![Laggard { name: name("slow"), writer: slow.id() }]);
-        assert_eq!(started.elapsed(), LIMIT);
-        assert_eq!(barrier.wait(RegistrySequence(5), LIMIT).await, vec![], "it is off the barrier");
-        assert_eq!((closed.load(Ordering::SeqCst), closed_never.load(Ordering::SeqCst)), (1, 0));
-        drop((slow, good));
-        assert!(barrier.is_empty());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_writer_that_ends_holds_nobody_up_and_a_closer_may_drop_its_slot() {
-        let barrier = WriterBarrier::new();
-        let (close, _) = counted();
-        let slot = barrier.register(name("a"), RegistrySequence(0), close);
-        let waiter = tokio::spawn({
-            let barrier = barrier.clone();
-            async move { barrier.wait(RegistrySequence(1), LIMIT).await }
-        });
-        tokio::task::yield_now().await;
-        drop(slot);
-        assert_eq!(waiter.await.unwrap(), vec![]);
-
-        let cell = Arc::new(Mutex::new(None));
-        let inner = Arc::clone(&cell);
-        let close: Closer = Arc::new(move || drop(inner.lock().unwrap().take()));
-        *cell.lock().unwrap() = Some(barrier.register(name("b"), RegistrySequence(0), close));
-        assert_eq!(barrier.wait(RegistrySequence(1), LIMIT).await.len(), 1);
     }
 }

@@ -9,18 +9,27 @@
 
 pub mod actor;
 pub mod barrier;
+#[cfg(test)]
+mod barrier_tests;
 pub mod book;
 pub mod snapshot;
 pub mod store;
+
+/// What `barrier` is made of: a test compiles that file with the primitives of a model checker instead.
+mod sync {
+    pub(crate) use std::sync::atomic::{AtomicU64, Ordering};
+    pub(crate) use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+}
 
 pub use actor::{
     Health, Journal, JournalError, LinkClose, LinkControl, LinkRequest, Offered, Recorded, Registry,
     RegistryDoor, RegistryParts, StartError, VerbError, WallClock,
 };
-pub use barrier::{Closer, Laggard, WriterBarrier, WriterSlot};
+pub use barrier::{Closer, Laggard, Numbered, WriterBarrier, WriterSlot};
 pub use book::{
     Admitted, AgentView, Beat, Book, BookRules, Burnt, Change, ChangeKind, Condition, EnrolError, FailError,
-    GrantError, Login, LoginError, OnSilence, Record, ReinstateError, RestoreError, RevokeError, TokenError,
+    GrantError, Invitation, InvitationState, InviteError, Join, JoinError, Login, LoginError, Newcomer,
+    OnSilence, Record, ReinstateError, RestoreError, RevokeError, TokenError, UninviteError,
 };
 pub use snapshot::{Directory, Publisher, Snapshot, Standing, Update};
 pub use store::{Batch, Contents, SqliteStore, Store, StoreError, StoreKey};

@@ -11,6 +11,8 @@ use testudo_wire::standing::{Grant, Holder, RevocationCause, Standings};
 use testudo_wire::{AgentName, PublicKey, RegistrySequence, TokenFactId};
 use tokio::sync::watch;
 
+use crate::barrier::Numbered;
+
 /// A change copies one shard, not the whole directory.
 const SHARDS: usize = 64;
 
@@ -110,6 +112,12 @@ impl Snapshot {
     /// Everyone, in no order.
     pub fn agents(&self) -> impl Iterator<Item = (&AgentName, &Standing)> {
         self.shards.iter().flat_map(|shard| shard.iter())
+    }
+}
+
+impl Numbered for Guard<Arc<Snapshot>> {
+    fn sequence(&self) -> RegistrySequence {
+        Snapshot::sequence(self)
     }
 }
 

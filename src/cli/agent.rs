@@ -10,9 +10,11 @@ use testudo::files::Reserved;
 use testudo::identity::Identity;
 use testudo::operator::{AgentLine, Answer, Credentials, Request};
 use testudo::server::{self, AskError};
-use testudo::wire::standing::{Quota, RevocationCause};
+use testudo::wire::standing::RevocationCause;
 use testudo::wire::{AgentName, Capability, Grant, SecretKey};
 
+use super::invite::Invite;
+use super::rights::Rights;
 use super::{At, CliError, Done, actor_system, say};
 
 /// Agents of a swarm.
@@ -20,6 +22,8 @@ use super::{At, CliError, Done, actor_system, say};
 pub(super) enum Agent {
     /// Enrol an agent and write its identity file
     Add(Add),
+    /// Let somebody elsewhere join: prints an invitation, to be used once
+    Invite(Invite),
     /// List all agents
     List(List),
     /// Put an agent out, at once and for good
@@ -33,21 +37,8 @@ pub(super) enum Agent {
 #[derive(Args, Debug)]
 pub(super) struct Add {
     name: AgentName,
-    /// Capabilities it may exercise
-    #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
-    allow: Vec<Capability>,
-    /// Capabilities for which others may ask it
-    #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
-    serve: Vec<Capability>,
-    /// The part of --allow that it may hand on
-    #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
-    delegatable: Vec<Capability>,
-    /// It acts only under tokens that other agents hand it, never under its own
-    #[arg(long)]
-    delegated_only: bool,
-    /// Bundles a second that it may send
-    #[arg(long, value_name = "N", default_value_t = Quota::default().bundles_per_second, value_parser = clap::value_parser!(u32).range(1..))]
-    bundles_per_second: u32,
+    #[command(flatten)]
+    rights: Rights,
     /// The identity file to write, mode 0600
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -134,14 +125,11 @@ pub(super) fn unexpected() -> CliError {
     CliError::Failed("the node gave an answer of another kind; are both of one version?".into())
 }
 
-fn set(list: Vec<Capability>) -> BTreeSet<Capability> {
-    list.into_iter().collect()
-}
-
 impl Agent {
     pub(super) fn run(self) -> Done {
         match self {
             Self::Add(add) => add.run(),
+            Self::Invite(invite) => invite.run(),
             Self::List(list) => list.run(),
             Self::Revoke(revoke) => revoke.run(),
             Self::Reinstate(reinstate) => reinstate.run(),
@@ -152,23 +140,12 @@ impl Agent {
 
 impl Add {
     fn run(self) -> Done {
-        let quota = Quota { bundles_per_second: self.bundles_per_second, ..Quota::default() };
-        let (right, serve, delegatable) = (set(self.allow), set(self.serve), set(self.delegatable));
-        if let Some(wide) = delegatable.difference(&right).next() {
-            return Err(CliError::Usage(format!("--delegatable {wide} is not in --allow; add it there too")));
-        }
-        if self.delegated_only && !delegatable.is_empty() {
-            let why = "--delegated-only leaves it nothing of its own to hand on; leave out --delegatable";
-            return Err(CliError::Usage(why.into()));
-        }
-        if right.is_empty() && serve.is_empty() && !self.delegated_only {
-            return Err(CliError::Usage("nothing to do for it; give --allow, --serve or both".into()));
-        }
+        let grant = self.rights.grant()?;
         // Taken first: an agent whose identity cannot be written must not be enrolled.
         let place = Reserved::new(&self.out)?;
         let key = SecretKey::from_seed(&testudo::bus::env::random(&testudo::env::System));
-        let grant = Grant { right, serve, delegatable, quota, delegated_only: self.delegated_only };
-        let request = Request::AgentAdd { name: self.name, key: key.public(), grant };
+        let csr = csr(&self.at, self.name, &key)?;
+        let request = Request::AgentAdd { name: self.name, key: key.public(), grant, csr };
         let Answer::Credentials(credentials) = operate(&self.at, request)? else { return Err(unexpected()) };
         let saved = identity(self.name, key, *credentials)
             .and_then(|identity| identity.save_in(place).map_err(CliError::from));
@@ -187,16 +164,22 @@ impl Add {
     }
 }
 
+/// The agent's own request: a PKI service signs nothing else.
+fn csr(at: &At, name: AgentName, key: &SecretKey) -> Result<Option<String>, CliError> {
+    let swarm = Config::load(&at.config, Overrides::default())?.swarm.id;
+    testudo::identity::request(swarm, name, key).map(Some).map_err(CliError::Failed)
+}
+
 fn identity(name: AgentName, key: SecretKey, credentials: Credentials) -> Result<Identity, CliError> {
     Identity::issued(name, key, credentials).map_err(CliError::Failed)
 }
 
-fn joined(set: &BTreeSet<Capability>) -> String {
+pub(super) fn joined(set: &BTreeSet<Capability>) -> String {
     set.iter().map(Capability::as_str).collect::<Vec<_>>().join(" ")
 }
 
 /// What it may do, and whether under tokens of others alone.
-fn may(grant: &Grant) -> String {
+pub(super) fn may(grant: &Grant) -> String {
     let rights = joined(&grant.right);
     match (grant.delegated_only, rights.is_empty()) {
         (false, _) => rights,
@@ -269,8 +252,13 @@ impl Renew {
     fn run(self) -> Done {
         let old = Identity::load(&self.identity)?;
         let name = old.client.name;
-        let answer = operate(&self.at, Request::AgentRenew { name })?;
-        let Answer::Credentials(credentials) = answer else { return Err(unexpected()) };
+        let csr = csr(&self.at, name, &old.client.key)?;
+        let answer = operate(&self.at, Request::AgentRenew { name, csr })?;
+        let Answer::Credentials(mut credentials) = answer else { return Err(unexpected()) };
+        if credentials.node.ip().is_unspecified() {
+            // The node listens everywhere: where this agent reaches it the identity knows best.
+            credentials.node.set_ip(old.node.ip());
+        }
         identity(name, old.client.key.clone(), *credentials)?.save_over(&self.identity)?;
         say(&format!("{name} has a fresh certificate and token in {}", self.identity.display()));
         Ok(())

@@ -1,6 +1,7 @@
 //! `testudo guard`: what the content guard says of a text, and how well it does on a corpus.
 
 mod eval;
+mod reload;
 mod scan;
 mod tally;
 
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use testudo::files::FileError;
-use testudo::rules::inspect::{Inspection, Inspector, PACK_BYTES_MAX, Scratch, Severity};
+use testudo::packs::Packs;
+use testudo::rules::inspect::{Inspection, Inspector, Scratch, Severity};
 use tokio::time::Instant;
 
 use super::{CliError, Done};
@@ -20,6 +22,8 @@ use super::{CliError, Done};
 pub(super) enum Guard {
     /// Vet a file or standard input; exit code 1 when it would be blocked
     Scan(scan::Scan),
+    /// Have a running node read its packs of rules again
+    Reload(reload::Reload),
     /// How well the guard tells the attacks of a corpus from the rest
     Eval(eval::Eval),
 }
@@ -34,19 +38,14 @@ impl Guard {
         match self {
             Self::Scan(scan) => scan.run(),
             Self::Eval(eval) => eval.run(),
+            Self::Reload(reload) => reload.run(),
         }
     }
 }
 
-/// The standard rules, and those of a pack if one is named.
-fn inspector(pack: Option<&Path>) -> Result<Inspector, CliError> {
-    let standard = Inspector::standard();
-    let Some(path) = pack else { return Ok(standard) };
-    let bytes = read(Some(path), PACK_BYTES_MAX as u64)?
-        .ok_or_else(|| CliError::Usage(format!("{}: larger than {PACK_BYTES_MAX} bytes", path.display())))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| CliError::Usage(format!("{}: the pack is not UTF-8 text", path.display())))?;
-    standard.with_pack(&text).map_err(|error| CliError::Usage(format!("{}, {error}", path.display())))
+/// The standard rules, and those of packs if some are named.
+fn inspector(packs: &[PathBuf]) -> Result<Inspector, CliError> {
+    Ok(Packs::read(packs).map_err(|error| CliError::Usage(error.to_string()))?.inspector)
 }
 
 /// A file or standard input; nothing if it is larger than the limit.
@@ -104,9 +103,15 @@ impl Lines {
 }
 
 /// One inspection and what it took, in microseconds.
-fn timed(inspector: &Inspector, scratch: &mut Scratch, content_type: &str, body: &[u8]) -> (Inspection, f64) {
+fn timed(
+    inspector: &Inspector,
+    scratch: &mut Scratch,
+    capability: &str,
+    content_type: &str,
+    body: &[u8],
+) -> (Inspection, f64) {
     let start = Instant::now();
-    let inspection = inspector.inspect_with(scratch, content_type, body);
+    let inspection = inspector.inspect_for(scratch, capability, content_type, body);
     (inspection, start.elapsed().as_secs_f64() * 1e6)
 }
 

@@ -7,7 +7,11 @@ mod audit;
 mod demo;
 mod guard;
 mod init;
+mod invite;
+mod join;
 mod node;
+mod rights;
+mod swarm;
 mod talk;
 mod token;
 
@@ -17,6 +21,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{Args, Parser, Subcommand};
 
+use testudo::backup::BackupError;
 use testudo::config::ConfigError;
 use testudo::files::FileError;
 use testudo::identity::IdentityError;
@@ -31,7 +36,6 @@ struct Cli {
     verb: Verb,
 }
 
-#[expect(clippy::large_enum_variant, reason = "parsed once for each run of the command")]
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Enrol, list, revoke and reinstate agents
@@ -50,6 +54,8 @@ enum Verb {
     Guard(guard::Guard),
     /// Make a swarm: four keys and a configuration
     Init(init::Init),
+    /// Join a swarm by an invitation, and write an identity file
+    Join(join::Join),
     /// Run a node
     Node(node::RunNode),
     /// Publish messages to a topic
@@ -62,6 +68,9 @@ enum Verb {
     Status(node::Status),
     /// Print the messages of topics as they come
     Subscribe(talk::Subscribe),
+    /// Keep a swarm's keys safe
+    #[command(subcommand)]
+    Swarm(swarm::Swarm),
     /// Make, narrow, hand on and read capability tokens
     #[command(subcommand)]
     Token(token::Token),
@@ -95,7 +104,7 @@ macro_rules! usage {
         }
     )+};
 }
-usage!(ConfigError, FileError, IdentityError, ServerError, SwarmError);
+usage!(BackupError, ConfigError, FileError, IdentityError, ServerError, SwarmError);
 
 macro_rules! failed {
     ($($error:ty),+) => {$(
@@ -166,8 +175,10 @@ impl Verb {
             | Self::DemoRole(_)
             | Self::Guard(_)
             | Self::Init(_)
+            | Self::Join(_)
             | Self::Node(_)
             | Self::Status(_)
+            | Self::Swarm(_)
             | Self::Token(_) => "warn",
         }
     }
@@ -180,12 +191,14 @@ impl Verb {
             Self::DemoRole(role) => role.run(),
             Self::Guard(verb) => verb.run(),
             Self::Init(init) => init.run(),
+            Self::Join(join) => join.run(),
             Self::Node(node) => node.run(),
             Self::Publish(verb) => verb.run(),
             Self::Request(verb) => verb.run(),
             Self::Send(verb) => verb.run(),
             Self::Status(status) => status.run(),
             Self::Subscribe(verb) => verb.run(),
+            Self::Swarm(verb) => verb.run(),
             Self::Token(verb) => verb.run(),
         }
     }

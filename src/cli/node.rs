@@ -3,9 +3,14 @@
 use std::net::SocketAddr;
 
 use clap::Args;
+use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
 use testudo::Account;
 use testudo::config::{Config, Overrides};
-use testudo::operator::{Answer, Request};
+use testudo::export::ExporterStatus;
+use testudo::health::State;
+use testudo::operator::{Answer, Request, Status as StatusOf};
+use testudo::packs::InUse;
+use testudo::rules::export::Counts;
 use testudo::server::{self, Server};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -23,6 +28,9 @@ pub(super) struct RunNode {
     /// TCP address for health and metrics, instead of the configured one
     #[arg(long, value_name = "ADDRESS")]
     health: Option<SocketAddr>,
+    /// UDP address for newcomers, instead of the configured one; open only while an invitation is outstanding
+    #[arg(long, value_name = "ADDRESS")]
+    join: Option<SocketAddr>,
     /// JSON lines instead of text
     #[arg(long)]
     json: bool,
@@ -49,7 +57,8 @@ fn equation(account: &Account) -> String {
 
 impl RunNode {
     pub(super) fn run(self) -> Done {
-        let config = Config::load(&self.at.config, Overrides { listen: self.listen, health: self.health })?;
+        let flags = Overrides { listen: self.listen, health: self.health, join: self.join };
+        let config = Config::load(&self.at.config, flags)?;
         actor_system(async {
             // From the first line on, a signal ends the node in good order.
             let mut signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -87,6 +96,16 @@ impl RunNode {
         }
     }
 
+    fn tell_rules(&self, reloaded: &Result<InUse, String>) {
+        let (words, event) = match reloaded {
+            Ok(rules) => {
+                (format!("the guard vets by {rules}"), serde_json::json!({"event": "rules", "rules": rules}))
+            }
+            Err(error) => (error.clone(), serde_json::json!({"event": "rules-refused", "error": error})),
+        };
+        say(&if self.json { event.to_string() } else { words });
+    }
+
     fn tell_end(&self, account: &Account) {
         if self.json {
             let balanced = account.is_balanced();
@@ -102,6 +121,7 @@ impl RunNode {
         server: &Server,
         (terminate, interrupt): &mut (Signal, Signal),
     ) -> Result<End, CliError> {
+        let mut hang_up = signal(SignalKind::hangup())?;
         let mut stale = server.stale();
         // A thread of its own: the runtime would wait for its own reader of standard input, and never end.
         let (open, closed) = oneshot::channel::<()>();
@@ -114,17 +134,38 @@ impl RunNode {
         } else {
             kept = Some(open);
         }
-        let end = tokio::select! {
-            _ = terminate.recv() => End::Asked,
-            _ = interrupt.recv() => End::Asked,
-            _ = closed => End::Asked,
-            seen = stale.wait_for(Option::is_some) => {
-                End::Stale(seen.ok().and_then(|seen| *seen).unwrap_or_default().0)
+        let end = async {
+            tokio::select! {
+                _ = terminate.recv() => End::Asked,
+                _ = interrupt.recv() => End::Asked,
+                _ = closed => End::Asked,
+                seen = stale.wait_for(Option::is_some) => {
+                    End::Stale(seen.ok().and_then(|seen| *seen).unwrap_or_default().0)
+                }
             }
         };
+        // As daemons do: a hang-up is an order to read the rules again.
+        let reloads = async {
+            while hang_up.recv().await.is_some() {
+                self.tell_rules(&server.reload().await);
+            }
+            std::future::pending().await
+        };
+        let end = tokio::select! { end = end => end, never = reloads => never };
         drop(kept);
         Ok(end)
     }
+}
+
+/// How an exporter is.
+fn exporter_line(exporter: &ExporterStatus) -> String {
+    let ExporterStatus { kind, counts, behind, .. } = exporter;
+    let Counts { submitted, delivered, failed, dropped, queued, in_flight } = counts;
+    let amiss = exporter.amiss().map(|amiss| format!("; {amiss}")).unwrap_or_default();
+    format!(
+        "{kind}: submitted {submitted} = delivered {delivered} + failed {failed} + dropped {dropped} \
+         + queued {queued} + in flight {in_flight}, {behind} records behind{amiss}"
+    )
 }
 
 /// How a running node is.
@@ -147,22 +188,50 @@ impl Status {
                 say(&serde_json::to_string(&status)?);
                 return Ok(());
             }
-            let linked: Vec<_> = status.linked.iter().map(testudo::AgentName::as_str).collect();
-            let names = if linked.is_empty() { String::new() } else { format!(" ({})", linked.join(" ")) };
-            say(&format!("linked:   {}{names}", linked.len()));
-            say(&format!("messages: {}", status.account));
-            let refusals: Vec<_> =
-                status.refusals.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
-            say(&format!(
-                "refusals: {}",
-                if refusals.is_empty() { "none".into() } else { refusals.join(", ") }
-            ));
-            say(&format!(
-                "audit:    {} records; registry sequence {}",
-                status.audit_records, status.registry
-            ));
+            say(&table(&status).to_string());
             Ok(())
         })
+    }
+}
+
+/// A node's status for people.
+fn table(status: &StatusOf) -> Table {
+    let mut table = Table::new();
+    table.load_preset(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    let mut row = |name: &str, value: String| {
+        table.add_row([name.to_owned(), value]);
+    };
+    if let Some(health) = &status.health {
+        row("state", format!("{} for {} s, version {}", word(health.state), health.uptime_s, health.version));
+        for (name, check) in health.components.iter().filter(|(_, check)| check.reason.is_some()) {
+            let reason = check.reason.as_deref().unwrap_or_default();
+            row(&format!("- {name}"), format!("{}: {reason}", word(check.state)));
+        }
+    }
+    let linked: Vec<_> = status.linked.iter().map(testudo::AgentName::as_str).collect();
+    row("linked agents", format!("{} {}", linked.len(), linked.join(" ")).trim_end().to_owned());
+    for key in ["submitted", "delivered", "failed", "dropped", "queued", "in_flight"] {
+        let value = status.account.get(key).map_or_else(|| "-".to_owned(), ToString::to_string);
+        row(&key.replace('_', " "), value);
+    }
+    let refusals: Vec<_> = status.refusals.iter().map(|(reason, n)| format!("{reason}: {n}")).collect();
+    row("refusals", if refusals.is_empty() { "none".to_owned() } else { refusals.join(", ") });
+    row("bundles refused", status.bundles_refused.to_string());
+    let (first, records, durable) = (status.audit_first, status.audit_records, status.audit_durable);
+    let kept = if first == 0 { String::new() } else { format!(", kept from #{first}") };
+    row("audit records", format!("{records}, {durable} of them durable{kept}"));
+    row("registry sequence", status.registry.to_string());
+    for exporter in &status.exporters {
+        row(&format!("exporter {}", exporter.name), exporter_line(exporter));
+    }
+    table
+}
+
+const fn word(state: State) -> &'static str {
+    match state {
+        State::Healthy => "healthy",
+        State::Degraded => "DEGRADED",
+        State::Unhealthy => "UNHEALTHY",
     }
 }
 

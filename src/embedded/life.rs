@@ -18,6 +18,8 @@ use tokio::time::timeout;
 use super::EmbeddedError;
 use crate::config::{Config, Overrides};
 use crate::env::System;
+use crate::export::States;
+use crate::export::config::ExporterSection;
 use crate::files::FileError;
 use crate::operator::Operator;
 use crate::runtime::Jobs;
@@ -63,6 +65,9 @@ pub(super) struct Plan {
     pub(super) name: String,
     pub(super) folder: Option<PathBuf>,
     pub(super) listen: Option<SocketAddr>,
+    /// Packs of rules for the content guard.
+    pub(super) packs: Vec<PathBuf>,
+    pub(super) exporters: Vec<ExporterSection>,
 }
 
 /// What a caller needs of a swarm that has started.
@@ -72,6 +77,7 @@ pub(super) struct Started {
     pub(super) metrics: Metrics,
     pub(super) log: PublicKey,
     pub(super) audit: PathBuf,
+    pub(super) exporters: States,
 }
 
 /// Everything on disk and in memory that a node starts from.
@@ -85,7 +91,12 @@ struct Ground {
 
 impl Plan {
     fn ground(&self) -> Result<Ground, EmbeddedError> {
-        self.folder.as_ref().map_or_else(|| self.temporary(), |folder| self.kept(folder.clone()))
+        let ground =
+            self.folder.as_ref().map_or_else(|| self.temporary(), |folder| self.kept(folder.clone()));
+        ground.map(|mut ground| {
+            ground.config.exporter.extend(self.exporters.iter().cloned());
+            ground
+        })
     }
 
     fn addresses(&self) -> Addresses {
@@ -95,6 +106,7 @@ impl Plan {
     fn temporary(&self) -> Result<Ground, EmbeddedError> {
         let keys = Keys::make(&System).map_err(SwarmError::from)?;
         let mut config = configuration(&self.name, &keys, self.addresses())?;
+        config.guard.packs.clone_from(&self.packs);
         let made = tempfile::Builder::new().prefix("testudo-").tempdir();
         let temporary = made.map_err(|error| FileError::of(&std::env::temp_dir(), error))?;
         config.node.data = temporary.path().join("data");
@@ -107,7 +119,8 @@ impl Plan {
         if !path.exists() {
             init(&folder, &self.name, self.addresses(), &System)?;
         }
-        let config = Config::load(&path, Overrides { listen: self.listen, health: None })?;
+        let mut config = Config::load(&path, Overrides { listen: self.listen, ..Overrides::default() })?;
+        config.guard.packs.extend_from_slice(&self.packs);
         if config.swarm.name != self.name {
             return Err(EmbeddedError::OtherSwarm {
                 folder,
@@ -131,6 +144,7 @@ impl Ground {
             metrics: running.node().metrics().clone(),
             log,
             audit: audit_dir(&config),
+            exporters: running.exporters(),
         };
         Ok((running, started, temporary))
     }

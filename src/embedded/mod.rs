@@ -38,10 +38,13 @@ use testudo_bus::metrics::{Account, Metrics};
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{AgentName, NameError, PublicKey, RegistrySequence, SecretKey, SwarmId};
 use tokio::sync::oneshot;
+use zeroize::Zeroizing;
 
 use crate::config::ConfigError;
 use crate::connection::{Connection, connect};
 use crate::env::System;
+use crate::export::ExporterStatus;
+use crate::export::config::ExporterSection;
 use crate::files::FileError;
 use crate::identity::Identity;
 use crate::operator::{Answer, Request};
@@ -120,6 +123,18 @@ impl Builder {
         self
     }
 
+    /// Adds a pack of rules for the content guard, a TOML file, to the standard rules and those of the folder.
+    pub fn guard_pack(mut self, file: impl Into<PathBuf>) -> Self {
+        self.0.packs.push(file.into());
+        self
+    }
+
+    /// Sends what the audit log tells to one place more, as `[[exporter]]` of a node's configuration does.
+    pub fn export(mut self, exporter: ExporterSection) -> Self {
+        self.0.exporters.push(exporter);
+        self
+    }
+
     /// Starts the swarm.
     ///
     /// # Errors
@@ -158,7 +173,8 @@ impl Swarm {
 
     /// The same, with a choice.
     pub fn builder(name: &str) -> Builder {
-        Builder(Plan { name: name.to_owned(), folder: None, listen: None })
+        let name = name.to_owned();
+        Builder(Plan { name, folder: None, listen: None, packs: Vec::new(), exporters: Vec::new() })
     }
 
     /// Enrols an agent: the result is all that it needs to join from anywhere that reaches the node.
@@ -168,9 +184,30 @@ impl Swarm {
     pub async fn enrol(&self, name: &str, role: Role) -> Result<Identity, EmbeddedError> {
         let name = AgentName::parse(name)?;
         let (grant, key) = (role.grant()?, new_key(&System));
-        let answer = self.ask(name, Request::AgentAdd { name, key: key.public(), grant }).await?;
+        let answer = self
+            .ask(name, Request::AgentAdd { name, key: key.public(), grant, csr: self.csr(name, &key)? })
+            .await?;
         let identity = identity(name, key, answer);
         self.or_out(name, identity).await
+    }
+
+    /// Invites an agent that runs elsewhere and makes its own key: the line is a secret, good for one agent within
+    /// `lifetime`, which joins by [`crate::accept_invitation`] or `testudo join`.
+    ///
+    /// # Errors
+    /// [`EmbeddedError`]; then nobody is invited.
+    pub async fn invite(
+        &self,
+        name: &str,
+        role: Role,
+        lifetime: Duration,
+    ) -> Result<Zeroizing<String>, EmbeddedError> {
+        let name = AgentName::parse(name)?;
+        let (grant, key, seconds) = (role.grant()?, new_key(&System), lifetime.as_secs());
+        let request = Request::AgentInvite { name, key: key.public(), grant, seconds, host: None };
+        let answer = self.ask(name, request).await?;
+        let Answer::Invited(invited) = answer else { return Err(unexpected(name, &answer)) };
+        Ok(invited.token(key).to_text())
     }
 
     /// A fresh certificate and token for an agent of this swarm, and the node's present address.
@@ -179,7 +216,8 @@ impl Swarm {
     /// [`EmbeddedError`].
     pub async fn renew(&self, old: &Identity) -> Result<Identity, EmbeddedError> {
         let name = old.client.name;
-        let answer = self.ask(name, Request::AgentRenew { name }).await?;
+        let answer =
+            self.ask(name, Request::AgentRenew { name, csr: self.csr(name, &old.client.key)? }).await?;
         identity(name, old.client.key.clone(), answer)
     }
 
@@ -273,6 +311,12 @@ impl Swarm {
         self.started.metrics.account()
     }
 
+    /// How its exporters are.
+    #[must_use]
+    pub fn exporters(&self) -> Vec<ExporterStatus> {
+        self.started.exporters.all()
+    }
+
     /// Where the audit log is. Without [`Builder::data`] it goes with the swarm.
     #[must_use]
     pub fn audit_dir(&self) -> &Path {
@@ -294,6 +338,11 @@ impl Swarm {
         let Self { thread, end, .. } = self;
         drop(thread);
         Ok(end.within(END).await?.ok_or(ThreadError::Ended(THREAD))?)
+    }
+
+    fn csr(&self, name: AgentName, key: &SecretKey) -> Result<Option<String>, EmbeddedError> {
+        let made = crate::identity::request(self.id(), name, key);
+        made.map(Some).map_err(|what| EmbeddedError::Refused(name, what))
     }
 
     /// Asks the operator, on the thread where the actors are.

@@ -14,8 +14,11 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::ServerError;
+use super::guard::Rules;
+use crate::export::States;
 use crate::files::FileError;
-use crate::operator::{Answer, Operator, Request, Status};
+use crate::health::Checker;
+use crate::operator::{Answer, Mandate, Operator, Request, Status, Verb};
 
 /// Longest request or answer.
 const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -64,31 +67,47 @@ pub(super) fn listen(path: &Path) -> Result<(UnixListener, SocketFile), ServerEr
     Ok((listener, socket))
 }
 
+/// What an operator may reach besides the node.
+#[derive(Clone, Debug)]
+pub(super) struct Served {
+    pub(super) operator: Operator,
+    pub(super) rules: Rules,
+    pub(super) exporters: States,
+    pub(super) checker: Checker,
+}
+
 /// Serves operators until the task is aborted.
-pub(super) fn serve(listener: UnixListener, operator: Operator, node: Arc<Node>) -> JoinHandle<()> {
+pub(super) fn serve(listener: UnixListener, served: Served, node: Arc<Node>) -> JoinHandle<()> {
     let places = Arc::new(Semaphore::new(AT_ONCE));
     tokio::spawn(async move {
         loop {
             let Ok(place) = places.clone().acquire_owned().await else { return };
             let Ok((stream, _)) = listener.accept().await else { continue };
-            let (operator, node) = (operator.clone(), node.clone());
+            let (served, node) = (served.clone(), node.clone());
             tokio::spawn(async move {
-                let _ = converse(stream, &operator, &node).await;
+                let _ = converse(stream, &served, &node).await;
                 drop(place);
             });
         }
     })
 }
 
-async fn converse(stream: UnixStream, operator: &Operator, node: &Node) -> io::Result<()> {
+async fn converse(stream: UnixStream, served: &Served, node: &Node) -> io::Result<()> {
     let (read, mut write) = stream.into_split();
+    let mandate = Mandate::owner();
     let mut lines = BufReader::new(read.take(LINE_BYTES_MAX)).lines();
     while let Ok(Ok(Some(line))) = timeout(IDLE, lines.next_line()).await {
         let answer = match serde_json::from_str::<Request>(&line) {
+            Ok(Request::GuardReload) if mandate.allows(Verb::GuardReload) => {
+                let reloaded = served.rules.reload(node).await;
+                reloaded.map_or_else(|error| Answer::Refused { error }, Answer::Rules)
+            }
             Ok(request) => {
-                let answer = operator.answer(request).await;
+                let answer = served.operator.answer_for(&mandate, request).await;
                 if let Answer::Status(status) = answer {
-                    Answer::Status(Box::new(with_node(*status, node)))
+                    let health = Some(served.checker.report().await);
+                    let status = with_node(*status, node, &served.exporters);
+                    Answer::Status(Box::new(Status { health, ..status }))
                 } else {
                     answer
                 }
@@ -102,15 +121,18 @@ async fn converse(stream: UnixStream, operator: &Operator, node: &Node) -> io::R
     Ok(())
 }
 
-fn with_node(status: Status, node: &Node) -> Status {
+fn with_node(status: Status, node: &Node, exporters: &States) -> Status {
     let mut linked = node.linked();
     linked.sort();
     let metrics = node.metrics();
     Status {
         linked,
         account: serde_json::to_value(metrics.account()).unwrap_or_default(),
+        audit_first: node.audit().first(),
+        audit_durable: *node.audit().synced().borrow(),
         refusals: metrics.refusals().into_iter().map(|(reason, n)| (reason.as_str().to_owned(), n)).collect(),
         bundles_refused: metrics.bundles_refused(),
+        exporters: exporters.all(),
         ..status
     }
 }

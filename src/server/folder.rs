@@ -10,15 +10,16 @@ use std::time::Duration;
 use rustls_pki_types::UnixTime;
 use testudo_bus::audit::{self, AuditLog, LogReader, OpenError};
 use testudo_bus::env::{Env, SharedEnv};
-use testudo_bus::tls::{self, EmbeddedCa, Issuer as _, LeafError};
+use testudo_bus::tls::{self, EmbeddedCa, Issuer, LeafError};
 use testudo_registry::{BookRules, SqliteStore, Store, StoreError, StoreKey};
-use testudo_wire::{RegistrySequence, SecretKey, SpiffeId};
+use testudo_wire::{PublicKey, RegistrySequence, SecretKey, SpiffeId};
 use zeroize::Zeroizing;
 
 use super::{ServerError, audit_dir, origin};
 use crate::config::Config;
 use crate::env::System;
 use crate::files;
+use crate::issuer;
 use crate::swarm::{Keys, SwarmError};
 
 /// Everything that a node works on.
@@ -26,7 +27,10 @@ pub(super) struct Folder {
     pub(super) config: Config,
     pub(super) authority: SecretKey,
     pub(super) node: SecretKey,
+    /// The log's public key.
+    pub(super) log: PublicKey,
     pub(super) ca: Arc<EmbeddedCa>,
+    pub(super) issuer: Arc<dyn Issuer>,
     pub(super) trust: tls::Trust,
     pub(super) store: Box<dyn Store>,
     pub(super) audit: Arc<AuditLog>,
@@ -47,6 +51,9 @@ fn witnessed(
         return Err(ServerError::LogMissing(stored));
     }
     let from = sealed.map_or(0, |(checkpoint, _)| checkpoint.size.saturating_sub(1));
+    // The last sealed record may be one that retention removed.
+    let oldest = LogReader::oldest(dir).map_err(|error| ServerError::Log(error.to_string()))?.cursor();
+    let from = from.max(oldest);
     let mut highest = RegistrySequence(0);
     for record in LogReader::new(dir, from) {
         // A torn tail is the opening's business; what comes before it counts.
@@ -84,6 +91,16 @@ fn pair(
     }
 }
 
+/// Checks that these keys are those of the configuration's swarm, and belong together.
+pub(crate) fn belong_together(config: &Config, keys: &Keys, env: &dyn Env) -> Result<(), ServerError> {
+    if keys.authority.public() != config.swarm.authority {
+        return Err(SwarmError::OtherSwarm(config.node.keys.join("authority.key")).into());
+    }
+    let trust = tls::Trust::new(config.swarm.id, std::slice::from_ref(&keys.certificate))?;
+    let ca = EmbeddedCa::load(keys.certificate.clone(), &keys.ca)?;
+    pair(config, &ca, &trust, &keys.node, env)
+}
+
 impl Folder {
     /// Opens the data of a configuration whose keys these are.
     pub(super) fn open(config: &Config, keys: Keys) -> Result<Self, ServerError> {
@@ -94,16 +111,19 @@ impl Folder {
         }
         let Keys { authority, ca, certificate, log, node } = keys;
         let trust = tls::Trust::new(config.swarm.id, std::slice::from_ref(&certificate))?;
-        let ca = EmbeddedCa::load(certificate, &ca)?;
+        let ca = Arc::new(EmbeddedCa::load(certificate, &ca)?);
         pair(config, &ca, &trust, &node, &*env)?;
+        let issuer = issuer::of(config, ca.clone(), env.clone())?;
+        let trust = trust.with_agents_by(issuer.roots())?;
         files::private_dir(data)?;
         let dir = audit_dir(config);
         files::private_dir(&dir)?;
         // Before the log is opened, which writes to it: a refused start must not make up for a missing log.
         let store = open_store(config, &node)?;
         let witnessed = witnessed(&dir, config, &log, store.sequence()?)?;
-        let (audit, recovery) =
-            AuditLog::open(&dir, origin(config), log, env.now(), witnessed).map_err(|error| {
+        let (kept, public) = (config.audit.log(), log.public());
+        let (audit, recovery) = AuditLog::open_with(&dir, origin(config), log, env.now(), witnessed, kept)
+            .map_err(|error| {
                 let second = matches!(error, OpenError::InUse);
                 if second { ServerError::SecondNode(data.clone()) } else { ServerError::Audit(error) }
             })?;
@@ -115,7 +135,9 @@ impl Folder {
             config: config.clone(),
             authority,
             node,
-            ca: Arc::new(ca),
+            log: public,
+            ca,
+            issuer,
             trust,
             store: Box::new(store),
             audit,

@@ -3,36 +3,51 @@
 //! The one place where keys, files, sockets, clocks and actors meet.
 
 mod admin;
+mod checks;
 mod folder;
+mod guard;
 mod web;
+mod witnessing;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use testudo_bus::audit::OpenError;
+use testudo_bus::audit::{OpenError, lowest_cursor, was_exported};
+use testudo_bus::join::JoinPort;
 use testudo_bus::metrics::Account;
 use testudo_bus::node::{Bodies, Node, NodeParts, Office, OfficeParts, StartError};
 use testudo_bus::tls::{self, IssuerError};
 use testudo_bus::transport::Socket;
 use testudo_registry::StoreError;
-use testudo_rules::audit::Origin;
-use testudo_rules::inspect::Inspector;
+use testudo_rules::audit::{Origin, Record, VerifierKey};
+use testudo_rules::event::EventSource;
 use testudo_rules::token;
 use testudo_wire::RegistrySequence;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::config::Config;
+use crate::export::config::{exporters, on_record};
+use crate::export::{Exporters, Following, States};
 use crate::files::FileError;
-use crate::operator::Operator;
+use crate::health::Checker;
+use crate::issuer::VaultError;
+use crate::operator::{JoinDoor, Operator};
+use crate::packs::{InUse, PacksError};
 use crate::swarm::{Keys, SwarmError};
 
 use admin::SocketFile;
 pub use admin::{AskError, ask};
 use folder::Folder;
+pub(crate) use folder::belong_together;
+use guard::Rules;
+use web::Secret;
+use witnessing::Witnessing;
 
+/// What shows a health page that the operator asks, in the data folder; another one at each start.
+const HEALTH_SECRET: &str = "health.secret";
 /// Socket buffers that hold a burst of handshakes (measured fact M13).
 const SOCKET_BYTES: usize = 4 * 1024 * 1024;
 
@@ -42,12 +57,18 @@ pub enum ServerError {
     /// The audit log.
     #[error(transparent)]
     Audit(#[from] OpenError),
+    /// The exporters.
+    #[error("{0}")]
+    Export(String),
     /// A file.
     #[error(transparent)]
     File(#[from] FileError),
     /// The certificate authority.
     #[error(transparent)]
     Issuer(#[from] IssuerError),
+    /// The PKI service's settings.
+    #[error(transparent)]
+    Pki(#[from] VaultError),
     /// The audit log's last checkpoint.
     #[error("{0}; run `testudo audit verify`")]
     Log(String),
@@ -59,9 +80,15 @@ pub enum ServerError {
     /// The node.
     #[error(transparent)]
     Node(#[from] StartError),
+    /// The content guard's packs of rules.
+    #[error(transparent)]
+    Packs(#[from] PacksError),
     /// The port is taken.
     #[error("{0} is taken by another process; stop it, or choose another address with {1}")]
     PortTaken(SocketAddr, &'static str),
+    /// The log takes no record.
+    #[error("the audit log takes no record of the guard's rules; see /healthz")]
+    RulesUnrecorded,
     /// Another node runs on this data.
     #[error("another node or command works on {0}; stop it, or try again when it has ended")]
     SecondNode(PathBuf),
@@ -134,7 +161,7 @@ pub fn offline(config: &Config) -> Result<Operator, ServerError> {
     let folder = Folder::open(config, Keys::read(&config.node.keys)?)?;
     tokio::spawn(folder.audit.clone().run_sync());
     let (rules, operator_at) = (folder.rules(), config.node.listen);
-    let (ca, env) = (folder.ca.clone(), folder.env.clone());
+    let (ca, issuer, env) = (folder.ca.clone(), folder.issuer.clone(), folder.env.clone());
     let office = Office::open(OfficeParts {
         authority_trust: token::Trust::of(folder.authority.public()),
         authority: Some(folder.authority),
@@ -147,7 +174,8 @@ pub fn offline(config: &Config) -> Result<Operator, ServerError> {
     .map_err(StartError::from)?;
     let (swarm, authority) = (config.swarm.id, config.swarm.authority);
     let token_days_max = config.swarm.token_days_max;
-    Ok(Operator { office, ca, swarm, authority, node: operator_at, token_days_max, env })
+    let join = JoinDoor::Configured(config.node.join_at());
+    Ok(Operator { office, ca, issuer, swarm, authority, node: operator_at, join, token_days_max, env })
 }
 
 /// Takes a node's port. Comes first: one that is taken must not leave a started log behind.
@@ -172,9 +200,14 @@ pub(crate) enum Operators {
 pub(crate) struct Running {
     node: Arc<Node>,
     operator: Operator,
+    rules: Rules,
+    port: JoinPort,
     listen: SocketAddr,
+    checker: Checker,
     serving: Option<(JoinHandle<()>, SocketFile)>,
     syncing: JoinHandle<()>,
+    exporters: Exporters,
+    witnessing: Option<JoinHandle<()>>,
 }
 
 impl Running {
@@ -188,15 +221,44 @@ impl Running {
         links: UdpSocket,
         operators: Operators,
     ) -> Result<Self, ServerError> {
+        let rules = Rules::of(config);
+        let packs = rules.read()?;
         let folder = Folder::open(config, keys)?;
         // Everything that may fail comes before the actors start; the folder's lock is ours by now.
         let door = match operators {
             Operators::Served => Some(admin::listen(&config.node.data.join("admin.sock"))?),
             Operators::None => None,
         };
+        let witnessing = config.audit.witness().map(|(url, witness)| Witnessing {
+            dir: audit_dir(config),
+            by: VerifierKey { origin: origin(config), key: folder.log },
+            url: url.to_owned(),
+            witness,
+        });
+        let ca_ends = tls::not_after(folder.ca.certificate())?;
         let bound = |error| ServerError::Socket(config.node.listen, error);
         let listen = links.local_addr().map_err(bound)?;
-        let (rules, ca, env) = (folder.rules(), folder.ca.clone(), folder.env.clone());
+        let (book, ca, env) = (folder.rules(), folder.ca.clone(), folder.env.clone());
+        let issuer = folder.issuer.clone();
+        let exporting = exporters(config.export, &config.exporter).map_err(ServerError::Export)?;
+        let following = Following {
+            log: folder.audit.clone(),
+            dir: audit_dir(config),
+            source: EventSource::of_node(config.swarm.id, config.node.name),
+        };
+        if !config.exporter.is_empty() || was_exported(&following.dir) {
+            let event = on_record(&config.exporter).into();
+            let record = Record { at: folder.env.now(), registry: folder.witnessed, event };
+            let _ = folder.audit.append(&record).map_err(OpenError::from)?;
+        }
+        // Retention leaves what an exporter has not read.
+        let (dir, names) =
+            (following.dir.clone(), config.exporter.iter().map(|one| one.name).collect::<Vec<_>>());
+        folder.audit.hold(move || lowest_cursor(&dir, names.iter().map(testudo_wire::NodeName::as_str)));
+        // Dropped with whatever fails below, which ends them.
+        let exporters = Exporters::start(exporting, &following)
+            .map_err(|error| ServerError::Export(format!("the exporters cannot be started: {error}")))?;
+        drop(following);
         let syncing = tokio::spawn(folder.audit.clone().run_sync());
         let node = Node::start(NodeParts {
             name: config.node.name,
@@ -206,28 +268,46 @@ impl Running {
             authority_trust: token::Trust::of(folder.authority.public()),
             authority: Some(folder.authority),
             store: folder.store,
-            rules,
+            rules: book,
             audit: folder.audit,
+            commit: config.audit.commit.into(),
             witnessed: folder.witnessed,
             window: config.node.window_bytes,
             bodies: bodies(config),
-            inspector: Inspector::standard().with_body_limit(config.node.body_bytes as usize),
+            inspector: packs.inspector.clone(),
             env: folder.env,
             socket: Socket::Udp(links),
         });
         let node = Arc::new(node.inspect_err(|_| syncing.abort())?);
-        let operator = Operator {
+        if packs.in_use.packs > 0 {
+            Rules::apply(packs, &node)?;
+        }
+        let mut operator = Operator {
             office: node.office(),
             ca,
+            issuer,
             swarm: config.swarm.id,
             authority: config.swarm.authority,
             node: listen,
+            join: JoinDoor::Configured(config.node.join_at()),
             token_days_max: config.swarm.token_days_max,
             env,
         };
-        let serving =
-            door.map(|(listener, file)| (admin::serve(listener, operator.clone(), node.clone()), file));
-        Ok(Self { node, operator, listen, serving, syncing })
+        let (at, desk) = (config.node.join_at(), Arc::new(operator.clone()));
+        let newcomers = Box::new(move || udp(at).map(Socket::Udp));
+        let port = node.listen_for_newcomers(operator.ca.certificate().clone(), desk, newcomers);
+        let port = port.map_err(StartError::from).inspect_err(|_| syncing.abort())?;
+        operator.join = JoinDoor::Port(port.state());
+        let checker = checks::of_node(&node, ca_ends, exporters.states(), &operator.env);
+        let witnessing = witnessing.map(|witnessing| witnessing.start(node.audit(), &checker));
+        let served = admin::Served {
+            operator: operator.clone(),
+            rules: rules.clone(),
+            exporters: exporters.states(),
+            checker: checker.clone(),
+        };
+        let serving = door.map(|(listener, file)| (admin::serve(listener, served, node.clone()), file));
+        Ok(Self { node, operator, rules, port, listen, checker, serving, syncing, exporters, witnessing })
     }
 
     /// The node.
@@ -240,15 +320,29 @@ impl Running {
         &self.operator
     }
 
-    /// Drains, seals the log, and returns the last account.
+    /// How its exporters are.
+    pub(crate) fn exporters(&self) -> States {
+        self.exporters.states()
+    }
+
+    /// Drains, seals the log, lets the exporters send what it holds, and returns the last account.
     pub(crate) async fn shut_down(self) -> Account {
         if let Some((serving, socket)) = self.serving {
             serving.abort();
             let _ = serving.await;
             drop(socket);
         }
+        drop(self.port);
+        if let Some(witnessing) = self.witnessing {
+            witnessing.abort();
+        }
         let account = self.node.shut_down().await;
         self.syncing.abort();
+        if !self.exporters.shut_down().await {
+            tracing::warn!(
+                "not every event of the log was delivered to every exporter; what failed goes out after the next start"
+            );
+        }
         account
     }
 }
@@ -273,7 +367,9 @@ impl Server {
         let health = pages.local_addr().map_err(listen)?;
         let keys = Keys::read(&config.node.keys)?;
         let running = Running::start(config, keys, links, Operators::Served)?;
-        let pages = web::serve(pages, running.node.clone());
+        let secret = Secret::make(&config.node.data.join(HEALTH_SECRET), &*running.operator.env)?;
+        let pages =
+            web::serve(pages, running.node.clone(), running.checker.clone(), secret, running.exporters());
         Ok(Self { running, health, pages })
     }
 
@@ -292,6 +388,14 @@ impl Server {
     /// Resolves with the sequence that proves this node's registry to be an old copy.
     pub fn stale(&self) -> watch::Receiver<Option<RegistrySequence>> {
         self.running.node.stale()
+    }
+
+    /// Reads the guard's packs of rules again; rules that cannot be used change nothing.
+    ///
+    /// # Errors
+    /// Why the old ones stay in use, in one line.
+    pub async fn reload(&self) -> Result<InUse, String> {
+        self.running.rules.reload(&self.running.node).await
     }
 
     /// Drains, seals the log, and returns the last account.

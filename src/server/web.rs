@@ -1,98 +1,78 @@
 //! The pages that monitors read: `/livez`, `/readyz`, `/healthz`, `/metrics`, over plain HTTP on loopback. They
-//! show states and counts, never names, and change nothing (threat A67).
+//! show states and counts, never names, and change nothing; reasons only to who shows the operator's secret
+//! (threat A67).
 
 use std::io;
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
-use testudo_bus::audit::Health as AuditHealth;
+use prometheus_client::registry::Registry;
+use testudo_bus::env::{Env, random};
+use testudo_bus::metrics::AuditSizes;
 use testudo_bus::node::Node;
 use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
 
-use crate::health::{Checker, Finding};
-
-/// A check may take so long.
-const CHECK_TIME: Duration = Duration::from_secs(2);
-/// A registry whose disk fails for longer is unhealthy (threat F11).
-const STORE_FAILING: Duration = Duration::from_secs(120);
+use crate::export::{States, register};
+use crate::files::{self, FileError};
+use crate::health::Checker;
 
 #[derive(Clone)]
 struct Pages {
     checker: Checker,
     node: Arc<Node>,
+    secret: Secret,
+    exporters: States,
 }
 
-/// The checks of a node.
-fn checks(node: &Arc<Node>) -> Checker {
-    let checker = Checker::new(CHECK_TIME);
-    let of = node.clone();
-    checker.register("audit", move || std::future::ready(audit(&of)));
-    let of = node.clone();
-    checker.register("registry", move || std::future::ready(registry(&of)));
-    let of = node.clone();
-    checker.register("actors", move || {
-        std::future::ready(if of.actors_live() {
-            Finding::healthy()
-        } else {
-            Finding::unhealthy("an actor has ended; restart the node")
-        })
-    });
-    let of = node.clone();
-    checker.register("guard", move || {
-        let faults = of.metrics().guard_faults();
-        std::future::ready(match faults {
-            0 => Finding::healthy(),
-            n => Finding::degraded(format!("the guard failed on {n} bundles, which were refused")),
-        })
-    });
-    checker
-}
+/// Whoever shows the operator's secret sees why: it lies in the data folder, for the operator alone.
+#[derive(Clone)]
+pub(super) struct Secret(blake3::Hash);
 
-fn audit(node: &Node) -> Finding {
-    match node.audit().health() {
-        AuditHealth::Working => Finding::healthy(),
-        AuditHealth::Closed => Finding::unhealthy("the audit log is closed"),
-        AuditHealth::Failing { reason } => Finding::unhealthy(format!("the audit log fails: {reason}")),
-        AuditHealth::Poisoned { reason } => {
-            Finding::unhealthy(format!("the audit log failed for good: {reason}"))
-        }
+impl Secret {
+    /// A new one, written for the operator.
+    pub(super) fn make(path: &Path, env: &dyn Env) -> Result<Self, FileError> {
+        let secret = Zeroizing::new(hex::encode(random::<32>(env)));
+        files::replace(path, secret.as_bytes())?;
+        Ok(Self(blake3::hash(secret.as_bytes())))
+    }
+
+    /// Compared as hashes, in constant time.
+    fn is_shown(&self, headers: &HeaderMap) -> bool {
+        let shown =
+            headers.get(header::AUTHORIZATION).and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        shown.is_some_and(|shown| blake3::hash(shown) == self.0)
     }
 }
 
-fn registry(node: &Node) -> Finding {
-    if let Some(seen) = *node.stale().borrow() {
-        return Finding::unhealthy(format!("the registry is an old copy: sequence {seen} was seen"));
-    }
-    let health = node.registry().health();
-    match health.failing_since {
-        None => Finding::healthy(),
-        Some(since) => {
-            use testudo_bus::env::Env as _;
-            let now = crate::env::System.now();
-            let reason = format!("the registry's store fails; {} changes wait for it", health.backlog);
-            if now > since.after(STORE_FAILING) {
-                Finding::unhealthy(reason)
-            } else {
-                Finding::degraded(reason)
-            }
-        }
-    }
-}
-
-async fn readyz(State(pages): State<Pages>) -> Response {
+/// State and, for the operator, every check.
+async fn healthz(State(pages): State<Pages>, headers: HeaderMap) -> Response {
     let report = pages.checker.report().await;
     let status = if report.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(report)).into_response()
+    if pages.secret.is_shown(&headers) {
+        (status, Json(report)).into_response()
+    } else {
+        (status, Json(report.summary())).into_response()
+    }
 }
 
 async fn metrics(State(pages): State<Pages>) -> Response {
-    let text = pages.node.metrics().render(pages.node.audit().records());
+    let log = pages.node.audit();
+    let sizes = AuditSizes {
+        records: log.records(),
+        durable: *log.synced().borrow(),
+        first: log.first(),
+        works: log.health().is_working(),
+    };
+    let exporters = pages.exporters.all();
+    let more = |registry: &mut Registry| register(registry, &exporters);
+    let text = pages.node.metrics().render_with(&sizes, more);
     let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
     text.map_or_else(
         |_| StatusCode::INTERNAL_SERVER_ERROR.into_response(),
@@ -107,13 +87,19 @@ pub(super) fn listen(listener: TcpListener) -> io::Result<tokio::net::TcpListene
 }
 
 /// Serves the pages until the task is aborted.
-pub(super) fn serve(listener: tokio::net::TcpListener, node: Arc<Node>) -> JoinHandle<()> {
-    let pages = Pages { checker: checks(&node), node };
+pub(super) fn serve(
+    listener: tokio::net::TcpListener,
+    node: Arc<Node>,
+    checker: Checker,
+    secret: Secret,
+    exporters: States,
+) -> JoinHandle<()> {
+    let pages = Pages { checker, node, secret, exporters };
     let router = Router::new()
         // Alive means that this answers: it depends on nothing else (case r_H11).
         .route("/livez", get(|| std::future::ready("ok\n")))
-        .route("/readyz", get(readyz))
-        .route("/healthz", get(readyz))
+        .route("/readyz", get(healthz))
+        .route("/healthz", get(healthz))
         .route("/metrics", get(metrics))
         .with_state(pages);
     tokio::spawn(async move {

@@ -169,6 +169,11 @@ fn a_wrong_identity_file_is_named_in_one_line_and_stays_as_it_is() {
     };
     let swap = |key: &str| good.replace(&line(&good, key), &line(&other, key));
     let set = |key: &str, value: &str| good.replace(&line(&good, key), &format!("{key} = {value}"));
+    // A value without its last half.
+    let cut = |line: &str| {
+        let value = line.split_once(" = ").unwrap().1;
+        format!("{}\"", &value[..value.len() / 2])
+    };
     let renew = format!("agent renew --identity bad.id {C}");
     for (content, says) in [
         (String::new(), "missing field"),
@@ -179,6 +184,13 @@ fn a_wrong_identity_file_is_named_in_one_line_and_stays_as_it_is() {
         (swap("token"), "the token is somebody else's"),
         (good.replace(&certificate(&good), &certificate(&other)), "the certificate is somebody else's"),
         (good.replace("MII", "AAA"), "is not an identity file"),
+        (good.replace("-----END CERTIFICATE-----", ""), "is no certificate"),
+        (
+            good.replacen("-----BEGIN CERTIFICATE-----\n", "-----BEGIN CERTIFICATE-----\n!", 1),
+            "is no certificate",
+        ),
+        (set("token", &cut(&line(&good, "token"))), "is not an identity file"),
+        (set("token", &format!("\"testudo-token:{}\"", "A".repeat(9_000))), "is not an identity file"),
         (set("key", "\"00\""), "the key is not 64 hex digits"),
         (set("token", "\"abc\""), "not a token"),
         (set("node", "\"here\""), "invalid socket address"),
@@ -196,7 +208,7 @@ fn a_wrong_identity_file_is_named_in_one_line_and_stays_as_it_is() {
     place.fails(2, &renew, "is not a text file");
     place.write("bad.id", &good);
     place.mode("bad.id", 0o644);
-    place.fails(2, &renew, "can be read by others; run `chmod 600`");
+    place.fails(2, &renew, "can be read by others; run `chmod 600 ");
     place.fails(2, &format!("agent renew --identity none.id {C}"), "none.id does not exist");
     place.fails(2, &format!("agent renew --identity s {C}"), "s");
     place.does("init other");

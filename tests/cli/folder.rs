@@ -65,6 +65,8 @@ fn a_wrong_configuration_is_named_in_one_line() {
         ("[node]", "[nodes]", "nodes"),
         ("listen = \"127.0.0.1:7600\"", "listen = \"somewhere\"", "node.listen"),
         ("listen = \"127.0.0.1:7600\"", "", "missing field `listen`"),
+        ("[node]", "[node]\njoin = \"somewhere\"", "node.join"),
+        ("[node]", "[node]\njoin = \"127.0.0.1:7600\"", "node.join must be another address than node.listen"),
         ("on_silence = \"revoke\"", "on_silence = \"forgive\"", "`revoke` or `suspend`"),
         ("window_bytes = 524288", "window_bytes = 1", "node.window_bytes must be"),
         (&id, "id = \"zz\"", "swarm.id"),
@@ -156,7 +158,7 @@ fn wrong_keys_are_named() {
             place.write(&path, &good);
             for mode in [0o640, 0o604] {
                 place.mode(&path, mode);
-                place.fails(2, LIST, "can be read by others; run `chmod 600`");
+                place.fails(2, LIST, "can be read by others; run `chmod 600 ");
             }
         }
         place.write(&path, &good);

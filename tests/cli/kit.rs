@@ -36,6 +36,11 @@ impl Place {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
+    /// A folder on a certain disk.
+    pub(crate) fn on(disk: &std::path::Path) -> Self {
+        Self { dir: tempfile::tempdir_in(disk).unwrap() }
+    }
+
     /// A folder with a swarm in `s`.
     pub(crate) fn swarm() -> Self {
         let place = Self::new();
@@ -220,6 +225,20 @@ impl Node {
         self.last_words()
     }
 
+    /// Sends a signal that does not end it; what it says to it.
+    pub(crate) fn nudged(&mut self, signal: &str) -> Value {
+        self.signal(signal);
+        let mut line = String::new();
+        self.out.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// Sends a signal that does not end it.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
     /// As if the machine lost power.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
@@ -228,8 +247,13 @@ impl Node {
 
     /// Status line and body of a health page.
     pub(crate) fn page(&self, path: &str) -> (String, String) {
+        self.page_with(path, "")
+    }
+
+    /// The same with further header lines.
+    pub(crate) fn page_with(&self, path: &str, headers: &str) -> (String, String) {
         let mut stream = TcpStream::connect(&self.health).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\n{headers}connection: close\r\n\r\n").unwrap();
         let mut text = String::new();
         stream.read_to_string(&mut text).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();

@@ -73,7 +73,7 @@ fn data_that_cannot_be_used_is_named_each_by_its_own_message() {
         (
             "newer store",
             |p| patch(p, STORE, 63, |_| 99),
-            "has format 99, this version knows 1; update testudo",
+            "has format 99, this version knows 2; update testudo",
         ),
         ("foreign SQLite file", |p| patch(p, STORE, 68, |_| 0), "is not a registry store"),
         ("no SQLite file", |p| p.write(STORE, "garbage ".repeat(64)), "is not a registry store"),
@@ -196,7 +196,12 @@ fn health_pages_and_status_answer() {
         (status["linked"].as_array().unwrap().len(), status["bundles_refused"].as_u64()),
         (0, Some(0))
     );
-    assert!(place.does(&format!("status {C}")).contains("refusals: none"));
+    assert_eq!(status["health"]["state"], "healthy");
+    let told = place.does(&format!("status {C}"));
+    for word in ["healthy for ", "linked agents", "in flight", "refusals", "none", "audit records"] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    assert!(!told.contains('{'), "for people: {told}");
     node.end();
     place.fails(1, &format!("status {C}"), "start it with `testudo node");
 }

@@ -125,6 +125,10 @@ impl Fates {
 }
 
 impl Ledger {
+    pub(crate) fn events(&self) -> impl Iterator<Item = &Event> {
+        self.records.iter().map(|record| &record.event)
+    }
+
     pub(crate) fn read(dir: &Path) -> Self {
         let mut reader = LogReader::new(dir, 0);
         let mut records = Vec::new();

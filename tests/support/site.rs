@@ -9,7 +9,7 @@ use std::time::Duration;
 use testudo_bus::audit::Recovery;
 use testudo_bus::client::{Arrivals, ClientIdentity, Member};
 use testudo_bus::metrics::Account;
-use testudo_bus::node::Node;
+use testudo_bus::node::{Commit, Node};
 use testudo_bus::transport;
 
 use super::net::SimNet;
@@ -23,6 +23,7 @@ pub(crate) struct Site {
     pub(crate) dir: tempfile::TempDir,
     pub(crate) address: SocketAddr,
     node: Option<Node>,
+    commit: Commit,
 }
 
 /// An agent that stays in the swarm by itself.
@@ -58,12 +59,13 @@ fn folder() -> tempfile::TempDir {
 }
 
 impl Site {
-    /// A site whose first node runs.
+    /// A site whose first node runs. With odd seeds its nodes hand over only what is durable.
     pub(crate) fn new(seed: u64) -> Self {
         let (swarm, net, dir) = (Swarm::new(), SimNet::new(seed), folder());
+        let commit = if seed.is_multiple_of(2) { Commit::Receipt } else { Commit::Delivery };
         let (address, socket) = net.bind();
-        let (node, _) = swarm.node(dir.path(), socket).unwrap();
-        Self { swarm, net, dir, address, node: Some(node) }
+        let (node, _) = swarm.node_with(dir.path(), socket, commit).unwrap();
+        Self { swarm, net, dir, address, node: Some(node), commit }
     }
 
     /// The node that runs.
@@ -100,7 +102,7 @@ impl Site {
     /// Starts a node on what the last one left.
     pub(crate) fn start(&mut self) -> Recovery {
         let socket = self.net.bind_at(self.address);
-        let (node, recovery) = self.swarm.node(self.dir.path(), socket).unwrap();
+        let (node, recovery) = self.swarm.node_with(self.dir.path(), socket, self.commit).unwrap();
         assert!(self.node.replace(node).is_none(), "two nodes");
         recovery
     }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use testudo_bus::audit::{AuditLog, Recovery};
 use testudo_bus::client::ClientIdentity;
 use testudo_bus::env::{Env, SharedEnv, random};
-use testudo_bus::node::{Node, NodeParts, StartError};
-use testudo_bus::tls::{self, EmbeddedCa, Issuer, LIFETIME};
+use testudo_bus::node::{Commit, Node, NodeParts, StartError};
+use testudo_bus::tls::{self, EmbeddedCa, LIFETIME};
 use testudo_bus::transport::Socket;
 use testudo_registry::{BookRules, SqliteStore, StoreKey};
 use testudo_rules::audit::Origin;
@@ -141,6 +141,16 @@ impl Swarm {
 
     /// Opens registry and audit log in `dir` and starts a node on `socket`.
     pub(crate) fn node(&self, dir: &Path, socket: Socket) -> Result<(Node, Recovery), StartError> {
+        self.node_with(dir, socket, Commit::default())
+    }
+
+    /// The same, with what a hand-over waits for.
+    pub(crate) fn node_with(
+        &self,
+        dir: &Path,
+        socket: Socket,
+        commit: Commit,
+    ) -> Result<(Node, Recovery), StartError> {
         let log = dir.join("audit");
         let (now, key) = (self.env.now(), self.log_key.clone());
         let (audit, recovery) = AuditLog::open(&log, self.origin(), key, now, RegistrySequence(0)).unwrap();
@@ -156,6 +166,7 @@ impl Swarm {
             store: Box::new(SqliteStore::open(&dir.join("registry.db"), &self.id, sealing).unwrap()),
             rules: BookRules::default(),
             audit,
+            commit,
             witnessed: RegistrySequence(0),
             window: 512 * 1024,
             bodies: testudo_bus::node::Bodies::default(),

@@ -84,7 +84,12 @@ impl Tally {
             }
             Event::BundleRefused(_)
             | Event::Link(_)
-            | Event::Node(NodeEvent::Stopped)
+            | Event::Node(
+                NodeEvent::Exporting { .. }
+                | NodeEvent::Resumed { .. }
+                | NodeEvent::Rules { .. }
+                | NodeEvent::Stopped,
+            )
             | Event::Registry(_) => {}
         }
     }
@@ -137,6 +142,11 @@ impl Tally {
                 Outcome::Failed(cause) => *self.node.failed.entry(cause.as_str()).or_default() += 1,
             }
         }
+    }
+
+    /// Copies of the last node that have an end on the log; allowed messages without any are among them.
+    pub(crate) fn settled(&self) -> u64 {
+        self.node.allowed - self.node.open()
     }
 
     /// Counters and log say the same now, whatever is under way.

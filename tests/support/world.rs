@@ -6,7 +6,7 @@ use std::sync::Arc;
 use quinn::Endpoint;
 use testudo_bus::client::{Client, ClientIdentity, Deliveries, Delivery, DialError, Outgoing};
 use testudo_bus::metrics::Account;
-use testudo_bus::node::Node;
+use testudo_bus::node::{Commit, Node};
 use testudo_bus::transport;
 use testudo_wire::ContentType;
 use testudo_wire::frame::Seen;
@@ -40,9 +40,19 @@ pub(crate) fn message(to: &str, what: &str, body: &str) -> Outgoing {
 
 impl World {
     pub(crate) fn new(seed: u64) -> Self {
-        let (swarm, net, dir) = (Swarm::new(), SimNet::new(seed), tempfile::tempdir().unwrap());
+        Self::committing(seed, Commit::default())
+    }
+
+    /// One whose hand-overs wait for that.
+    pub(crate) fn committing(seed: u64, commit: Commit) -> Self {
+        Self::within(tempfile::tempdir().unwrap(), seed, commit)
+    }
+
+    /// One that keeps its data in this folder.
+    pub(crate) fn within(dir: tempfile::TempDir, seed: u64, commit: Commit) -> Self {
+        let (swarm, net) = (Swarm::new(), SimNet::new(seed));
         let (address, socket) = net.bind();
-        let (node, _) = swarm.node(dir.path(), socket).unwrap();
+        let (node, _) = swarm.node_with(dir.path(), socket, commit).unwrap();
         Self { swarm, net, dir, address, node }
     }
 

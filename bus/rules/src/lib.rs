@@ -4,6 +4,8 @@
 //! Time, randomness and what the registry knows come in as arguments.
 
 pub mod audit;
+pub mod event;
+pub mod export;
 pub mod inspect;
 pub mod pipeline;
 pub mod quota;

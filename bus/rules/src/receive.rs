@@ -12,7 +12,7 @@ use testudo_wire::{
     AgentName, Bundle, Destination, Envelope, Header, Holder, Limits, MessageId, Refusal, SwarmId, Timestamp,
 };
 
-use crate::pipeline::Tokens;
+use crate::pipeline::{Tokens, may_be_opaque};
 use crate::replay::{ReceiverWindows, fresh};
 
 /// What a receiver holds against a delivery.
@@ -36,6 +36,7 @@ pub struct Receiver<'a> {
 #[derive(Clone, Debug)]
 pub struct Vetted {
     envelope: Envelope,
+    bundle: Bytes,
     sender: Arc<Holder>,
 }
 
@@ -44,6 +45,12 @@ impl Vetted {
     #[must_use]
     pub const fn envelope(&self) -> &Envelope {
         &self.envelope
+    }
+
+    /// The bundle that it came in, whole or pruned: it shows, to whoever has the sender's key, what the sender signed.
+    #[must_use]
+    pub const fn bundle(&self) -> &Bytes {
+        &self.bundle
     }
 
     /// Who sent it, as its token proves.
@@ -100,7 +107,7 @@ impl Receiver<'_> {
             answer?;
             let Header { session, lane, sequence, timestamp, .. } = header;
             windows.record(&sender.key, *session, *lane, *sequence, *timestamp, now)?;
-            Ok(Vetted { envelope: envelope.clone(), sender: sender.clone() })
+            Ok(Vetted { envelope: envelope.clone(), bundle: bundle.bytes().clone(), sender: sender.clone() })
         });
         Ok(judged.collect())
     }
@@ -114,10 +121,12 @@ impl Receiver<'_> {
         meaning.standing(self.standings)?;
         match (&header.destination, &header.capability, &header.in_reply_to) {
             (Destination::Agent(name), Some(capability), _) if *name == self.name => {
-                meaning.covers(capability, Some(name), now)
+                meaning.covers(capability, Some(name), now)?;
+                may_be_opaque(meaning, &header.content_type, capability, Some(name), now)
             }
             (Destination::Service | Destination::Topic(_), Some(capability), _) => {
-                meaning.covers(capability, None, now)
+                meaning.covers(capability, None, now)?;
+                may_be_opaque(meaning, &header.content_type, capability, None, now)
             }
             (Destination::Reply(name), None, Some(request)) if *name == self.name => {
                 meaning.alive(now)?;
@@ -138,6 +147,7 @@ fn asks_the_same(one: &Header, other: &Header) -> bool {
         && other.in_reply_to.is_none()
         && one.destination == other.destination
         && one.capability == other.capability
+        && one.content_type == other.content_type
 }
 
 #[cfg(test)]

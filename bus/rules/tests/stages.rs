@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use testudo_rules::inspect::Inspector;
+use testudo_rules::inspect::{Context, Inspector};
 use testudo_rules::pipeline::{Decoded, Inspected, OpenRequests, Peer, Tokens, Verdict};
 use testudo_rules::quota::Bucket;
 use testudo_rules::receive::Receiver;
@@ -56,8 +56,8 @@ impl Tokens for Shown<'_> {
 }
 
 impl OpenRequests for World {
-    fn is_open(&self, _: &MessageId, requester: &AgentName, _: &AgentName) -> bool {
-        self.open && *requester == name("reader")
+    fn asked(&self, _: &MessageId, requester: &AgentName, _: &AgentName) -> Option<Capability> {
+        (self.open && *requester == name("reader")).then(|| capability("read:logs"))
     }
 }
 
@@ -136,7 +136,7 @@ impl World {
             .and_then(|bound| bound.admit(&mut bucket, Duration::ZERO))
             .and_then(|admitted| admitted.fresh(now).verify(&self.peer, &mut windows))
             .map(|verified| verified.authorise(&self.peer, &Shown(self), self, self, now))
-            .map(|authorised| authorised.inspect(&Inspector::standard()));
+            .map(|authorised| authorised.inspect(&Inspector::standard(), &mut Context::default()));
         (self.windows, self.bucket) = (windows, bucket);
         judged
     }

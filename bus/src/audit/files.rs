@@ -12,6 +12,12 @@ use std::sync::Arc;
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 /// How much of its end is read to find the last one: more than a note can be long.
 pub(super) const CHECKPOINT_TAIL_BYTES: u64 = 16 * 1024;
+/// Name of the statement of what was removed.
+pub(super) const CUT: &str = "cut";
+/// A file that is only there while room is looked for.
+const PROBE: &str = "room";
+/// What a file is written under before it takes another's place.
+const NEW: &str = ".new";
 /// Name of the file that says that a writer is at work.
 const LOCK: &str = "lock";
 /// What segments end in.
@@ -41,13 +47,13 @@ impl Medium for File {
     }
 }
 
-/// An append that failed.
+/// A write to the log that failed.
 #[derive(Debug)]
 pub(super) enum TailError {
-    /// The file is as it was before.
-    RolledBack(io::Error),
-    /// The file may end in half a write.
-    Torn(io::Error),
+    /// Nothing of it counts, and it may be tried again.
+    Again(io::Error),
+    /// What was written before may be lost: nothing may follow it.
+    Lost(io::Error),
 }
 
 /// A file that only grows, and by whole writes only.
@@ -55,23 +61,39 @@ pub(super) enum TailError {
 pub(super) struct Tail {
     pub(super) medium: Arc<dyn Medium>,
     pub(super) len: u64,
+    /// The file ends in a part of a write that could not be taken back yet. Nothing is written behind it.
+    is_torn: bool,
 }
 
 impl Tail {
     pub(super) fn new(file: File, len: u64) -> Self {
-        Self { medium: Arc::new(file), len }
+        Self::of(Arc::new(file), len)
     }
 
-    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), TailError> {
+    pub(super) fn of(medium: Arc<dyn Medium>, len: u64) -> Self {
+        Self { medium, len, is_torn: false }
+    }
+
+    /// Takes back what is left of a write that failed.
+    pub(super) fn mend(&mut self) -> io::Result<()> {
+        if self.is_torn {
+            self.medium.set_len(self.len)?;
+            self.is_torn = false;
+        }
+        Ok(())
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.mend()?;
         match self.medium.write_all(bytes) {
             Ok(()) => {
                 self.len += bytes.len() as u64;
                 Ok(())
             }
-            Err(error) => match self.medium.set_len(self.len) {
-                Ok(()) => Err(TailError::RolledBack(error)),
-                Err(_) => Err(TailError::Torn(error)),
-            },
+            Err(error) => {
+                self.is_torn = self.medium.set_len(self.len).is_err();
+                Err(error)
+            }
         }
     }
 }
@@ -102,6 +124,28 @@ fn options() -> OpenOptions {
 /// Opens a file for appending, making it if need be.
 pub(super) fn open_append(path: &Path) -> io::Result<File> {
     options().open(path)
+}
+
+/// A new file that will take the place of another; what an earlier try left is thrown away.
+pub(super) fn create_new(dir: &Path, name: &str) -> io::Result<File> {
+    let file = options().open(dir.join(format!("{name}{NEW}")))?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+/// Whether there is room for so many bytes.
+pub(super) fn probe(dir: &Path, bytes: usize) -> io::Result<()> {
+    let file = create_new(dir, PROBE)?;
+    let written = Write::write_all(&mut &file, &vec![0; bytes]);
+    // The room is given back either way.
+    file.set_len(0)?;
+    fs::remove_file(dir.join(format!("{PROBE}{NEW}")))?;
+    written
+}
+
+/// Puts a new file, which is on disk, in its place. The caller makes the directory durable.
+pub(super) fn put_in_place(dir: &Path, name: &str) -> io::Result<()> {
+    fs::rename(dir.join(format!("{name}{NEW}")), dir.join(name))
 }
 
 /// Makes a new, empty segment. One that a failed start of a segment left behind is used, a full one never.

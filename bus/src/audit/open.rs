@@ -7,18 +7,24 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use testudo_rules::audit::checkpoint::{is_torn, last_whole};
-use testudo_rules::audit::{Checkpoint, CheckpointError, NodeEvent, Origin, Record};
+use testudo_rules::audit::{Checkpoint, CheckpointError, Cut, NodeEvent, Origin, Record};
 use testudo_wire::{PublicKey, RegistrySequence, SecretKey, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use super::files::{self, Medium as _, Tail};
+use super::reader::{DirError, cut_of};
 use super::recover::{self, Scanned};
+use super::retain::{Holds, remove_before};
 use super::sync::{Syncer, write_checkpoint};
 use super::writer::{AppendError, AuditLog, State};
 
 /// How a log is kept.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct AuditConfig {
+    /// Retention by size: whole segments go, the oldest first, while there are more bytes than this. `None` keeps all.
+    pub keep_bytes: Option<u64>,
+    /// Retention by age: a segment goes when all of its records are older. `None` keeps all.
+    pub keep_for: Option<Duration>,
     /// Size above which a segment is followed by another, in bytes.
     pub segment_bytes_max: u64,
     /// Least time between two checkpoints: an auditor cannot tell a cut of what came after the last.
@@ -26,9 +32,14 @@ pub struct AuditConfig {
 }
 
 impl Default for AuditConfig {
-    /// 64 MiB and 100 ms.
+    /// 64 MiB and 100 ms; everything is kept.
     fn default() -> Self {
-        Self { segment_bytes_max: 64 * 1024 * 1024, checkpoint_interval: Duration::from_millis(100) }
+        Self {
+            keep_bytes: None,
+            keep_for: None,
+            segment_bytes_max: 64 * 1024 * 1024,
+            checkpoint_interval: Duration::from_millis(100),
+        }
     }
 }
 
@@ -52,6 +63,9 @@ pub enum OpenError {
     /// The last checkpoint cannot be trusted.
     #[error("the audit log's last checkpoint is {0}; run `testudo audit verify`")]
     Checkpoint(#[from] CheckpointError),
+    /// The statement of what was removed cannot be trusted.
+    #[error("the audit log's statement of removed records is {0}; restore data/audit/cut from a backup")]
+    Cut(CheckpointError),
     /// A record is damaged in a way that no cut-off write explains.
     #[error("record {index} of the audit log is damaged ({what}); run `testudo audit verify`")]
     Damaged {
@@ -66,6 +80,17 @@ pub enum OpenError {
     /// The system refused.
     #[error("the audit log cannot be opened: {0}")]
     Io(#[from] io::Error),
+    /// The last checkpoint is older than what was removed.
+    #[error(
+        "the audit log's last checkpoint covers {sealed} records, but {removed} were removed under a later one; \
+         restore data/audit/checkpoints from a backup"
+    )]
+    Removed {
+        /// Size of the last checkpoint.
+        sealed: u64,
+        /// Records that were removed.
+        removed: u64,
+    },
     /// Records were rewritten.
     #[error(
         "the first {sealed} records of the audit log are not those that were signed; run `testudo audit verify`"
@@ -82,6 +107,16 @@ pub enum OpenError {
         /// Size of the last checkpoint.
         sealed: u64,
     },
+}
+
+impl OpenError {
+    fn of_cut(error: DirError) -> Self {
+        match error {
+            DirError::Io(error) => Self::Io(error),
+            DirError::Checkpoint(error) | DirError::Cut(error) => Self::Cut(error),
+            DirError::Fault(fault) => Self::Damaged { index: fault.index, what: fault.what.to_string() },
+        }
+    }
 }
 
 impl AuditLog {
@@ -115,8 +150,13 @@ impl AuditLog {
         let entries = files::prepare_dir(dir)?;
         let lock = files::lock(dir)?.ok_or(OpenError::InUse)?;
         let (checkpoints, sealed) = open_checkpoints(dir, &origin, &key.public())?;
-        let Scanned { frontier, unsettled, last, torn } = recover::scan(dir, sealed)?;
-        let segment = open_segment(dir, last, torn)?;
+        let Cut { base } = cut_of(dir, &origin, &key.public()).map_err(OpenError::of_cut)?;
+        let Scanned { frontier, unsettled, mut starts, last, torn } = recover::scan(dir, &base, sealed)?;
+        let segment = open_segment(dir, frontier.size(), last, torn)?;
+        if starts.is_empty() {
+            starts.push_back((frontier.size(), frontier.clone()));
+        }
+        remove_before(dir, base.size())?;
         entries.sync()?;
         let records = frontier.size();
         let syncer = Syncer { checkpoints, sealed: sealed.map_or(0, |sealed| sealed.size), sealed_at: None };
@@ -127,8 +167,9 @@ impl AuditLog {
             config,
             key,
             origin,
-            state: Mutex::new(State::new(segment, frontier)),
+            state: Mutex::new(State::new(segment, frontier, starts)),
             syncer: tokio::sync::Mutex::new(syncer),
+            holds: Holds::default(),
             written: Notify::new(),
             wanted: AtomicU64::new(0),
             hurry: Notify::new(),
@@ -192,8 +233,8 @@ fn open_checkpoints(
 }
 
 /// The segment to go on in, cut to its last whole record.
-fn open_segment(dir: &Path, last: Option<(u64, u64)>, torn: u64) -> Result<Tail, OpenError> {
-    let Some((first, len)) = last else { return Ok(Tail::new(files::create_segment(dir, 0)?, 0)) };
+fn open_segment(dir: &Path, size: u64, last: Option<(u64, u64)>, torn: u64) -> Result<Tail, OpenError> {
+    let Some((first, len)) = last else { return Ok(Tail::new(files::create_segment(dir, size)?, 0)) };
     let file = files::open_append(&files::segment_path(dir, first))?;
     if torn > 0 {
         file.set_len(len)?;

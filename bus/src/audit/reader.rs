@@ -6,9 +6,10 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use testudo_rules::audit::checkpoint::last_whole;
-use testudo_rules::audit::frame::{self, FrameError, FrameReader, Header};
+use testudo_rules::audit::frame::{self, FrameError, Header};
 use testudo_rules::audit::{
-    Checkpoint, CheckpointError, Fault, FaultKind, LogHash, Origin, Record, Segment, Verified, verify,
+    Checkpoint, CheckpointError, Cut, Fault, FaultKind, Origin, Record, Segment, Verified, VerifierKey,
+    WitnessKey, cosigned, verify_from,
 };
 use testudo_wire::PublicKey;
 
@@ -53,6 +54,8 @@ pub struct LogReader {
 /// A frame's place.
 #[derive(Debug)]
 struct Place {
+    /// Of its segment.
+    first: u64,
     file: File,
     offset: u64,
     index: u64,
@@ -60,7 +63,7 @@ struct Place {
 
 impl Place {
     fn at_start(dir: &Path, first: u64) -> io::Result<Self> {
-        Ok(Self { file: File::open(files::segment_path(dir, first))?, offset: 0, index: first })
+        Ok(Self { first, file: File::open(files::segment_path(dir, first))?, offset: 0, index: first })
     }
 }
 
@@ -69,6 +72,14 @@ impl LogReader {
     #[must_use]
     pub fn new(dir: &Path, from: u64) -> Self {
         Self { dir: dir.to_owned(), from, place: None, failed: false }
+    }
+
+    /// A reader that starts with the oldest record that retention left.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn oldest(dir: &Path) -> Result<Self, ReadError> {
+        Ok(Self::new(dir, listed(dir)?.first().copied().unwrap_or(0)))
     }
 
     /// The index of the record that comes next: a durable cursor.
@@ -114,6 +125,10 @@ impl LogReader {
                 Ok(None) if files::segment_path(&self.dir, index).exists() && place.offset > 0 => {
                     self.place = Some(Place::at_start(&self.dir, index)?);
                 }
+                // Removed by retention, and so is perhaps what followed.
+                Ok(None) if !files::segment_path(&self.dir, place.first).exists() => {
+                    return Err(ReadError::Missing { index });
+                }
                 Ok(None) => return Ok(None),
                 Err(error) => return Err(damaged(error.to_string())),
             }
@@ -122,17 +137,30 @@ impl LogReader {
 
     /// The start of the segment that holds the first record to return.
     fn locate(&self) -> Result<Option<Place>, ReadError> {
-        let segments = match files::segments(&self.dir) {
-            Ok(segments) => segments,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
+        let segments = listed(&self.dir)?;
         match segments.iter().rev().find(|first| **first <= self.from) {
             Some(first) => Ok(Some(Place::at_start(&self.dir, *first)?)),
             None if segments.is_empty() => Ok(None),
             None => Err(ReadError::Missing { index: self.from }),
         }
     }
+}
+
+/// The segments that are there; none where there is no log yet.
+fn listed(dir: &Path) -> io::Result<Vec<u64>> {
+    match files::segments(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed,
+    }
+}
+
+/// Bytes of all records of the log in `dir`, as they lie on the disk.
+///
+/// # Errors
+/// The system's.
+pub fn size_of(dir: &Path) -> io::Result<u64> {
+    let len = |first| std::fs::metadata(files::segment_path(dir, first)).map(|segment| segment.len());
+    listed(dir)?.into_iter().map(len).sum()
 }
 
 impl Iterator for LogReader {
@@ -194,6 +222,9 @@ pub enum DirError {
     /// A checkpoint cannot be trusted.
     #[error("the audit log's last checkpoint is {0}")]
     Checkpoint(#[from] CheckpointError),
+    /// The statement of removed records cannot be trusted.
+    #[error("the audit log's statement of removed records is {0}")]
+    Cut(CheckpointError),
     /// The log is not what was signed.
     #[error(transparent)]
     Fault(#[from] Fault),
@@ -202,24 +233,48 @@ pub enum DirError {
     Io(#[from] io::Error),
 }
 
+/// What was removed from the log in `dir`: nothing, when there is no statement.
+///
+/// # Errors
+/// [`DirError`].
+pub fn cut_of(dir: &Path, origin: &Origin, key: &PublicKey) -> Result<Cut, DirError> {
+    let file = match File::open(dir.join(files::CUT)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Cut::default()),
+        Err(error) => return Err(error.into()),
+    };
+    let mut note = String::new();
+    let read = file.take(Cut::BYTES_MAX as u64).read_to_string(&mut note);
+    read.map_err(|error| DirError::Cut(error.into()))?;
+    Cut::verify(&note, origin, key).map_err(DirError::Cut)
+}
+
 /// Verifies all of the log in `dir`, which may be in use.
 ///
 /// # Errors
 /// [`DirError`]; a [`Fault`] names the first bad index.
 pub fn verify_dir(dir: &Path, key: &PublicKey, origin: &Origin) -> Result<Verified, DirError> {
-    for _ in 1..TRIES {
-        match verify_once(dir, key, origin) {
-            Err(DirError::Fault(Fault {
-                what: FaultKind::TornTail { .. } | FaultKind::Checkpoint(CheckpointError::Cut),
-                ..
-            })) => {}
-            result => return result,
+    let mut tries = TRIES;
+    loop {
+        let cut = cut_of(dir, origin, key)?;
+        let result = verify_once(dir, &cut, key, origin);
+        tries -= 1;
+        let is_passing = match &result {
+            Err(DirError::Fault(Fault { what, .. })) => {
+                let is_being_written =
+                    matches!(what, FaultKind::TornTail { .. } | FaultKind::Checkpoint(CheckpointError::Cut));
+                // Or retention removed what was to be read.
+                is_being_written || cut_of(dir, origin, key)? != cut
+            }
+            Ok(_) | Err(_) => false,
+        };
+        if !is_passing || tries == 0 {
+            return result;
         }
     }
-    verify_once(dir, key, origin)
 }
 
-fn verify_once(dir: &Path, key: &PublicKey, origin: &Origin) -> Result<Verified, DirError> {
+fn verify_once(dir: &Path, cut: &Cut, key: &PublicKey, origin: &Origin) -> Result<Verified, DirError> {
     // Only the checkpoints of now: what they cover is in the segments already, whatever is written meanwhile.
     let checkpoints = match File::open(dir.join(files::CHECKPOINTS)) {
         Ok(file) => Some(file),
@@ -227,12 +282,13 @@ fn verify_once(dir: &Path, key: &PublicKey, origin: &Origin) -> Result<Verified,
         Err(error) => return Err(error.into()),
     };
     let len = checkpoints.as_ref().map(File::metadata).transpose()?.map_or(0, |metadata| metadata.len());
-    let segments = files::segments(dir)?.into_iter().map(|first| {
+    let kept = files::segments(dir)?.into_iter().filter(|first| *first >= cut.base.size());
+    let segments = kept.map(|first| {
         File::open(files::segment_path(dir, first)).map(|file| Segment { first, bytes: BufReader::new(file) })
     });
     let verified = match checkpoints {
-        Some(file) => verify(segments, BufReader::new(file.take(len)), key, origin)?,
-        None => verify(segments, io::empty(), key, origin)?,
+        Some(file) => verify_from(&cut.base, segments, BufReader::new(file.take(len)), key, origin)?,
+        None => verify_from(&cut.base, segments, io::empty(), key, origin)?,
     };
     Ok(verified)
 }
@@ -257,27 +313,26 @@ pub fn latest_checkpoint(
     Ok(Some((Checkpoint::verify(note, origin, key)?, note.to_owned())))
 }
 
-/// The leaf hashes of the first `size` records, to make proofs from: 32 bytes of memory for each.
+/// Name of the file with the last checkpoint that a witness cosigned.
+pub const COSIGNED: &str = "cosigned";
+
+/// The last checkpoint of the log in `dir` that this witness cosigned, with its note. One that was changed is none.
 ///
 /// # Errors
-/// [`ReadError`]; `Missing` when there are fewer.
-pub fn leaf_hashes(dir: &Path, size: u64) -> Result<Vec<LogHash>, ReadError> {
-    let mut leaves = Vec::new();
-    for first in files::segments(dir)? {
-        let mut frames = FrameReader::new(BufReader::new(File::open(files::segment_path(dir, first))?));
-        loop {
-            let index = leaves.len() as u64;
-            if index == size {
-                return Ok(leaves);
-            }
-            match frames.next_frame() {
-                Ok(Some((header, _))) if header.index == index => leaves.push(header.leaf),
-                Ok(Some(_)) => return Err(ReadError::Missing { index }),
-                Ok(None) => break,
-                Err(error) => return Err(ReadError::Damaged { index, what: error.to_string() }),
-            }
-        }
-    }
-    let index = leaves.len() as u64;
-    if index == size { Ok(leaves) } else { Err(ReadError::Missing { index }) }
+/// [`DirError`].
+pub fn cosigned_checkpoint(
+    dir: &Path,
+    by: &VerifierKey,
+    witness: &WitnessKey,
+) -> Result<Option<(Checkpoint, String)>, DirError> {
+    let file = match File::open(dir.join(COSIGNED)) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut bytes = Vec::new();
+    file.take(files::CHECKPOINT_TAIL_BYTES).read_to_end(&mut bytes)?;
+    let note = String::from_utf8(bytes).ok().filter(|note| cosigned(note, witness).is_ok());
+    let checkpoint = |note: String| Some((Checkpoint::verify(&note, &by.origin, &by.key).ok()?, note));
+    Ok(note.and_then(checkpoint))
 }

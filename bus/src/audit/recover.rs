@@ -2,6 +2,7 @@
 //!
 //! Reads only; what is to be cut off or appended is the opener's to do.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
@@ -20,22 +21,41 @@ const TORN_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub(super) struct Scanned {
     pub(super) frontier: Frontier,
     pub(super) unsettled: Unsettled,
+    /// The segments: the first index of each, and the tree before it.
+    pub(super) starts: VecDeque<(u64, Frontier)>,
     /// The last segment: its first index and the length of its whole records.
     pub(super) last: Option<(u64, u64)>,
     /// Bytes behind those.
     pub(super) torn: u64,
 }
 
-/// Reads all segments, and compares the root with the last checkpoint's on the way.
-pub(super) fn scan(dir: &Path, sealed: Option<Checkpoint>) -> Result<Scanned, OpenError> {
-    let mut scanned =
-        Scanned { frontier: Frontier::new(), unsettled: Unsettled::default(), last: None, torn: 0 };
-    let segments = files::segments(dir)?;
+/// Reads all segments behind `base`, and compares the root with the last checkpoint's on the way.
+pub(super) fn scan(dir: &Path, base: &Frontier, sealed: Option<Checkpoint>) -> Result<Scanned, OpenError> {
+    let mut scanned = Scanned {
+        frontier: base.clone(),
+        unsettled: Unsettled::default(),
+        starts: VecDeque::new(),
+        last: None,
+        torn: 0,
+    };
+    match sealed {
+        Some(sealed) if sealed.size < base.size() => {
+            return Err(OpenError::Removed { sealed: sealed.size, removed: base.size() });
+        }
+        Some(sealed) if sealed.size == base.size() && sealed.root != base.root() => {
+            return Err(OpenError::Rewritten { sealed: sealed.size });
+        }
+        Some(_) | None => {}
+    }
+    let mut segments = files::segments(dir)?;
+    // A cut that was interrupted: the opener finishes it.
+    segments.retain(|first| *first >= base.size());
     for (n, first) in segments.iter().copied().enumerate() {
         let index = scanned.frontier.size();
         if first != index {
             return Err(OpenError::Damaged { index, what: format!("record {first} stands in its place") });
         }
+        scanned.starts.push_back((first, scanned.frontier.clone()));
         let file = File::open(files::segment_path(dir, first))?;
         let len = file.metadata()?.len();
         let (good, damage) = scan_segment(&file, &mut scanned, sealed)?;

@@ -12,7 +12,8 @@ use testudo_rules::audit::{Checkpoint, LogHash};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::files::{Tail, TailError};
+use super::backlog::RETRY;
+use super::files::Tail;
 use super::writer::{AuditLog, Health};
 
 /// How long records for which nobody waits are gathered: every sync takes a thread and the disk.
@@ -52,9 +53,11 @@ impl AuditLog {
     pub async fn run_sync(self: Arc<Self>) {
         let mut ended = self.ended.subscribe();
         loop {
+            let retry = self.retry();
             let mut syncer = self.syncer.lock().await;
             let due = self.sync(&mut syncer, Seal::WhenDue).await;
             drop(syncer);
+            let due = [due, retry].into_iter().flatten().min();
             let seal = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due).await,
@@ -81,6 +84,16 @@ impl AuditLog {
     /// Whether somebody waits for a record that is not durable yet.
     fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Acquire) > *self.synced.borrow()
+    }
+
+    /// Tries a log again that cannot be written, with what waits for it; when that fails, at what time next. Nobody
+    /// need send a message to find out that there is room again.
+    fn retry(&self) -> Option<Instant> {
+        let mut state = self.state();
+        if state.is_failing() && state.backlog.is_due() {
+            let _ = self.resume(&mut state);
+        }
+        state.is_failing().then(|| Instant::now() + RETRY)
     }
 
     /// The number of durable records, as it grows.
@@ -114,6 +127,10 @@ impl AuditLog {
     pub async fn shutdown(&self) -> Result<(), NotDurable> {
         {
             let mut state = self.state();
+            // What waits is written now or never.
+            if state.is_failing() {
+                let _ = self.resume(&mut state);
+            }
             match state.health {
                 Health::Working | Health::Failing { .. } => state.health = Health::Closed,
                 Health::Closed | Health::Poisoned { .. } => {}
@@ -122,7 +139,8 @@ impl AuditLog {
         let mut syncer = self.syncer.lock().await;
         self.sync(&mut syncer, Seal::AtOnce).await;
         self.ended.send_replace(true);
-        if *self.synced.borrow() >= self.records() { Ok(()) } else { Err(NotDurable) }
+        let all_written = self.state().backlog.is_empty();
+        if all_written && *self.synced.borrow() >= self.records() { Ok(()) } else { Err(NotDurable) }
     }
 
     /// One sync, if there is something to sync, and one checkpoint, if it is due. When not, at what time.
@@ -195,11 +213,13 @@ pub(super) fn write_checkpoint(mut tail: Tail, note: &str) -> io::Result<io::Res
     }
     match tail.append(note.as_bytes()) {
         Ok(()) => tail.medium.sync().map(|()| Ok(tail)),
-        Err(TailError::RolledBack(error) | TailError::Torn(error)) => Ok(Err(error)),
+        Err(error) => Ok(Err(error)),
     }
 }
 
 /// Runs blocking work on the pool; a panic or a runtime that ends is an error like any other.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }

@@ -8,12 +8,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 use testudo_rules::audit::checkpoint::last_whole;
-use testudo_rules::audit::merkle::{
-    prove_consistency, prove_inclusion, verify_consistency, verify_inclusion,
-};
+use testudo_rules::audit::merkle::{leaf_hash, verify_consistency, verify_inclusion};
 use testudo_rules::audit::{
     Cause, EnvelopeRecord, Event, FaultKind, NodeEvent, Origin, Outcome, OutcomeOf, Outcomes, Record,
-    Verdict, Verdicts,
+    Verdict, Verdicts, VerifierKey,
 };
 use testudo_wire::{
     AgentName, CorrelationId, Destination, Digest, MessageId, Refusal, RegistrySequence, SecretKey, Sequence,
@@ -61,7 +59,7 @@ pub(super) fn verdicts() -> Record {
     })
 }
 
-fn settled(of: u64, positions: &[u16], outcome: Outcome) -> Record {
+pub(super) fn settled(of: u64, positions: &[u16], outcome: Outcome) -> Record {
     let outcomes = positions.iter().map(|position| OutcomeOf { position: *position, outcome }).collect();
     let to = (outcome != Outcome::Failed(Cause::Crash)).then(|| AgentName::parse("reader-1").unwrap());
     record(Outcomes { of, to, outcomes })
@@ -75,7 +73,7 @@ pub(super) fn open(dir: &Path) -> Result<(Arc<AuditLog>, Recovery), OpenError> {
     open_with(dir, AuditConfig::default())
 }
 
-fn open_with(dir: &Path, config: AuditConfig) -> Result<(Arc<AuditLog>, Recovery), OpenError> {
+pub(super) fn open_with(dir: &Path, config: AuditConfig) -> Result<(Arc<AuditLog>, Recovery), OpenError> {
     AuditLog::open_with(dir, origin(), key(), Timestamp::from_millis(7), RegistrySequence(4), config)
 }
 
@@ -360,12 +358,14 @@ fn proofs_are_made_from_the_files() {
     drop(log);
     let (_log, _) = open_with(dir.path(), small()).unwrap();
     let (checkpoint, _) = latest_checkpoint(dir.path(), &key().public(), &origin()).unwrap().unwrap();
-    let leaves = leaf_hashes(dir.path(), checkpoint.size).unwrap();
-    let proof = prove_inclusion(&leaves, 7).unwrap();
-    assert_eq!(verify_inclusion(&leaves[7], 7, checkpoint.size, &proof, &checkpoint.root), Ok(()));
-    let proof = prove_consistency(&leaves, 1).unwrap();
-    assert_eq!(verify_consistency((1, &leaves[0]), (checkpoint.size, &checkpoint.root), &proof), Ok(()));
-    assert!(matches!(leaf_hashes(dir.path(), 10_000), Err(ReadError::Missing { .. })));
+    let by = VerifierKey { origin: origin(), key: key().public() };
+    let proof = prove(dir.path(), 7, &by).unwrap();
+    let leaf = leaf_hash(&proof.record);
+    assert_eq!(verify_inclusion(&leaf, 7, checkpoint.size, &proof.path, &checkpoint.root), Ok(()));
+    let first = leaf_hash(&read(dir.path())[0].encode().unwrap());
+    let proof = extension(dir.path(), 1, &by).unwrap().unwrap().proof;
+    assert_eq!(verify_consistency((1, &first), (checkpoint.size, &checkpoint.root), &proof), Ok(()));
+    assert!(matches!(extension(dir.path(), 10_000, &by), Err(ProveError::Shorter { old: 10_000, .. })));
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,11 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use tempfile::TempDir;
+use testudo_rules::audit::{Event, NodeEvent, Outcome};
 
 use super::files::{Medium, Tail};
-use super::tests::{key, open, origin, read, verdicts};
+use super::tests::{key, open, open_with, origin, read, record, settled, small, verdicts};
 use super::*;
 
 /// A file on a disk with so many bytes left, whose sync and truncation can be made to fail.
@@ -54,7 +56,7 @@ fn disk(dir: &TempDir, name: &str) -> (Arc<Disk>, Tail) {
         Disk { file, free: AtomicI64::new(i64::MAX), sync_fails: false.into(), cut_fails: false.into() };
     let disk = Arc::new(disk);
     let medium: Arc<dyn Medium> = Arc::clone(&disk) as _;
-    (disk, Tail { medium, len })
+    (disk, Tail::of(medium, len))
 }
 
 /// A log whose segment lies on such a disk.
@@ -65,42 +67,116 @@ fn log(dir: &TempDir) -> (Arc<AuditLog>, Arc<Disk>) {
     (log, disk)
 }
 
-#[test]
-fn t_f03_a_full_disk_records_nothing_and_works_again_when_there_is_room() {
+fn resumed(refused: u64, lost: u64) -> Event {
+    NodeEvent::Resumed { refused, lost }.into()
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_f03_a_full_disk_records_nothing_and_works_again_when_there_is_room() {
     let dir = TempDir::new().unwrap();
     let (log, disk) = log(&dir);
     let _ = log.append(&verdicts()).unwrap();
-    for free in [0, 1, 44, 45, 200] {
+    for free in [0, 1, 44, 45, 60] {
         disk.free.store(free, Ordering::Relaxed);
         assert!(matches!(log.append(&verdicts()), Err(AppendError::Write(_))));
         assert!(matches!(log.health(), Health::Failing { .. }));
         assert_eq!(read(dir.path()).len(), 2, "no half record");
+        tokio::time::sleep(Duration::from_millis(300)).await;
     }
     disk.free.store(i64::MAX / 2, Ordering::Relaxed);
-    assert_eq!(log.append(&verdicts()).unwrap().index(), 2);
+    assert_eq!(log.append(&verdicts()).unwrap().index(), 3);
     assert!(log.health().is_working());
-    assert_eq!(read(dir.path()).len(), 3);
+    let records = read(dir.path());
+    assert_eq!((records.len(), &records[2].event), (4, &resumed(5 * 3, 0)), "all that was refused is said");
     assert!(verify_dir(dir.path(), &key().public(), &origin()).is_ok());
 }
 
+#[test]
+fn t_f03_at_every_number_of_free_bytes_nothing_is_half_recorded() {
+    let whole = {
+        let mut frame = Vec::new();
+        let payload = verdicts().encode().unwrap();
+        assert!(testudo_rules::audit::frame::encode(1, &payload, &mut frame).is_some());
+        frame.len() as i64
+    };
+    for free in 0..=whole {
+        let dir = TempDir::new().unwrap();
+        let (log, disk) = log(&dir);
+        disk.free.store(free, Ordering::Relaxed);
+        assert_eq!(log.append(&verdicts()).is_ok(), free == whole, "{free} bytes free");
+        assert_eq!(read(dir.path()).len(), if free == whole { 2 } else { 1 });
+    }
+}
+
 #[tokio::test(start_paused = true)]
-async fn t_f07_a_half_record_that_cannot_be_taken_back_ends_the_log() {
+async fn t_f03_outcomes_wait_for_room_and_nobody_need_send_to_find_it() {
+    let dir = TempDir::new().unwrap();
+    let (log, disk) = log(&dir);
+    let sync = tokio::spawn(Arc::clone(&log).run_sync());
+    let of = log.append(&verdicts()).unwrap().index();
+    disk.free.store(0, Ordering::Relaxed);
+    let outcomes = settled(of, &[0, 2], Outcome::Delivered);
+    assert!(log.keep(outcomes.clone()).is_ok(), "it waits");
+    assert!(log.append(&verdicts()).is_err());
+    for _ in 0..1030 {
+        assert!(log.keep(record(NodeEvent::Stopped)).is_ok());
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(matches!(log.health(), Health::Failing { .. }), "still no room");
+    assert_eq!(read(dir.path()).len(), 2);
+    disk.free.store(i64::MAX / 2, Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(log.health().is_working(), "without a restart, without a message");
+    let records = read(dir.path());
+    assert_eq!(records[2], outcomes);
+    assert_eq!(records.len(), 3 + 1024 + 1);
+    let last = records.last().unwrap();
+    assert_eq!(last.event, resumed(3, 6));
+    assert!(last.at.as_millis() >= 5 + 3000, "its time is that of the recovery: {:?}", last.at);
+    log.shutdown().await.unwrap();
+    sync.await.unwrap();
+    drop(log);
+    assert_eq!(open(dir.path()).unwrap().1.crashed, 0, "every copy has its outcome");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_f07_a_half_record_that_cannot_be_taken_back_is_taken_back_before_the_next() {
     let dir = TempDir::new().unwrap();
     let (log, disk) = log(&dir);
     disk.free.store(10, Ordering::Relaxed);
     disk.cut_fails.store(true, Ordering::Relaxed);
-    assert!(matches!(log.append(&verdicts()), Err(AppendError::Write(_))));
+    for _ in 0..3 {
+        assert!(matches!(log.append(&verdicts()), Err(AppendError::Write(_))));
+    }
     disk.free.store(i64::MAX / 2, Ordering::Relaxed);
+    assert!(matches!(log.append(&verdicts()), Err(AppendError::Write(_))), "nothing behind half a record");
+    assert_eq!(read(dir.path()).len(), 1);
     disk.cut_fails.store(false, Ordering::Relaxed);
-    assert!(matches!(log.append(&verdicts()), Err(AppendError::Poisoned(_))));
-    assert!(matches!(log.health(), Health::Poisoned { .. }));
-    assert_eq!(log.shutdown().await, Ok(()), "what was whole is durable");
+    assert!(log.append(&verdicts()).is_err(), "not tried again for every message");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(log.append(&verdicts()).unwrap().index(), 2);
+    assert!(log.health().is_working());
+    log.shutdown().await.unwrap();
+    assert!(verify_dir(dir.path(), &key().public(), &origin()).is_ok());
+    drop(log);
+    assert_eq!(open(dir.path()).unwrap().1.recovered_bytes, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_f07_a_node_that_ends_with_half_a_record_is_recovered_by_the_next() {
+    let dir = TempDir::new().unwrap();
+    let (log, disk) = log(&dir);
+    disk.free.store(10, Ordering::Relaxed);
+    disk.cut_fails.store(true, Ordering::Relaxed);
+    assert!(log.append(&verdicts()).is_err());
+    assert!(log.keep(record(NodeEvent::Stopped)).is_ok());
+    assert_eq!(log.shutdown().await, Err(NotDurable), "what waited was never written");
     drop(log);
     assert_eq!(open(dir.path()).unwrap().1.recovered_bytes, 10);
 }
 
 #[test]
-fn t_f03_a_device_that_is_always_full_ends_the_log() {
+fn t_f03_a_device_that_is_always_full_records_nothing() {
     let Ok(full) = OpenOptions::new().write(true).open("/dev/full") else {
         eprintln!("SKIPPED: no /dev/full here");
         return;
@@ -108,8 +184,31 @@ fn t_f03_a_device_that_is_always_full_ends_the_log() {
     let dir = TempDir::new().unwrap();
     let (log, _) = open(dir.path()).unwrap();
     log.state().segment = Tail::new(full, 0);
-    assert!(matches!(log.append(&verdicts()), Err(AppendError::Write(_))));
-    assert!(matches!(log.append(&verdicts()), Err(AppendError::Poisoned(_))));
+    for _ in 0..3 {
+        assert!(matches!(log.append(&verdicts()), Err(AppendError::Write(_))));
+        assert!(matches!(log.health(), Health::Failing { .. }));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t_f03_a_log_that_cannot_begin_its_next_segment_waits_for_it() {
+    let dir = TempDir::new().unwrap();
+    let (log, _) = open_with(dir.path(), small()).unwrap();
+    while files::segments(dir.path()).unwrap().len() < 2 {
+        let _ = log.append(&verdicts()).unwrap();
+    }
+    // A folder in the way of each segment that could come next.
+    let next = log.records();
+    let blocked: Vec<_> = (next..next + 20).map(|first| files::segment_path(dir.path(), first)).collect();
+    blocked.iter().for_each(|path| std::fs::create_dir(path).unwrap());
+    while log.append(&verdicts()).is_ok() {}
+    assert!(matches!(log.health(), Health::Failing { .. }));
+    let records = log.records();
+    blocked.iter().for_each(|path| std::fs::remove_dir(path).unwrap());
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(log.append(&verdicts()).unwrap().index(), records + 1);
+    drop(log);
+    assert_eq!(open_with(dir.path(), small()).unwrap().1.records, records + 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,6 +249,6 @@ async fn a_checkpoint_that_cannot_be_written_is_unhealthy_and_tried_again() {
 }
 
 /// More than the distance of two checkpoints, on the paused clock.
-fn small_while() -> std::time::Duration {
+fn small_while() -> Duration {
     AuditConfig::default().checkpoint_interval * 2
 }

@@ -2,19 +2,23 @@
 //!
 //! Knows nothing of sessions or links; what may be recorded is decided by whoever calls it.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard};
 
-use testudo_rules::audit::{Frontier, Origin, Record, frame};
+use testudo_rules::audit::{Event, Frontier, OpenCopies, Origin, Record, frame};
+use testudo_rules::event::EventKey;
 use testudo_wire::SecretKey;
 use testudo_wire::canonical::CanonicalError;
 use tokio::sync::{Notify, watch};
 
+use super::backlog::Backlog;
 use super::files::{self, Medium as _, Tail, TailError};
 use super::open::AuditConfig;
+use super::retain::Holds;
 use super::sync::Syncer;
 
 /// Proof that a record was written: `write(2)` has returned. Only [`AuditLog::append`] makes it.
@@ -95,6 +99,8 @@ pub struct AuditLog {
     pub(super) origin: Origin,
     pub(super) state: Mutex<State>,
     pub(super) syncer: tokio::sync::Mutex<Syncer>,
+    /// Who still needs old records.
+    pub(super) holds: Holds,
     /// Rung by every append.
     pub(super) written: Notify,
     /// Number of records that somebody waits for to be durable.
@@ -112,16 +118,37 @@ pub struct AuditLog {
 pub(super) struct State {
     pub(super) segment: Tail,
     pub(super) frontier: Frontier,
+    /// The segments, each with its first index and the tree before it.
+    pub(super) starts: VecDeque<(u64, Frontier)>,
+    pub(super) open: OpenCopies,
     /// Kept for its capacity.
     pub(super) buffer: Vec<u8>,
     pub(super) health: Health,
+    /// What waits for the log to be writable again.
+    pub(super) backlog: Backlog,
     /// What the system said about the last checkpoint, when that failed.
     pub(super) unsealed: Option<String>,
 }
 
 impl State {
-    pub(super) const fn new(segment: Tail, frontier: Frontier) -> Self {
-        Self { segment, frontier, buffer: Vec::new(), health: Health::Working, unsealed: None }
+    pub(super) fn new(segment: Tail, frontier: Frontier, starts: VecDeque<(u64, Frontier)>) -> Self {
+        Self {
+            segment,
+            frontier,
+            starts,
+            open: OpenCopies::default(),
+            buffer: Vec::new(),
+            health: Health::Working,
+            backlog: Backlog::default(),
+            unsealed: None,
+        }
+    }
+
+    pub(super) const fn is_failing(&self) -> bool {
+        match self.health {
+            Health::Failing { .. } => true,
+            Health::Working | Health::Closed | Health::Poisoned { .. } => false,
+        }
     }
 }
 
@@ -130,43 +157,108 @@ impl AuditLog {
     /// the sync of the old one.
     ///
     /// # Errors
-    /// [`AppendError`]: nothing was recorded, so nothing may be delivered.
+    /// [`AppendError`]: nothing was recorded, so nothing may be delivered. Messages whose verdicts could not be
+    /// written are counted into the record that says that the log could be written again.
     pub fn append(&self, record: &Record) -> Result<Appended, AppendError> {
-        let payload = record.encode()?;
         let mut state = self.state();
+        let result = self.put(&mut state, record);
+        if let (Err(AppendError::Write(_)), Event::Verdicts(verdicts)) = (&result, &record.event) {
+            state.backlog.refused += verdicts.envelopes.len() as u64;
+        }
+        drop(state);
+        // Also when it failed: the log is tried again beside this.
+        self.written.notify_one();
+        result
+    }
+
+    /// Writes a record of what has happened already. One that cannot be written waits until the log can be written
+    /// again, in order: outcomes all of them, since their messages are bounded by every queue; of other events so
+    /// many, and the rest is counted.
+    ///
+    /// # Errors
+    /// [`AppendError`] when it never will be written.
+    pub fn keep(&self, record: Record) -> Result<(), AppendError> {
+        let mut state = self.state();
+        let result = match self.put(&mut state, &record) {
+            Ok(_) => Ok(()),
+            Err(AppendError::Write(_)) => {
+                state.backlog.push(record);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        drop(state);
+        self.written.notify_one();
+        result
+    }
+
+    fn put(&self, state: &mut State, record: &Record) -> Result<Appended, AppendError> {
+        let payload = record.encode()?;
         match &state.health {
             Health::Working | Health::Failing { .. } => {}
             Health::Closed => return Err(AppendError::Closed),
             Health::Poisoned { reason } => return Err(AppendError::Poisoned(reason.clone())),
         }
-        let index = self.write(&mut state, &payload)?;
-        drop(state);
-        self.written.notify_one();
+        state.backlog.seen(record);
+        if let Health::Failing { reason } = &state.health {
+            if !state.backlog.is_due() {
+                return Err(io::Error::other(reason.clone()).into());
+            }
+            self.resume(state)?;
+        }
+        let index = self.write(state, &record.event, &payload)?;
         Ok(Appended { index })
     }
 
-    fn write(&self, state: &mut State, payload: &[u8]) -> Result<u64, AppendError> {
-        let State { segment, frontier, buffer, .. } = state;
-        let index = frontier.size();
-        buffer.clear();
-        let leaf = frame::encode(index, payload, buffer).ok_or(AppendError::TooLarge(payload.len()))?;
-        let outcome = if segment.len > 0 && segment.len + buffer.len() as u64 > self.config.segment_bytes_max
-        {
-            self.rotate(segment, index).and_then(|()| segment.append(buffer))
-        } else {
-            segment.append(buffer)
-        };
-        match outcome {
+    /// After a failure, if there is room again: first what waited, then the record that says so.
+    pub(super) fn resume(&self, state: &mut State) -> Result<(), AppendError> {
+        if let Err(error) = files::probe(&self.dir, state.backlog.wanted()) {
+            state.backlog.failed(0);
+            return Err(error.into());
+        }
+        while let Some(record) = state.backlog.pop() {
+            let written = record.encode().map_err(AppendError::from);
+            match written.and_then(|payload| self.write(state, &record.event, &payload)) {
+                Ok(_) => {}
+                // It never will be, and must not keep the others from it.
+                Err(AppendError::Encode(_) | AppendError::TooLarge(_)) => state.backlog.lose(),
+                Err(error @ (AppendError::Closed | AppendError::Poisoned(_) | AppendError::Write(_))) => {
+                    state.backlog.push_back_in(record);
+                    return Err(error);
+                }
+            }
+        }
+        let Some(resumed) = state.backlog.resumed() else { return Ok(()) };
+        self.write(state, &resumed.event, &resumed.encode()?)?;
+        state.backlog.is_told();
+        state.health = Health::Working;
+        tracing::info!("the audit log can be written again");
+        Ok(())
+    }
+
+    fn write(&self, state: &mut State, event: &Event, payload: &[u8]) -> Result<u64, AppendError> {
+        let index = state.frontier.size();
+        state.buffer.clear();
+        let leaf =
+            frame::encode(index, payload, &mut state.buffer).ok_or(AppendError::TooLarge(payload.len()))?;
+        let (len, more) = (state.segment.len, state.buffer.len() as u64);
+        let is_full = len > 0 && len + more > self.config.segment_bytes_max;
+        let room = if is_full { self.rotate(state, index) } else { Ok(()) };
+        match room.and_then(|()| state.segment.append(&state.buffer).map_err(TailError::Again)) {
             Ok(()) => {
-                frontier.append(leaf);
-                state.health = Health::Working;
+                state.frontier.append(leaf);
+                state.open.note(index, event);
                 Ok(index)
             }
-            Err(TailError::RolledBack(error)) => {
+            Err(TailError::Again(error)) => {
+                if !state.is_failing() {
+                    tracing::error!(%error, "the audit log cannot be written; nothing is delivered");
+                }
                 state.health = Health::Failing { reason: error.to_string() };
+                state.backlog.failed(state.buffer.len());
                 Err(error.into())
             }
-            Err(TailError::Torn(error)) => {
+            Err(TailError::Lost(error)) => {
                 self.poison(state, &error);
                 Err(error.into())
             }
@@ -174,11 +266,13 @@ impl AuditLog {
     }
 
     /// Goes on in a new segment. The old one is made durable first, so that no later segment outlives it.
-    fn rotate(&self, segment: &mut Tail, index: u64) -> Result<(), TailError> {
-        segment.medium.sync().map_err(TailError::Torn)?;
-        let next = files::create_segment(&self.dir, index).map_err(TailError::RolledBack)?;
-        self.entries.sync().map_err(TailError::Torn)?;
-        *segment = Tail::new(next, 0);
+    fn rotate(&self, state: &mut State, index: u64) -> Result<(), TailError> {
+        state.segment.mend().map_err(TailError::Again)?;
+        state.segment.medium.sync().map_err(TailError::Lost)?;
+        let next = files::create_segment(&self.dir, index).map_err(TailError::Again)?;
+        self.entries.sync().map_err(TailError::Lost)?;
+        state.segment = Tail::new(next, 0);
+        state.starts.push_back((index, state.frontier.clone()));
         Ok(())
     }
 
@@ -192,10 +286,22 @@ impl AuditLog {
         }
     }
 
-    /// Number of records written.
+    /// Number of records written, with those that retention removed.
     #[must_use]
     pub fn records(&self) -> u64 {
         self.state().frontier.size()
+    }
+
+    /// What signs the events that are made of its records.
+    #[must_use]
+    pub fn event_key(&self) -> EventKey {
+        EventKey::new(&self.origin, self.key.clone())
+    }
+
+    /// The first record that is there.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        self.state().starts.front().map_or(0, |(first, _)| *first)
     }
 
     pub(super) fn poison(&self, state: &mut State, error: &io::Error) {

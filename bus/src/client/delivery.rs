@@ -7,6 +7,7 @@ use testudo_rules::receive::Vetted;
 use testudo_rules::token::Meaning;
 use testudo_wire::{
     Capability, ContentType, CorrelationId, Digest, Header, Holder, MessageId, ReceiptWish, Resource,
+    Timestamp,
 };
 
 use super::answering::Answering;
@@ -17,14 +18,20 @@ pub struct Delivery {
     vetted: Vetted,
     alerts: Vec<String>,
     meaning: Arc<Meaning>,
+    handed_over: Timestamp,
     answering: Option<Arc<Answering>>,
     joined: Option<Bytes>,
 }
 
 impl Delivery {
     /// What a receiver verified, with what it knows besides.
-    pub(super) const fn new(vetted: Vetted, alerts: Vec<String>, meaning: Arc<Meaning>) -> Self {
-        Self { vetted, alerts, meaning, answering: None, joined: None }
+    pub(super) const fn new(
+        vetted: Vetted,
+        alerts: Vec<String>,
+        meaning: Arc<Meaning>,
+        handed_over: Timestamp,
+    ) -> Self {
+        Self { vetted, alerts, meaning, handed_over, answering: None, joined: None }
     }
 
     /// It is a request that this agent may answer.
@@ -108,6 +115,14 @@ impl Delivery {
         self.joined.as_ref().map_or_else(|| self.vetted.envelope().body_len(), Bytes::len)
     }
 
+    /// The bundle that it came in, as its sender signed it: kept in a file, it shows what this agent was sent without
+    /// the node, and beside a proof of its record what the node decided (`testudo audit check --bundle`). May hold
+    /// other messages to this agent.
+    #[must_use]
+    pub const fn bundle(&self) -> &Bytes {
+        self.vetted.bundle()
+    }
+
     /// Whether the sender waits for an answer.
     #[must_use]
     pub fn wants_reply(&self) -> bool {
@@ -118,6 +133,12 @@ impl Delivery {
     #[must_use]
     pub fn alerts(&self) -> &[String] {
         &self.alerts
+    }
+
+    /// When the node handed it over, by its own clock and on its own word.
+    #[must_use]
+    pub const fn handed_over(&self) -> Timestamp {
+        self.handed_over
     }
 
     /// What the token under which it came lets its sender do.

@@ -157,7 +157,7 @@ impl Arrival {
                 Some(_) | None => tokens.get(&token).ok_or(Refusal::Unauthorised)?,
             };
             last = Some((token, meaning.clone()));
-            Ok(Delivery::new(vetted, self.alerts(position), meaning))
+            Ok(Delivery::new(vetted, self.alerts(position), meaning, self.annotation.time))
         };
         Ok((0..).zip(verified).map(delivery).collect())
     }

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use actix::{Actor, Addr, Context, Handler, Message};
 use bytes::Bytes;
 use testudo_rules::inspect::Inspector;
-use testudo_rules::pipeline::{Authorised, Decoded, Inspected};
+use testudo_rules::pipeline::{Authorised, Decoded, Read};
 use testudo_wire::frame::CloseReason;
 use testudo_wire::{MessageId, Refusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::judge::{Case, assess, conclude, judge, refuse_bundle};
 use super::large::{Large, Pool};
+use super::rules::{Rules, Tails};
+use crate::metrics::Stage;
 use crate::node::{Link, Shared, Ticket};
 
 /// Bundles in the mailbox at once, of all links; a link has one, and one for each lane.
@@ -20,7 +23,8 @@ const PERMITS: usize = 256;
 
 struct Guard {
     shared: Arc<Shared>,
-    inspector: Arc<Inspector>,
+    rules: Arc<Rules>,
+    tails: Tails,
 }
 
 impl Actor for Guard {
@@ -30,9 +34,10 @@ impl Actor for Guard {
 impl Guard {
     /// Runs a piece of the way. A panic refuses the bundle and closes the link whose state it may have left half
     /// changed.
-    fn contain<T>(&self, case: &Case, work: impl FnOnce() -> T) -> Option<T> {
-        let done = catch_unwind(AssertUnwindSafe(work));
+    fn contain<T>(&mut self, case: &Case, work: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let done = catch_unwind(AssertUnwindSafe(|| work(self)));
         if done.is_err() {
+            self.tails = Tails::default();
             self.shared.metrics.guard_fault();
             refuse_bundle(&self.shared, case, Refusal::GuardFault, 0);
             case.link.close(CloseReason::Protocol);
@@ -45,6 +50,7 @@ impl Guard {
 struct Judge {
     case: Case,
     bytes: Bytes,
+    sent: Instant,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -55,8 +61,12 @@ impl Message for Judge {
 impl Handler<Judge> for Guard {
     type Result = ();
     fn handle(&mut self, message: Judge, _: &mut Context<Self>) {
-        let Judge { case, bytes, _permit } = message;
-        self.contain(&case, || judge(&self.shared, &self.inspector, &case, bytes));
+        let Judge { case, bytes, sent, _permit } = message;
+        self.shared.metrics.took(Stage::Wait, sent.elapsed());
+        self.contain(&case, |guard| {
+            let rules = guard.tails.under(&guard.rules);
+            judge(&guard.shared, &rules, &mut guard.tails.kept, &case, bytes);
+        });
     }
 }
 
@@ -75,14 +85,14 @@ impl Handler<Assess> for Guard {
     type Result = Option<Authorised>;
     fn handle(&mut self, message: Assess, _: &mut Context<Self>) -> Option<Authorised> {
         let Assess { case, decoded, _permit } = message;
-        self.contain(&case, || assess(&self.shared, &case, decoded)).flatten()
+        self.contain(&case, |guard| assess(&guard.shared, &case, decoded)).flatten()
     }
 }
 
 /// A large bundle, after that.
 struct Conclude {
     case: Case,
-    inspected: Option<Inspected>,
+    read: Option<Read>,
     /// The requests that it answers.
     answers: Vec<MessageId>,
     _permit: OwnedSemaphorePermit,
@@ -95,14 +105,17 @@ impl Message for Conclude {
 impl Handler<Conclude> for Guard {
     type Result = ();
     fn handle(&mut self, message: Conclude, _: &mut Context<Self>) {
-        let Conclude { case, inspected, answers, _permit } = message;
-        self.contain(&case, || match inspected {
-            Some(inspected) => conclude(&self.shared, &case, inspected),
+        let Conclude { case, read, answers, _permit } = message;
+        self.contain(&case, |guard| match read {
+            Some(read) => {
+                let rules = guard.tails.under(&guard.rules);
+                conclude(&guard.shared, &case, read.follow(&rules, &mut guard.tails.kept));
+            }
             None => {
-                self.shared.metrics.guard_fault();
-                refuse_bundle(&self.shared, &case, Refusal::GuardFault, 1);
+                guard.shared.metrics.guard_fault();
+                refuse_bundle(&guard.shared, &case, Refusal::GuardFault, 1);
                 for request in &answers {
-                    self.shared.requests.fail(request, &case.link, Refusal::GuardFault);
+                    guard.shared.requests.fail(request, &case.link, Refusal::GuardFault);
                 }
             }
         });
@@ -113,6 +126,7 @@ impl Handler<Conclude> for Guard {
 #[derive(Clone)]
 pub(crate) struct GuardDoor {
     actor: Addr<Guard>,
+    rules: Arc<Rules>,
     pool: Pool,
     permits: Arc<Semaphore>,
 }
@@ -126,10 +140,15 @@ impl std::fmt::Debug for GuardDoor {
 impl GuardDoor {
     /// Starts the actor on the current arbiter.
     pub(crate) fn start(shared: Arc<Shared>, inspector: Inspector) -> Self {
-        let inspector = Arc::new(inspector);
-        let pool = Pool::new(inspector.clone(), shared.body_threads);
-        let actor = Guard { shared, inspector }.start();
-        Self { actor, pool, permits: Arc::new(Semaphore::new(PERMITS)) }
+        let rules = Arc::new(Rules::new(inspector));
+        let pool = Pool::new(rules.clone(), shared.body_threads);
+        let actor = Guard { shared, rules: rules.clone(), tails: Tails::default() }.start();
+        Self { actor, rules, pool, permits: Arc::new(Semaphore::new(PERMITS)) }
+    }
+
+    /// Vets by other rules from the next bundle on.
+    pub(crate) fn set_rules(&self, inspector: Inspector) {
+        self.rules.set(inspector);
     }
 
     /// Has a bundle of the data stream judged; returns when it is. `false` when the guard is gone: nothing may
@@ -139,7 +158,8 @@ impl GuardDoor {
         let (lane, size) = (0, bytes.len());
         let ticket = Ticket::new(&link.settling[0], bundle, size);
         let case = Case { link: link.clone(), lane, bundle, size, ticket };
-        self.actor.send(Judge { case, bytes, _permit }).await.is_ok()
+        let sent = Instant::now();
+        self.actor.send(Judge { case, bytes, sent, _permit }).await.is_ok()
     }
 
     /// The same for a bundle of a lane.
@@ -158,9 +178,9 @@ impl GuardDoor {
             Err(_) => return false,
         };
         let answers = authorised.answers().collect();
-        let inspected = self.pool.inspect(&case, authorised).await;
+        let read = self.pool.read(&case, authorised).await;
         let Ok(_permit) = self.permits.clone().acquire_owned().await else { return false };
-        self.actor.send(Conclude { case, inspected, answers, _permit }).await.is_ok()
+        self.actor.send(Conclude { case, read, answers, _permit }).await.is_ok()
     }
 
     /// Whether the actor lives.

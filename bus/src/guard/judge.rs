@@ -5,13 +5,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use testudo_registry::Snapshot;
 use testudo_rules::audit::{Cause, EnvelopeRecord, Event, Note, TraceId, Verdict as Written, Verdicts};
-use testudo_rules::inspect::{Alert, Inspector};
-use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Verdict};
+use testudo_rules::inspect::{Alert, Context, Inspector};
+use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Pair, Verdict};
 use testudo_wire::frame::{CloseReason, FromNode, RefusedBundle, RefusedMessage};
 use testudo_wire::{Destination, Digest, ReceiptWish, Refusal};
+use tokio::time::Instant;
 
+use super::commit::Commit;
 use super::placing::{Placed, place};
 use crate::audit::Appended;
+use crate::metrics::Stage;
 use crate::node::{Judging, Link, Pending, Shared, Ticket};
 
 /// Which bundle of which link.
@@ -26,10 +29,19 @@ pub(super) struct Case {
 }
 
 /// Judges a bundle of the data stream to the end.
-pub(super) fn judge(shared: &Arc<Shared>, inspector: &Inspector, case: &Case, bytes: Bytes) {
+pub(super) fn judge(
+    shared: &Arc<Shared>,
+    inspector: &Inspector,
+    tails: &mut Context<Pair>,
+    case: &Case,
+    bytes: Bytes,
+) {
     let decoded = Decoded::of(bytes, &shared.limits);
     if let Some(authorised) = assess(shared, case, decoded) {
-        conclude(shared, case, authorised.inspect(inspector));
+        let began = Instant::now();
+        let inspected = authorised.inspect(inspector, tails);
+        shared.metrics.took(Stage::Inspect, began.elapsed());
+        conclude(shared, case, inspected);
     }
 }
 
@@ -41,7 +53,10 @@ pub(super) fn assess(shared: &Shared, case: &Case, decoded: Result<Decoded, Refu
         refuse_bundle(shared, case, Refusal::GuardFault, 0);
         return None;
     };
-    match decide(shared, case, &mut judging, &snapshot, decoded) {
+    let began = Instant::now();
+    let decided = decide(shared, case, &mut judging, &snapshot, decoded);
+    shared.metrics.took(Stage::Assess, began.elapsed());
+    match decided {
         Ok(authorised) => Some(authorised),
         Err((refusal, messages)) => {
             charge(shared, case, &mut judging, refusal);
@@ -91,31 +106,85 @@ fn charge(shared: &Shared, case: &Case, judging: &mut Judging, refusal: Refusal)
 pub(super) fn conclude(shared: &Arc<Shared>, case: &Case, mut inspected: Inspected) {
     let link = &case.link;
     let snapshot = shared.directory().load();
-    let mut placed = place(shared, &snapshot, case, &mut inspected);
+    let began = Instant::now();
+    let placed = place(shared, &snapshot, case, &mut inspected);
+    shared.metrics.took(Stage::Reserve, began.elapsed());
     if placed.goes_nowhere(&inspected) && is_flood(shared, case, &inspected) {
         shared.metrics.submitted(inspected.verdicts().len());
         return tell_refused(shared, link, &inspected);
     }
     let verdicts = verdicts(case, &inspected, &placed);
+    let began = Instant::now();
     let recorded = shared.audit.append(&shared.record(Event::Verdicts(verdicts)));
+    shared.metrics.took(Stage::Record, began.elapsed());
     match recorded {
         Ok(recorded) => {
-            // Not before: had one of the steps above panicked, nothing would ever be said of these messages.
-            shared.metrics.submitted(placed.submitted(&inspected));
-            shared.metrics.dropped_at_once(Cause::NoReceiver, placed.without_receiver(&inspected));
-            tell_refused(shared, link, &inspected);
-            promise(shared, case, &recorded, &inspected);
-            placed.hand_over(shared, &snapshot, case, &inspected, &recorded);
+            let (case, snapshot) = (case.clone(), Arc::clone(&snapshot));
+            Recorded { case, inspected, placed, snapshot, recorded }.commit(shared);
         }
         Err(error) => {
-            tracing::error!(%error, "no record, no delivery");
-            placed = Placed::default();
-            let allowed: Vec<_> = inspected.allowed().map(|(position, _)| position).collect();
-            allowed.into_iter().for_each(|position| inspected.refuse(position, Refusal::AuditUnavailable));
-            shared.metrics.submitted(placed.submitted(&inspected));
-            tell_refused(shared, link, &inspected);
+            tracing::debug!(%error, "no record, no delivery");
+            drop(placed);
+            refuse_all(shared, case, inspected);
         }
     }
+}
+
+/// A bundle whose verdicts are written: all that is left to do is to act on them.
+pub(crate) struct Recorded {
+    case: Case,
+    inspected: Inspected,
+    placed: Placed,
+    snapshot: Arc<Snapshot>,
+    recorded: Appended,
+}
+
+impl Recorded {
+    /// Acts on the verdicts now, or once they are durable.
+    fn commit(self, shared: &Arc<Shared>) {
+        match shared.commit {
+            Commit::Receipt => self.act(shared),
+            Commit::Delivery => shared.commits.push(self),
+        }
+    }
+
+    /// The index of the record.
+    pub(super) const fn index(&self) -> u64 {
+        self.recorded.index()
+    }
+
+    /// The link that it came on.
+    pub(super) fn link(&self) -> Arc<Link> {
+        self.case.link.clone()
+    }
+
+    /// Tells, promises, hands over.
+    pub(super) fn act(self, shared: &Arc<Shared>) {
+        let Self { case, inspected, placed, snapshot, recorded } = self;
+        // Not before: had one of the steps above panicked, nothing would ever be said of these messages.
+        let began = Instant::now();
+        shared.metrics.submitted(placed.submitted(&inspected));
+        shared.metrics.allowed(inspected.allowed().count());
+        shared.metrics.dropped_at_once(Cause::NoReceiver, placed.without_receiver(&inspected));
+        tell_refused(shared, &case.link, &inspected);
+        promise(shared, &case, &recorded, &inspected);
+        placed.hand_over(shared, &snapshot, &case, &inspected, &recorded);
+        shared.metrics.took(Stage::HandOver, began.elapsed());
+    }
+
+    /// The record will never be durable: nothing of it is handed over. The next start finds its verdicts without an
+    /// outcome.
+    pub(super) fn refuse(self, shared: &Shared) {
+        refuse_all(shared, &self.case, self.inspected);
+    }
+}
+
+/// No record, no delivery.
+fn refuse_all(shared: &Shared, case: &Case, mut inspected: Inspected) {
+    let allowed: Vec<_> = inspected.allowed().map(|(position, _)| position).collect();
+    allowed.into_iter().for_each(|position| inspected.refuse(position, Refusal::AuditUnavailable));
+    shared.metrics.submitted(inspected.verdicts().len());
+    tell_refused(shared, &case.link, &inspected);
 }
 
 /// Rules that travel with one message: annotations and refusals must fit their frames whatever a sender

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use testudo_rules::inspect::Inspector;
-use testudo_rules::pipeline::{Authorised, Decoded, Inspected};
+use testudo_rules::pipeline::{Authorised, Decoded, Read};
 use testudo_wire::Refusal;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::judge::Case;
+use super::rules::Rules;
 use crate::node::{Reservation, Shared};
 
 /// What an inspection may take ...
@@ -33,12 +33,12 @@ pub(crate) struct Large {
 #[derive(Clone, Debug)]
 pub(super) struct Pool {
     places: Arc<Semaphore>,
-    inspector: Arc<Inspector>,
+    rules: Arc<Rules>,
 }
 
 impl Pool {
-    pub(super) fn new(inspector: Arc<Inspector>, at_once: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(at_once)), inspector }
+    pub(super) fn new(rules: Arc<Rules>, at_once: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(at_once)), rules }
     }
 
     /// Runs a piece of work beside the guard; `None` when it panicked.
@@ -66,10 +66,10 @@ impl Pool {
         decoded.unwrap_or(Err(Refusal::GuardFault))
     }
 
-    /// Vets the content; `None` when it took too long, or the guard failed on it.
-    pub(super) async fn inspect(&self, case: &Case, authorised: Authorised) -> Option<Inspected> {
+    /// Vets the content by itself; `None` when it took too long, or the guard failed on it.
+    pub(super) async fn read(&self, case: &Case, authorised: Authorised) -> Option<Read> {
         let mib = u32::try_from(case.size / (1024 * 1024)).unwrap_or(u32::MAX);
-        let inspector = self.inspector.clone();
-        self.run(Some(DEADLINE + DEADLINE_MIB * mib), move || authorised.inspect(&inspector)).await
+        let inspector = self.rules.now();
+        self.run(Some(DEADLINE + DEADLINE_MIB * mib), move || authorised.read(&inspector)).await
     }
 }

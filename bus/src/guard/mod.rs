@@ -4,9 +4,13 @@
 //! panic refuses the bundle, is counted, and closes the link whose state it may have left half changed.
 
 mod actor;
+mod commit;
 mod judge;
 mod large;
 mod placing;
+mod rules;
 
 pub(crate) use actor::GuardDoor;
+pub use commit::Commit;
+pub(crate) use commit::{Commits, run as run_commits};
 pub(crate) use large::Large;

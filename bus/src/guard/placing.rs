@@ -336,11 +336,11 @@ impl Group {
 fn open(shared: &Shared, case: &Case, group: &Group, inspected: &Inspected) {
     for position in &group.positions {
         let Some(Item::Envelope(envelope)) = inspected.bundle().items().get(*position) else { continue };
-        let Header { receipt, message, ttl, .. } = envelope.header();
-        if *receipt == ReceiptWish::Reply {
-            let message: MessageId = *message;
+        let Header { receipt, message, capability, ttl, .. } = envelope.header();
+        if let (ReceiptWish::Reply, Some(capability)) = (receipt, capability) {
+            let (message, capability): (MessageId, Capability) = (*message, *capability);
             // An id that is open already was refused when it was placed.
-            let _ = shared.requests.open(message, &case.link, &group.receiver, ttl.duration());
+            let _ = shared.requests.open(message, &case.link, &group.receiver, capability, ttl.duration());
         }
     }
 }

@@ -73,7 +73,7 @@ fn every_drop_and_every_failure_has_a_reason() {
     }
     metrics.submitted(2);
     metrics.bundle_refused(Refusal::Stale, 2);
-    let (account, page) = (metrics.account(), metrics.render(0).unwrap());
+    let (account, page) = (metrics.account(), metrics.render(&AuditSizes::default()).unwrap());
     assert!(account.is_balanced(), "{account:?}");
     assert_eq!(sum(&page, "testudo_drops_total"), account.dropped);
     assert_eq!(sum(&page, "testudo_failures_total") + sum(&page, "testudo_refusals_total"), account.failed);
@@ -85,7 +85,7 @@ fn every_drop_and_every_failure_has_a_reason() {
 #[test]
 fn every_series_is_there_before_anything_happened() {
     let metrics = Metrics::default();
-    let page = metrics.render(0).unwrap();
+    let page = metrics.render(&AuditSizes::default()).unwrap();
     for name in [
         "messages_submitted_total",
         "messages_queued",
@@ -96,6 +96,13 @@ fn every_series_is_there_before_anything_happened() {
         "subscriptions",
         "guard_faults_total",
         "audit_records",
+        "audit_lag_records",
+        "audit_first_record",
+        "audit_up",
+        "verdicts_total{verdict=\"allowed\"}",
+        "verdicts_total{verdict=\"refused\"}",
+        "stage_seconds_count{stage=\"wait\"}",
+        "stage_seconds_count{stage=\"record\"}",
     ] {
         assert_eq!(series(&page, &format!("testudo_{name}")), Some(0), "{name}");
     }
@@ -124,7 +131,20 @@ fn every_series_is_there_before_anything_happened() {
     metrics.failed(Cause::LinkLost, 1);
     metrics.dropped_at_once(Cause::NoReceiver, 1);
     Refusal::ALL.iter().for_each(|refusal| metrics.bundle_refused(*refusal, 1));
-    assert_eq!(lines(&metrics.render(9).unwrap()), lines(&page));
+    for stage in [Stage::Wait, Stage::Assess, Stage::Inspect, Stage::Reserve, Stage::Record, Stage::HandOver]
+    {
+        metrics.took(stage, std::time::Duration::from_micros(30));
+    }
+    metrics.allowed(3);
+    let page_now = metrics.render(&AuditSizes { records: 9, durable: 4, first: 2, works: true }).unwrap();
+    assert_eq!(series(&page_now, "testudo_audit_lag_records"), Some(5));
+    assert_eq!(series(&page_now, "testudo_verdicts_total{verdict=\"allowed\"}"), Some(3));
+    assert_eq!(series(&page_now, "testudo_stage_seconds_bucket{le=\"0.00005\",stage=\"record\"}"), Some(1));
+    assert!(page_now.contains("testudo_build_info{version=\""), "{page_now}");
+    assert_eq!(
+        lines(&metrics.render(&AuditSizes { records: 9, durable: 4, first: 2, works: true }).unwrap()),
+        lines(&page)
+    );
     assert!(metrics.refusals().iter().all(|(_, n)| *n == 1));
 }
 
@@ -134,7 +154,7 @@ fn subscriptions_come_one_by_one_and_go_with_their_link() {
     (0..5).for_each(|_| metrics.subscribed());
     metrics.unsubscribed(1);
     assert_eq!(metrics.subscriptions(), 4);
-    assert_eq!(series(&metrics.render(0).unwrap(), "testudo_subscriptions"), Some(4));
+    assert_eq!(series(&metrics.render(&AuditSizes::default()).unwrap(), "testudo_subscriptions"), Some(4));
     metrics.unsubscribed(4);
     assert_eq!(metrics.subscriptions(), 0);
 }

@@ -28,6 +28,7 @@ pub(crate) struct Doors {
     places: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
     sources: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
+    of_one_source: usize,
 }
 
 /// A place for one handshake; given back when dropped.
@@ -39,15 +40,28 @@ pub(crate) struct Handshake {
 
 impl Default for Doors {
     fn default() -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(AT_ONCE)),
-            waiting: Arc::new(Semaphore::new(WAITING)),
-            sources: Mutex::default(),
-        }
+        Self::sized(AT_ONCE, OF_ONE_SOURCE)
     }
 }
 
 impl Doors {
+    /// Doors for so many at once, so many of them of one address.
+    pub(crate) fn sized(at_once: usize, of_one_source: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(at_once)),
+            waiting: Arc::new(Semaphore::new(WAITING)),
+            sources: Mutex::default(),
+            of_one_source,
+        }
+    }
+
+    /// A place for a handshake with this address, if one is free now.
+    pub(crate) fn try_enter(&self, source: IpAddr) -> Option<Handshake> {
+        let source = self.source(source).try_acquire_owned().ok()?;
+        let place = self.places.clone().try_acquire_owned().ok()?;
+        Some(Handshake { _source: source, _place: place })
+    }
+
     /// Whether diallers should prove their address before they cost anything.
     pub(crate) fn is_busy(&self) -> bool {
         self.places.available_permits() < BUSY_BELOW
@@ -74,7 +88,7 @@ impl Doors {
         if sources.len() >= SOURCES {
             sources.retain(|_, places| Arc::strong_count(places) > 1);
         }
-        sources.entry(address).or_insert_with(|| Arc::new(Semaphore::new(OF_ONE_SOURCE))).clone()
+        sources.entry(address).or_insert_with(|| Arc::new(Semaphore::new(self.of_one_source))).clone()
     }
 }
 

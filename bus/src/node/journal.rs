@@ -26,13 +26,16 @@ fn event(kind: &ChangeKind) -> Event {
             let by = Note::new(&newer.to_string());
             return displaced(*name, *older, LinkChange::DisplacedTooOften { by });
         }
+        ChangeKind::Enrolled { by: Some(id), .. } => RegistryChange::Joined { id: *id },
         ChangeKind::Enrolled { replaces: None, .. } => RegistryChange::Enrolled,
         ChangeKind::Enrolled { replaces: Some(_), .. } => RegistryChange::Rekeyed,
+        ChangeKind::Invited { invitation, .. } => RegistryChange::Invited { id: invitation.id },
         ChangeKind::Narrowed { .. } => RegistryChange::Narrowed,
         ChangeKind::Regranted { .. } => RegistryChange::Regranted,
         ChangeKind::Reinstated { .. } => RegistryChange::Reinstated,
         ChangeKind::Revoked { cause, .. } => RegistryChange::Revoked(*cause),
         ChangeKind::TokenRevoked { id } => RegistryChange::TokenRevoked { id: *id },
+        ChangeKind::Uninvited { id, .. } => RegistryChange::InvitationCancelled { id: *id },
         ChangeKind::Withdrawn { .. } => RegistryChange::Withdrawn,
     };
     Event::Registry(RegistryEvent { agent: kind.agent().copied(), change })

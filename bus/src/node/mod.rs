@@ -35,7 +35,9 @@ use testudo_rules::audit::{Cause, Event, NodeEvent};
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
 use testudo_wire::frame::CloseReason;
-use testudo_wire::{AgentName, Holder, NodeName, RegistrySequence, SecretKey, SpiffeId};
+use testudo_wire::{
+    AgentName, Digest, Holder, NodeName, Refusal, RegistrySequence, SecretKey, SpiffeId, Timestamp,
+};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -43,16 +45,20 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
 use crate::env::{Env, SharedEnv};
-use crate::guard::GuardDoor;
+use crate::guard::{GuardDoor, run_commits};
+use crate::join::{Bind, Desk, JoinPort, PortParts};
 use crate::metrics::{Account, Metrics};
 use crate::tls::{
-    self, Issuer, IssuerError, LIFETIME, Listed, Listing, NodeCertificate, TlsError, server_config,
+    self, ChainToCa, EmbeddedCa, IssuerError, LIFETIME, Listed, Listing, NodeCertificate, TlsError,
+    server_config,
 };
 use crate::transport::{self, Socket};
 
+pub use crate::guard::Commit;
 pub use office::{Office, OfficeParts};
 pub use shared::Bodies;
 
+pub(crate) use doors::Doors;
 pub(crate) use lanes::outbox;
 pub(crate) use link::{Held, Judging, Link};
 pub(crate) use outbox::{Outbox, Permit};
@@ -63,7 +69,6 @@ pub(crate) use settle::{Reservation, Ticket};
 pub(crate) use shared::Shared;
 pub(crate) use topics::{may as may_subscribe, right as subscribe_right};
 
-use doors::Doors;
 use shared::Given;
 
 /// Between two looks at slow subscribers.
@@ -80,8 +85,8 @@ pub struct NodeParts {
     pub key: SecretKey,
     /// The swarm's CAs.
     pub trust: tls::Trust,
-    /// Who signs the node's own certificate.
-    pub issuer: Arc<dyn Issuer>,
+    /// The CA that signs the node's own certificate. Whoever certifies agents is the operator's business.
+    pub issuer: Arc<EmbeddedCa>,
     /// The authority keys of the swarm.
     pub authority_trust: token::Trust,
     /// The authority's key, where it lives with the node.
@@ -92,6 +97,8 @@ pub struct NodeParts {
     pub rules: BookRules,
     /// The audit log, open.
     pub audit: Arc<AuditLog>,
+    /// What a hand-over waits for.
+    pub commit: Commit,
     /// The highest registry sequence on that log.
     pub witnessed: RegistrySequence,
     /// Bytes that a sender may have unsettled.
@@ -139,6 +146,7 @@ pub struct Node {
     shared: Arc<Shared>,
     guard: GuardDoor,
     is_stale: watch::Receiver<Option<RegistrySequence>>,
+    certificate: Arc<NodeCertificate>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -160,7 +168,7 @@ fn own_certificate(
     name: NodeName,
     key: &SecretKey,
     trust: &tls::Trust,
-    issuer: &dyn Issuer,
+    issuer: &EmbeddedCa,
     env: &dyn Env,
 ) -> Result<rustls::sign::CertifiedKey, StartError> {
     let id = SpiffeId::Node(trust.swarm(), name);
@@ -175,7 +183,7 @@ impl Node {
     /// [`StartError`]; nothing of it then runs on.
     pub fn start(parts: NodeParts) -> Result<Self, StartError> {
         let NodeParts { name, key, trust, issuer, env, audit, .. } = parts;
-        let first = own_certificate(name, &key, &trust, &*issuer, &*env)?;
+        let first = own_certificate(name, &key, &trust, &issuer, &*env)?;
         let certificate = Arc::new(NodeCertificate::new(first));
         let Office { registry, capability, .. } = Office::open(OfficeParts {
             authority_trust: parts.authority_trust,
@@ -199,6 +207,7 @@ impl Node {
             registry,
             capability,
             audit: audit.clone(),
+            commit: parts.commit,
         }));
         let guard = GuardDoor::start(shared.clone(), parts.inspector);
         let (stale, is_stale) = watch::channel(None);
@@ -212,12 +221,16 @@ impl Node {
         let tasks = vec![
             tokio::spawn(listen(endpoint.clone(), listener)),
             tokio::spawn(receipts::run(shared.clone())),
+            tokio::spawn(run_commits(shared.clone())),
+            tokio::spawn(audit.clone().run_retention(env.clone())),
             tokio::spawn(notices::run(shared.clone())),
             tokio::spawn(subscriptions::run(shared.clone())),
             tokio::spawn(sweep(shared.clone())),
-            tokio::spawn(renew(certificate, move || own_certificate(name, &key, &trust, &*issuer, &*env))),
+            tokio::spawn(renew(certificate.clone(), move || {
+                own_certificate(name, &key, &trust, &issuer, &*env)
+            })),
         ];
-        Ok(Self { endpoint, shared, guard, is_stale, tasks })
+        Ok(Self { endpoint, shared, guard, is_stale, certificate, tasks })
     }
 
     /// The address that links come in at.
@@ -226,6 +239,18 @@ impl Node {
     /// The socket's.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.endpoint.local_addr()
+    }
+
+    /// Vets by other rules from the next bundle on, once that is on record.
+    ///
+    /// # Errors
+    /// The audit log's; the rules are then as they were.
+    pub fn set_rules(&self, inspector: Inspector, digest: Digest, packs: u16) -> Result<(), Refusal> {
+        let event = Event::Node(NodeEvent::Rules { digest, packs });
+        let _ =
+            self.shared.audit.append(&self.shared.record(event)).map_err(|_| Refusal::AuditUnavailable)?;
+        self.guard.set_rules(inspector);
+        Ok(())
     }
 
     /// Registry, capability actor and log, for an operator.
@@ -268,6 +293,12 @@ impl Node {
         self.shared.routes().keys().copied().collect()
     }
 
+    /// When the certificate ends that the node shows now; the beginning of time when that cannot be read.
+    #[must_use]
+    pub fn certificate_ends(&self) -> Timestamp {
+        self.certificate.ends()
+    }
+
     /// Whether guard and registry live.
     #[must_use]
     pub fn actors_live(&self) -> bool {
@@ -281,6 +312,22 @@ impl Node {
         self.is_stale.clone()
     }
 
+    /// Listens for newcomers on a port of its own, whenever an invitation is outstanding. `ca` is the certificate above
+    /// the node's own, by which invitations know the swarm.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn listen_for_newcomers(
+        &self,
+        ca: rustls::pki_types::CertificateDer<'static>,
+        desk: Arc<dyn Desk>,
+        bind: Bind,
+    ) -> Result<JoinPort, TlsError> {
+        let certificate = Arc::new(ChainToCa::new(self.certificate.clone(), ca));
+        let (shared, is_stale) = (self.shared.clone(), self.is_stale.clone());
+        JoinPort::start(PortParts { shared, certificate, desk, bind, is_stale })
+    }
+
     /// Stops taking anything in, drains for at most five seconds, closes every link, and seals the log. Returns the
     /// last account.
     pub async fn shut_down(&self) -> Account {
@@ -290,7 +337,8 @@ impl Node {
         self.shared.drain();
         let metrics = self.shared.metrics.clone();
         let drained = async {
-            while metrics.account().queued + metrics.account().in_flight > 0 {
+            let is_busy = || metrics.account().queued + metrics.account().in_flight > 0;
+            while is_busy() || !self.shared.commits.is_empty() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use testudo_rules::pipeline::OpenRequests;
 use testudo_wire::frame::{Credit, RefusedMessage};
-use testudo_wire::{AgentName, MessageId, Part, Refusal, SessionId};
+use testudo_wire::{AgentName, Capability, MessageId, Part, Refusal, SessionId};
 use tokio::time::Instant;
 
 use super::link::Link;
@@ -22,6 +22,8 @@ const PER_REQUESTER: usize = 1024;
 pub(crate) struct Request {
     requester: Arc<Link>,
     replier: Arc<Link>,
+    /// What was asked for.
+    capability: Capability,
     /// It ends when nothing happens for so long.
     idle: Duration,
     deadline: Instant,
@@ -119,6 +121,7 @@ impl Requests {
         request: MessageId,
         requester: &Arc<Link>,
         replier: &Arc<Link>,
+        capability: Capability,
         idle: Duration,
     ) -> Result<(), Refusal> {
         let mut table = self.table();
@@ -126,7 +129,8 @@ impl Requests {
             return Err(Refusal::Replayed);
         }
         let (requester, replier) = (requester.clone(), replier.clone());
-        let opened = Request { requester, replier, idle, deadline: Instant::now() + idle, next_part: 0 };
+        let deadline = Instant::now() + idle;
+        let opened = Request { requester, replier, capability, idle, deadline, next_part: 0 };
         table.insert(request, opened);
         Ok(())
     }
@@ -229,11 +233,13 @@ impl Requests {
 }
 
 impl OpenRequests for Requests {
-    fn is_open(&self, request: &MessageId, requester: &AgentName, replier: &AgentName) -> bool {
-        self.table().open.get(request).is_some_and(|open| {
+    fn asked(&self, request: &MessageId, requester: &AgentName, replier: &AgentName) -> Option<Capability> {
+        let table = self.table();
+        let open = table.open.get(request).filter(|open| {
             open.requester.peer.holder.name == *requester
                 && open.replier.peer.holder.name == *replier
                 && open.deadline >= Instant::now()
-        })
+        });
+        open.map(|open| open.capability)
     }
 }

@@ -14,6 +14,7 @@ use testudo_rules::audit::{
 use testudo_rules::quota::Bucket;
 use testudo_wire::frame::RefusedMessage;
 use testudo_wire::header::LANES;
+use testudo_wire::join::JoinRefusal;
 use testudo_wire::standing::Quota;
 use testudo_wire::{AgentName, Limits, Refusal, SecretKey, SwarmId};
 use tokio::sync::{Semaphore, watch};
@@ -30,6 +31,8 @@ use super::topics::Topics;
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
 use crate::env::SharedEnv;
+use crate::guard::{Commit, Commits};
+use crate::join::Ended as Newcomer;
 use crate::metrics::Metrics;
 
 /// Records that strangers can cause in a second: beyond it they are only counted, or anyone who can send a
@@ -55,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) registry: RegistryDoor,
     pub(crate) capability: CapabilityDoor,
     pub(crate) audit: Arc<AuditLog>,
+    pub(crate) commit: Commit,
+    pub(crate) commits: Commits,
     pub(crate) metrics: Metrics,
     pub(crate) requests: Requests,
     pub(crate) receipts: Receipts,
@@ -81,6 +86,7 @@ pub(crate) struct Given {
     pub(crate) registry: RegistryDoor,
     pub(crate) capability: CapabilityDoor,
     pub(crate) audit: Arc<AuditLog>,
+    pub(crate) commit: Commit,
 }
 
 /// What a node does with bodies over 64 KiB.
@@ -133,6 +139,8 @@ impl Shared {
             registry: given.registry,
             capability: given.capability,
             audit: given.audit,
+            commit: given.commit,
+            commits: Commits::default(),
             metrics: Metrics::default(),
             requests: Requests::default(),
             receipts: Receipts::default(),
@@ -208,9 +216,9 @@ impl Shared {
         Record { at: self.env.now(), registry: self.directory().sequence(), event }
     }
 
-    /// Records what needs no proof. A log that cannot be written stops deliveries by itself.
+    /// Records what needs no proof. A log that cannot be written stops deliveries by itself, and writes this later.
     pub(crate) fn note(&self, event: Event) {
-        if let Err(error) = self.audit.append(&self.record(event)) {
+        if let Err(error) = self.audit.keep(self.record(event)) {
             tracing::warn!(%error, "an event could not be recorded");
         }
     }
@@ -257,13 +265,36 @@ impl Shared {
 
     /// A connection that became no link.
     pub(crate) fn note_turned_away(&self, remote: SocketAddr, reason: &str) {
+        self.note_metered(None, remote, reason);
+    }
+
+    fn note_metered(&self, agent: Option<AgentName>, remote: SocketAddr, reason: &str) {
         self.metrics.handshake_refused();
         let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
         if strangers.take(0, self.monotonic()).is_ok() {
-            let what = LinkChange::Refused { reason: Note::new(reason) };
-            let remote = Note::new(&remote.to_string());
-            self.note(Event::Link(LinkEvent { agent: None, session: None, remote, what }));
+            self.note_stranger(agent, remote, reason);
         }
+    }
+
+    /// Somebody did not come in at the join port. A wrong signature always stands on the log: an invitation
+    /// takes but a few of them.
+    pub(crate) fn note_turned_away_newcomer(&self, remote: SocketAddr, ended: &Newcomer) {
+        match ended {
+            Newcomer::Refused(turned) if turned.refusal == JoinRefusal::WrongSignature => {
+                self.metrics.handshake_refused();
+                self.note_stranger(turned.agent, remote, &format!("join: {}", turned.why));
+            }
+            Newcomer::Refused(turned) => {
+                self.note_metered(turned.agent, remote, &format!("join: {}", turned.why));
+            }
+            Newcomer::Silent(why) => self.note_turned_away(remote, &format!("join: {why}")),
+        }
+    }
+
+    fn note_stranger(&self, agent: Option<AgentName>, remote: SocketAddr, reason: &str) {
+        let what = LinkChange::Refused { reason: Note::new(reason) };
+        let remote = Note::new(&remote.to_string());
+        self.note(Event::Link(LinkEvent { agent, session: None, remote, what }));
     }
 
     fn note_ended(&self, ended: Ended) {

@@ -89,13 +89,20 @@ impl Writer {
 
     /// Brings the queue under the latest directory, says so, and takes what is good under it.
     fn catch_up(&mut self) -> Vec<(u64, Parcel)> {
-        let (snapshot, now) = (self.shared.directory().load(), Instant::now());
-        if self.weeded.replace(snapshot.sequence()) != Some(snapshot.sequence()) {
-            self.give_up(self.outbox.weed(&snapshot, now));
-        }
-        self.slot.acknowledge(snapshot.sequence());
-        let (parcels, weeds) = self.outbox.take(BATCH_BYTES, &snapshot, now);
+        let (directory, outbox, now) = (self.shared.directory(), &self.outbox, Instant::now());
+        let weeded = &mut self.weeded;
+        let mut weeds = Vec::new();
+        let (parcels, late) = self.slot.catch_up(
+            || directory.load(),
+            |snapshot| {
+                if weeded.replace(snapshot.sequence()) != Some(snapshot.sequence()) {
+                    weeds = outbox.weed(snapshot, now);
+                }
+            },
+            |snapshot| outbox.take(BATCH_BYTES, snapshot, now),
+        );
         self.give_up(weeds);
+        self.give_up(late);
         parcels
     }
 
@@ -135,12 +142,14 @@ impl Writer {
                 biased;
                 changed = self.changed.changed() => {
                     changed.ok()?;
-                    let snapshot = self.shared.directory().load();
-                    if !self.outbox.is_good_from(first, &**snapshot) {
+                    let (directory, outbox) = (self.shared.directory(), &self.outbox);
+                    let goes_on = self
+                        .slot
+                        .look_again(|| directory.load(), |snapshot| outbox.is_good_from(first, &***snapshot));
+                    if !goes_on {
                         self.link.close(CloseReason::Lagging);
                         return None;
                     }
-                    self.slot.acknowledge(snapshot.sequence());
                     continue;
                 }
                 written = timeout(STALL, self.stream.write_chunks(rest)) => written,

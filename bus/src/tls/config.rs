@@ -34,7 +34,7 @@ pub enum TlsError {
 }
 
 /// aws-lc-rs, narrowed to TLS 1.3 suites with the hybrid post-quantum exchange preferred.
-fn provider() -> Arc<CryptoProvider> {
+pub(super) fn provider() -> Arc<CryptoProvider> {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites.retain(|suite| {
         matches!(
@@ -52,7 +52,7 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 /// The environment's wall clock for certificate lifetimes, so that tests can move it.
-struct Clock(SharedEnv);
+pub(super) struct Clock(pub(super) SharedEnv);
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -66,7 +66,7 @@ impl TimeProvider for Clock {
     }
 }
 
-fn private_key(key: &SecretKey) -> Result<PrivateKeyDer<'static>, TlsError> {
+pub(super) fn private_key(key: &SecretKey) -> Result<PrivateKeyDer<'static>, TlsError> {
     Ok(PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.to_pkcs8()?.to_vec())))
 }
 

@@ -1,18 +1,31 @@
-//! Who signs certificates. The embedded CA is one implementation; a PKI service can be another.
+//! Who signs certificates: the [`Issuer`] trait, and the embedded CA, which is one implementation. A PKI service can
+//! be another. Knows the profile of `leaf` from the other side and nothing of links.
 //!
-//! Knows the profile of `leaf` from the other side and nothing of links.
+//! How to call it: put together an [`Ask`] - the exact SPIFFE ID, the public key, the life that is wanted, and the
+//! key holder's certificate request ([`Csr::make`], or what came over the wire) - and `issuer.issue(ask).await`. It
+//! may take seconds and may fail, each time by another name: ask before the registry is changed, hold no lock over the
+//! await, and never ask on the way of a message. The request may be left out only where the embedded CA is certain:
+//! a PKI service signs nothing else. What comes back was checked by [`check_issued`]: this key, this one name, this
+//! role's usage, a life of ten minutes to what was asked, a path to one of `issuer.roots()`. Chain it alone, and trust
+//! `roots()` for agents. Dropping the future gives up the wait; what was signed meanwhile is good for nothing, since
+//! the registry compares names and keys.
 
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, PKCS_ED25519, PublicKeyData, SanType, SerialNumber, SignatureAlgorithm,
 };
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, UnixTime};
 use testudo_wire::{PublicKey, SecretKey, SpiffeId, SwarmId, Timestamp};
 use time::OffsetDateTime;
 
-use crate::env::{Env, random};
+use super::leaf::{self, LeafError, Role, Trust};
+use super::request::{Csr, CsrError};
+use crate::env::{Env, SharedEnv, random};
 
 /// How long a leaf lives: a day.
 pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -20,6 +33,8 @@ pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 const CA_LIFETIME: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 /// Clocks of a swarm may differ by what freshness allows.
 const BACKDATED: Duration = Duration::from_secs(300);
+/// A certificate that ends sooner could not be renewed in time.
+const LIFE_MIN: Duration = Duration::from_secs(600);
 
 /// Why no certificate was issued.
 #[derive(Debug, thiserror::Error)]
@@ -33,21 +48,127 @@ pub enum IssuerError {
     /// The CA's key cannot be used.
     #[error("cannot issue a certificate: {0}")]
     Key(#[from] testudo_wire::KeyError),
+    /// The request is not for this name and key, or not by its holder.
+    #[error("the certificate request is {0}; make it with the key that it is for")]
+    Request(#[from] CsrError),
+    /// An issuer gave a certificate that must not be used.
+    #[error("the issuer's certificate is refused: {0}")]
+    Answer(#[from] AnswerError),
+    /// A PKI service did not issue.
+    #[error(transparent)]
+    Service(Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Signs leaf certificates.
-pub trait Issuer: Send + Sync {
-    /// Certifies `key` for `id` from `env`'s now for `lifetime`.
+/// Why what an issuer gave must not be used.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum AnswerError {
+    /// It breaks the certificate profile, or comes from another CA.
+    #[error("{0}")]
+    Leaf(#[from] LeafError),
+    /// Another agent's name.
+    #[error("it is for another name than was asked for")]
+    Name,
+    /// Another key.
+    #[error("it is for another key than was asked for")]
+    Key,
+    /// It would outlive what was asked for.
+    #[error("it lives longer than was asked for")]
+    Long,
+    /// Too short to be renewed in time.
+    #[error("it lives less than ten minutes")]
+    Short,
+}
+
+/// What is to be certified.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// For whom.
+    pub id: SpiffeId,
+    /// Which key.
+    pub key: PublicKey,
+    /// How long, at most.
+    pub lifetime: Duration,
+    /// The key holder's own request. A PKI service signs nothing else.
+    pub request: Option<Csr>,
+}
+
+impl Ask {
+    /// Checks that the request, if there is one, is for this name and by this key.
     ///
     /// # Errors
-    /// [`IssuerError`].
-    fn issue(
-        &self,
-        id: &SpiffeId,
-        key: &PublicKey,
-        lifetime: Duration,
-        env: &dyn Env,
-    ) -> Result<CertificateDer<'static>, IssuerError>;
+    /// [`CsrError`].
+    pub fn check(&self) -> Result<(), CsrError> {
+        self.request.as_ref().map_or(Ok(()), |request| request.check(&self.id, &self.key))
+    }
+}
+
+/// A certificate on its way.
+pub type Issuing<'a> =
+    Pin<Box<dyn Future<Output = Result<CertificateDer<'static>, IssuerError>> + Send + 'a>>;
+
+/// Signs leaf certificates.
+pub trait Issuer: Debug + Send + Sync {
+    /// Certifies a key for a name.
+    fn issue(&self, ask: Ask) -> Issuing<'_>;
+
+    /// The CAs to one of which everything that it issues chains directly.
+    fn roots(&self) -> &[CertificateDer<'static>];
+}
+
+/// Checks what an issuer gave as if it came from an enemy.
+///
+/// # Errors
+/// [`AnswerError`].
+pub fn check_issued(
+    ask: &Ask,
+    trust: &Trust,
+    leaf: &CertificateDer<'_>,
+    now: Timestamp,
+) -> Result<(), AnswerError> {
+    let role = match ask.id {
+        SpiffeId::Agent(..) => Role::Agent,
+        SpiffeId::Node(..) => Role::Node,
+    };
+    let at = UnixTime::since_unix_epoch(Duration::from_millis(now.as_millis()));
+    let leaf = leaf::check(role, trust, leaf, &[], at)?;
+    if leaf.id != ask.id {
+        return Err(AnswerError::Name);
+    }
+    if leaf.key != ask.key {
+        return Err(AnswerError::Key);
+    }
+    if leaf.not_after > now.after(ask.lifetime + BACKDATED) {
+        return Err(AnswerError::Long);
+    }
+    if leaf.not_after < now.after(LIFE_MIN) { Err(AnswerError::Short) } else { Ok(()) }
+}
+
+/// The embedded CA as an [`Issuer`].
+#[derive(Debug)]
+pub struct Embedded {
+    ca: Arc<EmbeddedCa>,
+    env: SharedEnv,
+}
+
+impl Embedded {
+    /// Issues by this CA, under this clock.
+    #[must_use]
+    pub const fn new(ca: Arc<EmbeddedCa>, env: SharedEnv) -> Self {
+        Self { ca, env }
+    }
+}
+
+impl Issuer for Embedded {
+    fn issue(&self, ask: Ask) -> Issuing<'_> {
+        Box::pin(async move {
+            ask.check()?;
+            self.ca.issue(&ask.id, &ask.key, ask.lifetime, &*self.env)
+        })
+    }
+
+    fn roots(&self) -> &[CertificateDer<'static>] {
+        std::slice::from_ref(self.ca.certificate())
+    }
 }
 
 /// The CA that lives in the swarm's own folder.
@@ -62,7 +183,7 @@ impl std::fmt::Debug for EmbeddedCa {
     }
 }
 
-fn key_pair(key: &SecretKey) -> Result<KeyPair, IssuerError> {
+pub(super) fn key_pair(key: &SecretKey) -> Result<KeyPair, IssuerError> {
     let pkcs8 = PrivatePkcs8KeyDer::from(key.to_pkcs8()?.to_vec());
     Ok(KeyPair::from_pkcs8_der_and_sign_algo(&pkcs8, &PKCS_ED25519)?)
 }
@@ -129,8 +250,12 @@ impl PublicKeyData for Subject {
     }
 }
 
-impl Issuer for EmbeddedCa {
-    fn issue(
+impl EmbeddedCa {
+    /// Certifies `key` for `id` from `env`'s now for `lifetime`.
+    ///
+    /// # Errors
+    /// [`IssuerError`].
+    pub fn issue(
         &self,
         id: &SpiffeId,
         key: &PublicKey,

@@ -11,13 +11,14 @@ use testudo_wire::{PublicKey, SpiffeId, SwarmId, Timestamp};
 use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::extensions::{ExtendedKeyUsage, GeneralName};
 use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// Longest certificate that is parsed.
-const CERTIFICATE_BYTES_MAX: usize = 4096;
+pub(super) const CERTIFICATE_BYTES_MAX: usize = 4096;
 /// Certificates between a leaf and its CA.
 const INTERMEDIATES_MAX: usize = 2;
 /// RFC 8410: id-Ed25519.
-const ED25519_OID: &str = "1.3.101.112";
+pub(super) const ED25519_OID: &str = "1.3.101.112";
 
 /// Which end a certificate is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,11 +29,19 @@ pub enum Role {
     Node,
 }
 
-/// What a swarm member trusts: the CAs of its own swarm.
+/// What a swarm member trusts: the CAs of its own swarm, for nodes and for agents.
 #[derive(Clone, Debug)]
 pub struct Trust {
     swarm: SwarmId,
-    anchors: Arc<[TrustAnchor<'static>]>,
+    nodes: Arc<[TrustAnchor<'static>]>,
+    agents: Arc<[TrustAnchor<'static>]>,
+}
+
+fn anchors(cas: &[CertificateDer<'_>]) -> Result<Arc<[TrustAnchor<'static>]>, LeafError> {
+    let anchors: Result<Vec<_>, _> =
+        cas.iter().map(|ca| webpki::anchor_from_trusted_cert(ca).map(|anchor| anchor.to_owned())).collect();
+    let anchors: Arc<[_]> = anchors.map_err(|_| LeafError::Unparsable)?.into();
+    if anchors.is_empty() { Err(LeafError::Unparsable) } else { Ok(anchors) }
 }
 
 impl Trust {
@@ -41,12 +50,16 @@ impl Trust {
     /// # Errors
     /// [`LeafError::Unparsable`] for bytes that are no certificate, or none at all.
     pub fn new(swarm: SwarmId, cas: &[CertificateDer<'_>]) -> Result<Self, LeafError> {
-        let anchors: Result<Vec<_>, _> = cas
-            .iter()
-            .map(|ca| webpki::anchor_from_trusted_cert(ca).map(|anchor| anchor.to_owned()))
-            .collect();
-        let anchors: Arc<[_]> = anchors.map_err(|_| LeafError::Unparsable)?.into();
-        if anchors.is_empty() { Err(LeafError::Unparsable) } else { Ok(Self { swarm, anchors }) }
+        let both = anchors(cas)?;
+        Ok(Self { swarm, nodes: both.clone(), agents: both })
+    }
+
+    /// Trusts these CAs to certify agents, and nodes by those that they were trusted by before.
+    ///
+    /// # Errors
+    /// [`LeafError::Unparsable`].
+    pub fn with_agents_by(self, cas: &[CertificateDer<'_>]) -> Result<Self, LeafError> {
+        Ok(Self { agents: anchors(cas)?, ..self })
     }
 
     /// The swarm.
@@ -99,6 +112,20 @@ pub enum LeafError {
     Path,
 }
 
+fn end(parsed: &X509Certificate<'_>) -> Timestamp {
+    let seconds = u64::try_from(parsed.validity.not_after.timestamp()).unwrap_or_default();
+    Timestamp::from_millis(seconds.saturating_mul(1000))
+}
+
+/// When any certificate ends; proves nothing of it.
+///
+/// # Errors
+/// [`LeafError::Unparsable`].
+pub fn not_after(certificate: &CertificateDer<'_>) -> Result<Timestamp, LeafError> {
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| LeafError::Unparsable)?;
+    Ok(end(&parsed))
+}
+
 /// Checks a leaf and its chain for a role.
 ///
 /// # Errors
@@ -120,13 +147,7 @@ pub fn check(
     if !rest.is_empty() || parsed.version.0 != 2 {
         return Err(LeafError::Unparsable);
     }
-    let checked = Leaf {
-        id: identity(role, trust, &parsed)?,
-        key: key(&parsed)?,
-        not_after: Timestamp::from_millis(
-            u64::try_from(parsed.validity.not_after.timestamp()).unwrap_or_default().saturating_mul(1000),
-        ),
-    };
+    let checked = Leaf { id: identity(role, trust, &parsed)?, key: key(&parsed)?, not_after: end(&parsed) };
     if parsed.is_ca() {
         return Err(LeafError::Ca);
     }
@@ -165,8 +186,17 @@ fn usages(usage: &ExtendedKeyUsage<'_>) -> usize {
     named.into_iter().filter(|set| *set).count() + usage.other.len()
 }
 
+/// The key of a certificate of which nothing else is believed.
+pub(super) fn certified_key(certificate: &CertificateDer<'_>) -> Result<PublicKey, LeafError> {
+    let (rest, parsed) = X509Certificate::from_der(certificate).map_err(|_| LeafError::Unparsable)?;
+    if rest.is_empty() && parsed.version.0 == 2 { key(&parsed) } else { Err(LeafError::Unparsable) }
+}
+
 fn key(leaf: &X509Certificate<'_>) -> Result<PublicKey, LeafError> {
-    let spki = leaf.public_key();
+    key_of(leaf.public_key())
+}
+
+pub(super) fn key_of(spki: &SubjectPublicKeyInfo<'_>) -> Result<PublicKey, LeafError> {
     if spki.algorithm.algorithm.to_id_string() != ED25519_OID {
         return Err(LeafError::Key);
     }
@@ -181,13 +211,13 @@ fn path(
     intermediates: &[CertificateDer<'_>],
     now: UnixTime,
 ) -> Result<(), LeafError> {
-    let usage = match role {
-        Role::Agent => KeyUsage::client_auth(),
-        Role::Node => KeyUsage::server_auth(),
+    let (usage, anchors) = match role {
+        Role::Agent => (KeyUsage::client_auth(), &trust.agents),
+        Role::Node => (KeyUsage::server_auth(), &trust.nodes),
     };
     let leaf = EndEntityCert::try_from(leaf).map_err(|_| LeafError::Unparsable)?;
     let algorithms = [webpki::aws_lc_rs::ED25519];
-    match leaf.verify_for_usage(&algorithms, &trust.anchors, intermediates, now, usage, None, None) {
+    match leaf.verify_for_usage(&algorithms, anchors, intermediates, now, usage, None, None) {
         Ok(_) => Ok(()),
         Err(webpki::Error::CertExpired { .. } | webpki::Error::CertNotValidYet { .. }) => {
             Err(LeafError::Time)

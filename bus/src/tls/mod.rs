@@ -5,10 +5,18 @@
 
 mod config;
 mod issuer;
+mod joining;
 mod leaf;
+mod newcomer;
+mod request;
 mod verifier;
 
 pub use config::{TlsError, client_config, server_config};
-pub use issuer::{EmbeddedCa, Issuer, IssuerError, LIFETIME};
-pub use leaf::{Leaf, LeafError, Role, Trust, check};
+pub use issuer::{
+    AnswerError, Ask, Embedded, EmbeddedCa, Issuer, IssuerError, Issuing, LIFETIME, check_issued,
+};
+pub use joining::{ChainToCa, Stranger, join_client_config, join_server_config, newcomer_key};
+pub use leaf::{Leaf, LeafError, Role, Trust, check, not_after};
+pub use newcomer::{certificate_request, requested_key, self_signed};
+pub use request::{CSR_BYTES_MAX, Csr, CsrError};
 pub use verifier::{Listed, Listing, NodeCertificate};

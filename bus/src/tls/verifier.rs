@@ -15,9 +15,9 @@ use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureScheme,
 };
-use testudo_wire::{Holder, SpiffeId};
+use testudo_wire::{Holder, SpiffeId, Timestamp};
 
-use super::leaf::{LeafError, Role, Trust, check};
+use super::leaf::{LeafError, Role, Trust, check, not_after};
 
 /// What the list says of a peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,7 +52,7 @@ fn refusal(error: LeafError) -> Error {
     })
 }
 
-const NO_TLS12: Error = Error::PeerIncompatible(PeerIncompatible::Tls13RequiredForQuic);
+pub(super) const NO_TLS12: Error = Error::PeerIncompatible(PeerIncompatible::Tls13RequiredForQuic);
 
 /// Lets in agents of the swarm that the registry lists.
 pub(super) struct AgentVerifier {
@@ -170,6 +170,12 @@ impl NodeCertificate {
     #[must_use]
     pub fn new(first: CertifiedKey) -> Self {
         Self(ArcSwap::from_pointee(first))
+    }
+
+    /// When the one that is served now ends.
+    pub(crate) fn ends(&self) -> Timestamp {
+        let leaf = self.0.load().cert.first().map(not_after);
+        leaf.and_then(Result::ok).unwrap_or_default()
     }
 
     /// Serves this one from now on.

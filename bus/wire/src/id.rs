@@ -144,6 +144,16 @@ id!(
     16
 );
 id!(
+    /// One invitation to join a swarm: 16 random bytes of the node that made it. No secret.
+    InvitationId,
+    16
+);
+id!(
+    /// A CA's certificate, see [`CaFingerprint::of`].
+    CaFingerprint,
+    32
+);
+id!(
     /// A leaf or subtree of a bundle's Merkle tree. A leaf digest is the only digest of a message.
     Digest,
     32
@@ -154,6 +164,14 @@ impl SwarmId {
     #[must_use]
     pub fn of(authority: &crate::PublicKey) -> Self {
         Self(blake3::derive_key("testudo/1 swarm", authority.as_bytes()))
+    }
+}
+
+impl CaFingerprint {
+    /// The fingerprint of a CA certificate: BLAKE3 `derive_key("testudo/1 ca", DER)`.
+    #[must_use]
+    pub fn of(certificate: &[u8]) -> Self {
+        Self(blake3::derive_key("testudo/1 ca", certificate))
     }
 }
 

@@ -10,6 +10,7 @@ pub mod frame;
 
 pub mod header;
 pub mod id;
+pub mod join;
 pub mod key;
 pub mod limits;
 pub mod name;
@@ -19,11 +20,14 @@ pub mod spiffe;
 pub mod standing;
 mod text;
 pub mod time;
+pub mod trace;
 pub mod tree;
 
 pub use bundle::{Bundle, BundleError, Envelope, Item, Sealed, Sealer};
-pub use header::{Destination, Header, Part, ReceiptWish};
-pub use id::{CorrelationId, Digest, MessageId, SessionId, SwarmId, TokenFactId, TokenId};
+pub use header::{Destination, Header, Part, ReceiptWish, TraceParent};
+pub use id::{
+    CaFingerprint, CorrelationId, Digest, InvitationId, MessageId, SessionId, SwarmId, TokenFactId, TokenId,
+};
 pub use key::{KeyError, PublicKey, SecretKey, Signature};
 pub use limits::Limits;
 pub use name::{AgentName, Capability, ContentType, NameError, NodeName, Resource, Verb};
@@ -32,3 +36,4 @@ pub use refusal::Refusal;
 pub use spiffe::{SpiffeError, SpiffeId};
 pub use standing::{Grant, Holder, State};
 pub use time::{RegistrySequence, Sequence, Timestamp, Ttl};
+pub use trace::TraceError;

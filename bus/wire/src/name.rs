@@ -175,6 +175,13 @@ impl Capability {
         self.as_str().split_once(':').map_or("", |(_, resource)| resource)
     }
 
+    /// What a sender must hold besides this one to send a body under it that nobody reads as text:
+    /// `opaque:<resource>`.
+    #[must_use]
+    pub fn opaque(&self) -> Option<Self> {
+        Self::of("opaque", self.resource()).ok()
+    }
+
     /// Joins the two parts.
     ///
     /// # Errors

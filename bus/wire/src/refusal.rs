@@ -140,7 +140,9 @@ impl Refusal {
             Self::Stale => "set the clock: it must be within five minutes of the node's",
             Self::Unauthentic => "sign with the key of this link's certificate",
             Self::Replayed => "give every envelope a sequence of its own",
-            Self::Unauthorised => "ask for a token that covers this capability and destination",
+            Self::Unauthorised => {
+                "ask for a token that covers this capability and destination; a body that is neither text, JSON nor MessagePack needs opaque:<resource> as well"
+            }
             Self::ForeignBlock => "make tokens with `testudo token`, nothing else is accepted",
             Self::ExpiredToken => "ask for a new token",
             Self::Poisoned => "the content guard refused the body; see `testudo audit tail` for its rules",

@@ -14,9 +14,12 @@ use testudo_wire::{
     SessionId, SpiffeId, SwarmId, Timestamp, TokenFactId, TokenId, Ttl, tree,
 };
 
+#[path = "protocol_doc/joining.rs"]
+mod joining;
 #[path = "protocol_doc/words.rs"]
 mod words;
 
+use joining::joining;
 use words::{kinds, receipts, words_of_agents, words_of_nodes};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/protocol.md");
@@ -191,7 +194,8 @@ fn frames() -> Vec<(&'static str, String)> {
 }
 
 fn examples() -> Vec<(&'static str, String)> {
-    [identities(), bundles(), kinds(), frames(), words_of_agents(), words_of_nodes(), receipts()].concat()
+    [identities(), bundles(), kinds(), frames(), words_of_agents(), words_of_nodes(), receipts(), joining()]
+        .concat()
 }
 
 /// Puts `block` in the place of the one that stands after the same comment.

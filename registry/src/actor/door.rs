@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix::Addr;
 use testudo_wire::standing::{Grant, Holder, RevocationCause};
 use testudo_wire::{AgentName, RegistrySequence, SessionId, Timestamp, TokenFactId};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use super::keeper::Keeper;
@@ -98,8 +98,9 @@ pub struct RegistryDoor {
     shared: Arc<Shared>,
     directory: Directory,
     barrier: WriterBarrier,
-    operators: Arc<Semaphore>,
-    links: Arc<Semaphore>,
+    pub(super) operators: Arc<Semaphore>,
+    pub(super) links: Arc<Semaphore>,
+    pub(super) invited: watch::Receiver<Option<Timestamp>>,
 }
 
 impl RegistryDoor {
@@ -108,10 +109,11 @@ impl RegistryDoor {
         shared: Arc<Shared>,
         directory: Directory,
         barrier: WriterBarrier,
+        invited: watch::Receiver<Option<Timestamp>>,
     ) -> Self {
         let operators = Arc::new(Semaphore::new(OPERATOR_LANE));
         let links = Arc::new(Semaphore::new(LINK_LANE));
-        Self { address, shared, directory, barrier, operators, links }
+        Self { address, shared, directory, barrier, operators, links, invited }
     }
 
     /// The lock-free reading half.
@@ -138,7 +140,7 @@ impl RegistryDoor {
         *locked(&self.shared.health)
     }
 
-    async fn ask<V, T, E>(&self, lane: &Arc<Semaphore>, verb: V) -> Result<T, VerbError<E>>
+    pub(super) async fn ask<V, T, E>(&self, lane: &Arc<Semaphore>, verb: V) -> Result<T, VerbError<E>>
     where
         V: Verb<Answer = Result<T, VerbError<E>>>,
         T: Send + 'static,

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use testudo_wire::standing::{Grant, Holder, RevocationCause};
 use testudo_wire::{AgentName, RegistrySequence, SessionId, Timestamp, TokenFactId};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::door::{Offers, Shared};
@@ -89,10 +90,12 @@ pub(super) struct Keeper {
     pub(super) clock: WallClock,
     pub(super) shared: Arc<Shared>,
     pub(super) ticked: Instant,
+    /// Until when anybody may join, for whoever opens the door.
+    pub(super) invited: watch::Sender<Option<Timestamp>>,
 }
 
 /// The store or the audit log takes no writes.
-struct Down;
+pub(super) struct Down;
 
 impl<E: std::error::Error + 'static> From<Down> for VerbError<E> {
     fn from(Down: Down) -> Self {
@@ -101,7 +104,7 @@ impl<E: std::error::Error + 'static> From<Down> for VerbError<E> {
 }
 
 impl Keeper {
-    fn wall(&self) -> Timestamp {
+    pub(super) fn wall(&self) -> Timestamp {
         (self.clock)()
     }
 
@@ -152,9 +155,11 @@ impl Keeper {
         self.report();
     }
 
-    fn report(&self) {
+    pub(super) fn report(&self) {
         let failing_at = self.vault.is_failing().then(|| self.wall());
         self.shared.report(self.vault.backlog(), failing_at);
+        let until = self.book.invited_until(self.wall());
+        self.invited.send_if_modified(|known| std::mem::replace(known, until) != until);
     }
 
     fn publish(&mut self, changes: &[Change]) {
@@ -197,12 +202,18 @@ impl Keeper {
     }
 
     /// Makes a change durable, then so. Else withdraws it: its number is used, its rows are written anew.
-    async fn admit(&mut self, change: Change) -> Result<RegistrySequence, Down> {
+    pub(super) async fn admit(&mut self, change: Change) -> Result<RegistrySequence, Down> {
         if !self.vault.is_ready() {
             return Err(Down);
         }
         let agents = self.book.record_after(&change).into_iter().collect();
-        let batch = Batch { sequence: change.sequence, agents, ..Batch::default() };
+        let mut batch = Batch { sequence: change.sequence, agents, ..Batch::default() };
+        for (id, invitation) in self.book.invitations_after(&change) {
+            match invitation {
+                Some(invitation) => batch.invitations.push(invitation),
+                None => batch.uninvited.push(id),
+            }
+        }
         let written = self.vault.write(batch).await.map_err(|error| error.to_string());
         let durable = match written {
             Ok(()) => self.vault.record(&change).await.map_err(|error| error.to_string()),
@@ -258,7 +269,7 @@ impl Keeper {
     }
 
     /// Applies and enforces; without a change, pays what may still be owed of the earlier one.
-    async fn withhold<E: std::error::Error + 'static>(
+    pub(super) async fn withhold<E: std::error::Error + 'static>(
         &mut self,
         change: Option<Change>,
     ) -> Result<RegistrySequence, VerbError<E>> {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Message, WrapFuture,
 };
-use tokio::sync::{Mutex, OwnedSemaphorePermit};
+use testudo_wire::Timestamp;
+use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::door::{RegistryDoor, Shared};
@@ -22,6 +23,7 @@ pub struct Registry {
     shared: Arc<Shared>,
     directory: Directory,
     barrier: WriterBarrier,
+    invited: watch::Receiver<Option<Timestamp>>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -48,6 +50,7 @@ impl Registry {
             standings: book.standings().collect(),
             tokens: book.revoked_tokens().collect(),
         });
+        let (invited, until) = watch::channel(book.invited_until(clock()));
         let vault = Vault::new(store, journal, Arc::clone(&clock));
         let keeper = Keeper {
             book,
@@ -58,8 +61,9 @@ impl Registry {
             clock,
             shared: Arc::clone(&shared),
             ticked: Instant::now(),
+            invited,
         };
-        Ok(Self { keeper: Arc::new(Mutex::new(keeper)), shared, directory, barrier })
+        Ok(Self { keeper: Arc::new(Mutex::new(keeper)), shared, directory, barrier, invited: until })
     }
 
     /// Starts the actor in the current actix system and returns its door.
@@ -67,7 +71,8 @@ impl Registry {
     pub fn launch(self) -> RegistryDoor {
         let (shared, directory, barrier) =
             (Arc::clone(&self.shared), self.directory.clone(), self.barrier.clone());
-        RegistryDoor::new(self.start(), shared, directory, barrier)
+        let invited = self.invited.clone();
+        RegistryDoor::new(self.start(), shared, directory, barrier, invited)
     }
 
     /// The next tick comes a second after this one has ended: after a pause there is one, not a burst.

@@ -73,6 +73,7 @@ impl FakeLink {
 
 mod failures;
 mod giving_up;
+mod joining;
 
 struct World {
     door: RegistryDoor,

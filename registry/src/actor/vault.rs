@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use testudo_wire::{AgentName, TokenFactId};
+use testudo_wire::{AgentName, InvitationId, TokenFactId};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -56,26 +56,30 @@ enum Slot {
 struct Rows {
     agents: BTreeSet<AgentName>,
     tokens: BTreeSet<TokenFactId>,
+    invitations: BTreeSet<InvitationId>,
 }
 
 impl Rows {
     fn len(&self) -> usize {
-        self.agents.len() + self.tokens.len()
+        self.agents.len() + self.tokens.len() + self.invitations.len()
     }
 
     fn append(&mut self, mut other: Self) {
         self.agents.append(&mut other.agents);
         self.tokens.append(&mut other.tokens);
+        self.invitations.append(&mut other.invitations);
     }
 
     fn batch(&self, book: &Book) -> Batch {
-        let Self { agents, tokens } = self;
+        let Self { agents, tokens, invitations } = self;
         Batch {
             sequence: book.sequence(),
             agents: agents.iter().filter_map(|name| book.record(name)).collect(),
             gone: agents.iter().filter(|name| book.get(name).is_none()).copied().collect(),
             burnt: agents.iter().filter_map(|name| book.burnt(name)).collect(),
             tokens: tokens.iter().copied().collect(),
+            invitations: invitations.iter().filter_map(|id| book.invitation(id).cloned()).collect(),
+            uninvited: invitations.iter().filter(|id| book.invitation(id).is_none()).copied().collect(),
         }
     }
 }
@@ -125,10 +129,27 @@ impl Vault {
     /// Owes the rows and the record of a change that is in effect.
     pub(super) fn owe(&mut self, change: Change) {
         self.owed.rows.agents.extend(change.kind.agent());
-        if let ChangeKind::TokenRevoked { id } = change.kind {
-            self.owed.rows.tokens.insert(id);
+        match &change.kind {
+            ChangeKind::TokenRevoked { id } => {
+                self.owed.rows.tokens.insert(*id);
+            }
+            ChangeKind::Uninvited { id, .. } => self.owe_invitation(*id),
+            ChangeKind::Withdrawn { invitations, .. } => self.owed.rows.invitations.extend(invitations),
+            ChangeKind::Displaced { .. }
+            | ChangeKind::DisplacedTooOften { .. }
+            | ChangeKind::Enrolled { .. }
+            | ChangeKind::Invited { .. }
+            | ChangeKind::Narrowed { .. }
+            | ChangeKind::Regranted { .. }
+            | ChangeKind::Reinstated { .. }
+            | ChangeKind::Revoked { .. } => {}
         }
         self.owed.records.push_back(change);
+    }
+
+    /// Owes the row of an invitation that is otherwise now than on disk.
+    pub(super) fn owe_invitation(&mut self, id: InvitationId) {
+        self.owed.rows.invitations.insert(id);
     }
 
     /// An agent's link came or went.

@@ -6,14 +6,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use testudo_wire::standing::{Grant, Holder, RevocationCause};
-use testudo_wire::{AgentName, PublicKey, RegistrySequence, Timestamp, TokenFactId};
+use testudo_wire::{AgentName, InvitationId, PublicKey, RegistrySequence, Timestamp, TokenFactId};
+
+use super::Invitation;
 
 /// One change of the book, or one notice that the audit log must hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Change {
     /// Its number; a notice carries the number of the change before it.
     pub sequence: RegistrySequence,
-    /// When it was decided, on the node's wall clock. Never used to decide anything.
+    /// When it was decided, on the node's wall clock, which decides nothing but the ends of invitations.
     pub at: Timestamp,
     /// What changed.
     pub kind: ChangeKind,
@@ -48,6 +50,15 @@ pub enum ChangeKind {
         grant: Arc<Grant>,
         /// The burnt key that this one follows.
         replaces: Option<PublicKey>,
+        /// The invitation that it joined with, which is spent by this change.
+        by: Option<InvitationId>,
+    },
+    /// Somebody may join.
+    Invited {
+        /// The invitation.
+        invitation: Box<Invitation>,
+        /// Earlier ones that are forgotten for it.
+        ends: Vec<InvitationId>,
     },
     /// A grant became smaller; all tokens made before are void.
     Narrowed {
@@ -80,12 +91,21 @@ pub enum ChangeKind {
         /// The block's id.
         id: TokenFactId,
     },
+    /// An invitation was taken back.
+    Uninvited {
+        /// Which one.
+        id: InvitationId,
+        /// Whose.
+        name: AgentName,
+    },
     /// An earlier change could not be made durable and did not take effect.
     Withdrawn {
         /// The number of the change that did not happen.
         of: RegistrySequence,
         /// Whom it was about.
         name: AgentName,
+        /// The invitations that it would have touched.
+        invitations: Vec<InvitationId>,
     },
 }
 
@@ -96,11 +116,13 @@ impl ChangeKind {
         match self {
             Self::Displaced { .. } | Self::DisplacedTooOften { .. } => false,
             Self::Enrolled { .. }
+            | Self::Invited { .. }
             | Self::Narrowed { .. }
             | Self::Regranted { .. }
             | Self::Reinstated { .. }
             | Self::Revoked { .. }
             | Self::TokenRevoked { .. }
+            | Self::Uninvited { .. }
             | Self::Withdrawn { .. } => true,
         }
     }
@@ -109,12 +131,14 @@ impl ChangeKind {
     #[must_use]
     pub const fn agent(&self) -> Option<&AgentName> {
         match self {
+            Self::Invited { invitation, .. } => Some(&invitation.name),
             Self::Enrolled { holder, .. } | Self::Revoked { holder, .. } => Some(&holder.name),
             Self::Displaced { name, .. }
             | Self::DisplacedTooOften { name, .. }
             | Self::Narrowed { name, .. }
             | Self::Regranted { name, .. }
             | Self::Reinstated { name }
+            | Self::Uninvited { name, .. }
             | Self::Withdrawn { name, .. } => Some(name),
             Self::TokenRevoked { .. } => None,
         }
@@ -127,11 +151,13 @@ impl ChangeKind {
             Self::Displaced { .. } => "displaced",
             Self::DisplacedTooOften { .. } => "displaced too often",
             Self::Enrolled { .. } => "enrolled",
+            Self::Invited { .. } => "invited",
             Self::Narrowed { .. } => "narrowed",
             Self::Regranted { .. } => "regranted",
             Self::Reinstated { .. } => "reinstated",
             Self::Revoked { .. } => "revoked",
             Self::TokenRevoked { .. } => "token revoked",
+            Self::Uninvited { .. } => "invitation cancelled",
             Self::Withdrawn { .. } => "withdrawn",
         }
     }

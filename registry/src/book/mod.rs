@@ -7,6 +7,7 @@
 
 mod change;
 mod entry;
+mod invitation;
 mod links;
 mod verbs;
 
@@ -14,11 +15,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use testudo_wire::standing::{Grant, RevocationCause};
-use testudo_wire::{AgentName, PublicKey, RegistrySequence, Timestamp, TokenFactId};
+use testudo_wire::{AgentName, InvitationId, PublicKey, RegistrySequence, Timestamp, TokenFactId};
 
 pub use change::{Change, ChangeKind};
 pub use entry::{AgentView, Burnt, Condition, Record};
 use entry::{Entry, Phase};
+pub use invitation::{
+    Invitation, InvitationState, InviteError, Join, JoinError, MISSES_MAX, Newcomer, UninviteError,
+};
 pub use links::{Admitted, Beat, Login, LoginError};
 pub use verbs::{EnrolError, FailError, GrantError, ReinstateError, RevokeError, TokenError};
 
@@ -44,6 +48,8 @@ pub struct BookRules {
     pub burnt_max: usize,
     /// Revoked token ids.
     pub tokens_max: usize,
+    /// Invitations that may be outstanding at once; as many that are not are remembered.
+    pub invitations_max: usize,
     /// Capabilities in each list of a grant.
     pub capabilities_max: usize,
     /// How often an agent says that it lives; the deadline is two of these.
@@ -58,6 +64,7 @@ impl Default for BookRules {
             agents_max: 10_000,
             burnt_max: 100_000,
             tokens_max: 100_000,
+            invitations_max: 64,
             capabilities_max: 256,
             interval: Duration::from_secs(30),
             on_silence: OnSilence::Revoke,
@@ -91,6 +98,9 @@ pub enum RestoreError {
     /// A grant that no verb would make.
     #[error("agent {0} may delegate what it may not do: restore a backup")]
     Grant(AgentName),
+    /// One invitation twice.
+    #[error("an invitation for {0} is in the store twice: restore a backup")]
+    Invitation(AgentName),
 }
 
 /// The book itself.
@@ -100,6 +110,7 @@ pub struct Book {
     keys: BTreeMap<PublicKey, AgentName>,
     burnt: BTreeMap<PublicKey, AgentName>,
     tokens: BTreeSet<TokenFactId>,
+    invitations: BTreeMap<InvitationId, Invitation>,
     sequence: RegistrySequence,
     rules: BookRules,
     last_tick: Duration,
@@ -114,6 +125,7 @@ impl Book {
             keys: BTreeMap::new(),
             burnt: BTreeMap::new(),
             tokens: BTreeSet::new(),
+            invitations: BTreeMap::new(),
             sequence: RegistrySequence(0),
             rules,
             last_tick: Duration::ZERO,
@@ -128,6 +140,11 @@ impl Book {
         let mut book = Self { sequence: contents.sequence, last_tick: now, ..Self::new(rules) };
         book.burnt = contents.burnt.into_iter().map(|burnt| (burnt.key, burnt.name)).collect();
         book.tokens = contents.tokens.into_iter().collect();
+        for invitation in contents.invitations {
+            if let Some(twice) = book.invitations.insert(invitation.id, invitation) {
+                return Err(RestoreError::Invitation(twice.name));
+            }
+        }
         let grace = now.saturating_add(rules.deadline());
         for record in contents.agents {
             book.check(&record)?;
@@ -234,6 +251,10 @@ impl Book {
             return;
         }
         self.sequence = self.sequence.max(change.sequence);
+        for (id, invitation) in self.invitations_after(change) {
+            self.invitations.remove(&id);
+            self.invitations.extend(invitation.map(|invitation| (id, invitation)));
+        }
         match &change.kind {
             ChangeKind::TokenRevoked { id } => {
                 self.tokens.insert(*id);
@@ -247,10 +268,12 @@ impl Book {
             ChangeKind::Displaced { .. }
             | ChangeKind::DisplacedTooOften { .. }
             | ChangeKind::Enrolled { .. }
+            | ChangeKind::Invited { .. }
             | ChangeKind::Narrowed { .. }
             | ChangeKind::Regranted { .. }
             | ChangeKind::Reinstated { .. }
             | ChangeKind::Revoked { .. }
+            | ChangeKind::Uninvited { .. }
             | ChangeKind::Withdrawn { .. } => {}
         }
         if let Some(entry) = self.entry_after(change) {
@@ -279,7 +302,9 @@ impl Book {
                 let phase = Phase::Revoked { cause: *cause, at: change.at };
                 Some(Entry { phase, valid_from, latest: None, ..known(&holder.name)? })
             }
-            ChangeKind::TokenRevoked { .. }
+            ChangeKind::Invited { .. }
+            | ChangeKind::TokenRevoked { .. }
+            | ChangeKind::Uninvited { .. }
             | ChangeKind::Withdrawn { .. }
             | ChangeKind::Displaced { .. }
             | ChangeKind::DisplacedTooOften { .. } => None,

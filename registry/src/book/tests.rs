@@ -9,6 +9,7 @@ use super::tests_support::{AT, grant, holder, key, login, name, remote, session}
 use super::*;
 use crate::snapshot::{Publisher, Update};
 
+mod invitations;
 mod model;
 
 const fn secs(n: u64) -> Duration {
@@ -316,6 +317,7 @@ pub(super) fn contents(book: &Book) -> Contents {
         agents: book.list().filter_map(|view| book.record(&view.holder.name)).collect(),
         burnt: book.burnt.iter().map(|(key, name)| Burnt { key: *key, name: *name }).collect(),
         tokens: book.revoked_tokens().collect(),
+        invitations: book.invitations().cloned().collect(),
     }
 }
 
@@ -398,5 +400,8 @@ fn a_withdrawn_change_keeps_its_number_and_changes_nobody() {
     let withdrawn = book.withdraw(&lost, name("b"), AT);
     book.apply(&withdrawn);
     assert_eq!((book.sequence(), book.get(&name("b"))), (RegistrySequence(3), None));
-    assert_eq!(withdrawn.kind, ChangeKind::Withdrawn { of: RegistrySequence(2), name: name("b") });
+    assert_eq!(
+        withdrawn.kind,
+        ChangeKind::Withdrawn { of: RegistrySequence(2), name: name("b"), invitations: vec![] }
+    );
 }

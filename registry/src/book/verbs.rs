@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use testudo_wire::standing::{Grant, Holder, RevocationCause};
-use testudo_wire::{AgentName, Capability, PublicKey, SessionId, Timestamp, TokenFactId};
+use testudo_wire::{AgentName, Capability, InvitationId, PublicKey, SessionId, Timestamp, TokenFactId};
 
 use super::entry::{Entry, Phase};
 use super::{Book, Change, ChangeKind, OnSilence, burns};
@@ -147,22 +147,36 @@ impl Book {
     /// # Errors
     /// [`EnrolError`]; the book is as before.
     pub fn enrol(&self, holder: Holder, grant: Grant, at: Timestamp) -> Result<Change, EnrolError> {
-        self.check_grant(&grant)?;
+        self.enrol_by(holder, Arc::new(grant), None, at)
+    }
+
+    /// The same, perhaps by an invitation, which the same change spends.
+    pub(super) fn enrol_by(
+        &self,
+        holder: Holder,
+        grant: Arc<Grant>,
+        by: Option<InvitationId>,
+        at: Timestamp,
+    ) -> Result<Change, EnrolError> {
         if self.burnt.contains_key(&holder.key) {
             return Err(EnrolError::BurntKey);
         }
-        let replaces = self.name_is_free(&holder.name)?;
+        let replaces = self.may_enrol(&holder.name, &grant)?;
         if self.keys.contains_key(&holder.key) {
             return Err(EnrolError::KeyInUse);
         }
+        Ok(self.numbered(at, ChangeKind::Enrolled { holder: Box::new(holder), grant, replaces, by }))
+    }
+
+    /// Whether some new key could be enrolled under this name with this grant; the burnt key that it would follow.
+    pub(super) fn may_enrol(&self, name: &AgentName, grant: &Grant) -> Result<Option<PublicKey>, EnrolError> {
+        self.check_grant(grant)?;
+        let replaces = self.name_is_free(name)?;
         let room = replaces.is_some() || self.agents.len() < self.rules.agents_max;
         if !room || self.burnt.len() >= self.rules.burnt_max {
             return Err(EnrolError::Full);
         }
-        Ok(self.numbered(
-            at,
-            ChangeKind::Enrolled { holder: Box::new(holder), grant: Arc::new(grant), replaces },
-        ))
+        Ok(replaces)
     }
 
     /// The burnt key that a name leaves behind, if it was enrolled before.
@@ -293,6 +307,7 @@ impl Book {
     #[must_use]
     pub fn withdraw(&self, change: &Change, name: AgentName, at: Timestamp) -> Change {
         let sequence = self.sequence.max(change.sequence).next();
-        Change { sequence, at, kind: ChangeKind::Withdrawn { of: change.sequence, name } }
+        let invitations = self.invitations_after(change).into_iter().map(|(id, _)| id).collect();
+        Change { sequence, at, kind: ChangeKind::Withdrawn { of: change.sequence, name, invitations } }
     }
 }

@@ -51,6 +51,10 @@ impl Store for MemoryStore {
         contents.tokens.extend(&batch.tokens);
         contents.tokens.sort_unstable();
         contents.tokens.dedup();
+        let written = batch.invitations.iter().map(|one| one.id);
+        let changed: Vec<_> = batch.uninvited.iter().copied().chain(written).collect();
+        contents.invitations.retain(|one| !changed.contains(&one.id));
+        contents.invitations.extend(batch.invitations.iter().cloned());
         self.commits.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }

@@ -3,14 +3,15 @@
 //! A store knows rows and one number; what they mean is the book's business. A batch is written whole or
 //! not at all.
 
+mod invitations;
 mod seal;
 mod sqlite;
 
 use std::path::PathBuf;
 
-use testudo_wire::{AgentName, RegistrySequence, SwarmId, TokenFactId};
+use testudo_wire::{AgentName, InvitationId, RegistrySequence, SwarmId, TokenFactId};
 
-use crate::book::{Burnt, Record};
+use crate::book::{Burnt, Invitation, Record};
 
 pub use seal::StoreKey;
 pub use sqlite::SqliteStore;
@@ -26,6 +27,8 @@ pub struct Contents {
     pub burnt: Vec<Burnt>,
     /// All revoked token ids.
     pub tokens: Vec<TokenFactId>,
+    /// All invitations.
+    pub invitations: Vec<Invitation>,
 }
 
 /// What one transaction writes.
@@ -41,6 +44,10 @@ pub struct Batch {
     pub burnt: Vec<Burnt>,
     /// Newly revoked token ids.
     pub tokens: Vec<TokenFactId>,
+    /// Invitations as they now are.
+    pub invitations: Vec<Invitation>,
+    /// Invitations that are no more, or never came to be.
+    pub uninvited: Vec<InvitationId>,
 }
 
 /// Keeps the book. Calls block; the registry makes them off its own thread, one at a time.
@@ -144,5 +151,7 @@ pub enum StoreError {
 pub(crate) mod memory;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_invitations;
 #[cfg(test)]
 mod tests_seal;

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 /// What is sealed, always in this order. The schema is part of it: a planted trigger would otherwise change
 /// rows inside our own transaction, and we would seal its work.
-const SEALED: [(&str, &str); 5] = [
+const SEALED: [(&str, &str); 6] = [
     ("schema", "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"),
     ("meta", "SELECT one, swarm, sequence FROM meta ORDER BY one"),
     (
@@ -21,7 +21,10 @@ const SEALED: [(&str, &str); 5] = [
     ),
     ("burnt", "SELECT key, name FROM burnt ORDER BY key"),
     ("token", "SELECT id FROM token ORDER BY id"),
+    ("invitation", "SELECT id, key, name, rights, until, misses, spent FROM invitation ORDER BY id"),
 ];
+/// So many of them were sealed in format 1.
+const SEALED_IN_FORMAT_1: usize = 5;
 
 /// The secret that seals a store. Derive it from a key that is kept elsewhere than the store, for this
 /// purpose only.
@@ -37,8 +40,17 @@ impl StoreKey {
     /// The keyed BLAKE3 hash (<https://github.com/BLAKE3-team/BLAKE3-specs>, 2.3) over everything in the
     /// store. Comparing two takes the same time wherever they differ.
     pub(super) fn seal(&self, connection: &Connection) -> rusqlite::Result<blake3::Hash> {
+        self.seal_of(connection, &SEALED)
+    }
+
+    /// The same for a store of format 1.
+    pub(super) fn seal_of_format_1(&self, connection: &Connection) -> rusqlite::Result<blake3::Hash> {
+        self.seal_of(connection, &SEALED[..SEALED_IN_FORMAT_1])
+    }
+
+    fn seal_of(&self, connection: &Connection, tables: &[(&str, &str)]) -> rusqlite::Result<blake3::Hash> {
         let mut hasher = Hasher::new_keyed(&self.0);
-        for (table, sql) in SEALED {
+        for (table, sql) in tables {
             field(&mut hasher, b'T', table.as_bytes());
             let mut statement = connection.prepare_cached(sql)?;
             let columns = statement.column_count();

@@ -13,13 +13,13 @@ use testudo_wire::{
     AgentName, Limits, PublicKey, RegistrySequence, SwarmId, Timestamp, TokenFactId, canonical,
 };
 
-use super::{Batch, Contents, Store, StoreError, StoreKey};
+use super::{Batch, Contents, Store, StoreError, StoreKey, invitations};
 use crate::book::{Burnt, Condition, Record};
 
 /// `TSTD`: marks the file as ours, see <https://sqlite.org/pragma.html#pragma_application_id>.
 const APPLICATION_ID: i64 = 0x5453_5444;
 /// Format of the tables below.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE meta (
@@ -83,12 +83,28 @@ impl SqliteStore {
         settle(&connection).map_err(told)?;
         if fresh {
             create(&mut connection, swarm, &key).map_err(told)?;
-        } else if version < VERSION {
-            return Err(StoreError::Tampered { path: path.into() });
         }
-        let store = Self { connection, key, path: path.into() };
+        let mut store = Self { connection, key, path: path.into() };
+        if !fresh && version < VERSION {
+            store.migrate(version)?;
+        }
         store.check(swarm)?;
         Ok(store)
+    }
+
+    /// Brings an older format to ours, once its own seal is found good.
+    fn migrate(&mut self, from: i64) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        let good = invitations::was_sealed(&self.connection, &self.key);
+        if from != 1 || !good.map_err(|error| unread(&path, &error))? {
+            return Err(StoreError::Tampered { path });
+        }
+        let told = |error| tell(&path, &error);
+        let transaction = self.connection.transaction().map_err(told)?;
+        invitations::migrate(&transaction).map_err(told)?;
+        seal(&transaction, &self.key).map_err(told)?;
+        transaction.pragma_update(None, "user_version", VERSION).map_err(told)?;
+        transaction.commit().map_err(told)
     }
 
     fn check(&self, swarm: &SwarmId) -> Result<(), StoreError> {
@@ -99,11 +115,7 @@ impl SqliteStore {
         if sound != "ok" {
             return Err(StoreError::Corrupt { path: path(), detail: sound });
         }
-        // A statement that no longer fits the tables, or a row that is gone, is an edit as well.
-        let unread = |error: rusqlite::Error| match error.sqlite_error_code() {
-            None | Some(ErrorCode::Unknown) => StoreError::Tampered { path: path() },
-            Some(_) => told(error),
-        };
+        let unread = |error| unread(&self.path, &error);
         let found = self.connection.query_row("SELECT swarm, seal FROM meta", [], |row| {
             Ok((SwarmId::new(row.get(0)?), blake3::Hash::from_bytes(row.get(1)?)))
         });
@@ -155,7 +167,8 @@ impl Store for SqliteStore {
         )?;
         let burnt = self.rows("SELECT name, key FROM burnt", "burnt", burnt)?;
         let tokens = self.rows("SELECT id FROM token", "token", |row| Ok(TokenFactId::new(get(row, 0)?)))?;
-        Ok(Contents { sequence, agents, burnt, tokens })
+        let invitations = self.rows(invitations::SELECT, "invitation", invitations::read)?;
+        Ok(Contents { sequence, agents, burnt, tokens, invitations })
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
@@ -204,6 +217,7 @@ fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     for id in &batch.tokens {
         token.execute([id.as_bytes()])?;
     }
+    invitations::write(transaction, batch)?;
     transaction.execute("UPDATE meta SET sequence = ?1", [signed(batch.sequence.0)?]).map(|_| ())
 }
 
@@ -247,6 +261,7 @@ fn settle(connection: &Connection) -> rusqlite::Result<()> {
 fn create(connection: &mut Connection, swarm: &SwarmId, key: &StoreKey) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(SCHEMA)?;
+    transaction.execute_batch(invitations::SCHEMA)?;
     transaction.execute("INSERT INTO meta VALUES (1, ?1, 0, zeroblob(32))", [swarm.as_bytes()])?;
     seal(&transaction, key)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
@@ -267,14 +282,22 @@ fn tell(path: &Path, error: &rusqlite::Error) -> StoreError {
     }
 }
 
-/// What is wrong with a row.
-struct Bad(String);
+/// A statement that no longer fits the tables, or a row that is gone, is an edit as well.
+fn unread(path: &Path, error: &rusqlite::Error) -> StoreError {
+    match error.sqlite_error_code() {
+        None | Some(ErrorCode::Unknown) => StoreError::Tampered { path: path.to_path_buf() },
+        Some(_) => tell(path, error),
+    }
+}
 
-fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, column: usize) -> Result<T, Bad> {
+/// What is wrong with a row.
+pub(super) struct Bad(pub(super) String);
+
+pub(super) fn get<T: rusqlite::types::FromSql>(row: &Row<'_>, column: usize) -> Result<T, Bad> {
     row.get(column).map_err(|error| Bad(error.to_string()))
 }
 
-fn number(row: &Row<'_>, column: usize) -> Result<u64, Bad> {
+pub(super) fn number(row: &Row<'_>, column: usize) -> Result<u64, Bad> {
     get::<i64>(row, column)?.try_into().map_err(|_| Bad("a negative number".into()))
 }
 
@@ -354,11 +377,11 @@ fn key_of(row: &Row<'_>) -> String {
     }
 }
 
-fn signed(value: u64) -> rusqlite::Result<i64> {
+pub(super) fn signed(value: u64) -> rusqlite::Result<i64> {
     i64::try_from(value).map_err(unfit)
 }
 
-fn unfit(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+pub(super) fn unfit(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::ToSqlConversionFailure(Box::new(error))
 }
 

@@ -45,7 +45,7 @@ impl Place {
     }
 
     /// The same, then sealed as if the node had written it.
-    fn edit_sealed(&self, sql: &str) {
+    pub(super) fn edit_sealed(&self, sql: &str) {
         self.edit(sql);
         let connection = Connection::open(self.path()).unwrap();
         let seal = sealing(1).seal(&connection).unwrap();
@@ -67,6 +67,18 @@ fn record(text: &str, seed: u8, condition: Condition) -> Record {
     }
 }
 
+pub(super) fn invitation(number: u8) -> Invitation {
+    Invitation {
+        id: InvitationId::new([number; 16]),
+        key: key(100 + number),
+        name: name("new"),
+        grant: Arc::new(grant(&["read:logs"])),
+        until: Timestamp::from_millis(1_700_000_000_000),
+        misses: 0,
+        spent: None,
+    }
+}
+
 fn batch() -> Batch {
     let at = Timestamp::from_millis(1_700_000_000_000);
     let out = |cause| Condition::Revoked { cause, at };
@@ -84,16 +96,19 @@ fn batch() -> Batch {
         gone: vec![],
         burnt: vec![Burnt { key: key(5), name: name("e") }, Burnt { key: key(6), name: name("f") }],
         tokens: vec![TokenFactId::new([3; 16])],
+        invitations: vec![invitation(1), Invitation { misses: 5, spent: Some(key(1)), ..invitation(2) }],
+        uninvited: vec![],
     }
 }
 
 fn expect(contents: &Contents) {
-    let Batch { sequence, agents, tokens, mut burnt, .. } = batch();
+    let Batch { sequence, agents, tokens, mut burnt, invitations, .. } = batch();
     let mut found = contents.burnt.clone();
     found.sort_by_key(|burnt| burnt.key);
     burnt.sort_by_key(|burnt| burnt.key);
     assert_eq!((contents.sequence, &contents.agents, &contents.tokens), (sequence, &agents, &tokens));
     assert_eq!(found, burnt);
+    assert_eq!(contents.invitations, invitations);
 }
 
 #[test]
@@ -207,9 +222,9 @@ fn newer_foreign_and_other_swarms_stores_are_refused_by_name() {
     let refused = SqliteStore::open(&place.path(), &wanted, sealing(1)).unwrap_err();
     assert_eq!(refused, StoreError::ForeignSwarm { path: place.path(), found, wanted });
 
-    place.edit("PRAGMA user_version = 2");
+    place.edit("PRAGMA user_version = 3");
     let refused = place.open().unwrap_err();
-    assert_eq!(refused, StoreError::Newer { path: place.path(), found: 2, known: 1 });
+    assert_eq!(refused, StoreError::Newer { path: place.path(), found: 3, known: 2 });
     assert!(refused.to_string().contains("update testudo"));
 
     place.edit("PRAGMA application_id = 1");
@@ -250,6 +265,12 @@ fn a_bad_row_is_refused_and_named() {
         ("UPDATE agent SET rights = CAST(rights || x'00' AS BLOB) WHERE name = 'c'", "agent", "\"c\""),
         ("UPDATE agent SET valid_from = -1 WHERE name = 'd'", "agent", "\"d\""),
         ("UPDATE burnt SET name = '' WHERE name = 'e'", "burnt", "\"e\""),
+        (
+            "UPDATE invitation SET misses = 6 WHERE misses = 0",
+            "invitation",
+            "01010101010101010101010101010101",
+        ),
+        ("UPDATE invitation SET key = zeroblob(32)", "invitation", "01010101010101010101010101010101"),
     ] {
         let place = Place::filled();
         place.edit_sealed(sql);

@@ -69,13 +69,13 @@ fn every_column_that_is_edited_is_noticed() {
     let mut statement = connection.prepare(sql).unwrap();
     let columns: Vec<(String, String, String)> =
         statement.query_map([], |row| row.try_into()).unwrap().map(Result::unwrap).collect();
-    assert_eq!(columns.len(), 4 + 7 + 2 + 1, "{columns:?}");
+    assert_eq!(columns.len(), 4 + 7 + 2 + 1 + 7, "{columns:?}");
     for (table, column, kind) in columns.iter().filter(|(_, column, _)| column != "swarm" && column != "one")
     {
         let other = match kind.as_str() {
             "INTEGER" => format!("coalesce({column}, 0) + 1"),
             "TEXT" => format!("{column} || 'x'"),
-            _ => format!("CAST(substr({column}, 2) || x'5a' AS BLOB)"),
+            _ => format!("CAST(substr(coalesce({column}, zeroblob(32)), 2) || x'5a' AS BLOB)"),
         };
         let place = Place::filled();
         let which = format!("(SELECT {column} FROM {table} LIMIT 1)");
@@ -110,6 +110,8 @@ fn rows_that_are_deleted_or_added_are_noticed() {
         "INSERT INTO agent SELECT 'z', zeroblob(32), rights, condition, NULL, 0, NULL FROM agent LIMIT 1",
         "INSERT INTO burnt VALUES (zeroblob(32), 'a')",
         "INSERT INTO token VALUES (zeroblob(16))",
+        "DELETE FROM invitation WHERE misses = 5",
+        "UPDATE invitation SET spent = NULL, misses = 0",
     ]);
 }
 

@@ -1,8 +1,11 @@
 //! `testudo audit`: what the swarm did, and proof that nobody rewrote it.
 
+mod events;
 mod prove;
+mod read;
 mod tail;
 mod verify;
+mod witness;
 
 use std::path::{Path, PathBuf};
 
@@ -19,24 +22,39 @@ use super::{At, CliError, Done};
 pub(super) enum Audit {
     /// Check a proof that a record stands on a log; needs nothing but the log's key
     Check(prove::Check),
+    /// Check signed events that an exporter sent; needs nothing but the log's key
+    Events(events::Events),
+    /// Have a witness cosign the last checkpoint
+    Cosign(witness::Cosign),
     /// Print the log's public key, for those who check its proofs
     Key(prove::Key),
     /// Write a proof that a record stands on the log
     Prove(prove::Prove),
+    /// The log in numbers
+    Stats(read::ShowStats),
     /// Print records, oldest first
     Tail(tail::Tail),
+    /// The story of one piece of work across agents
+    Trace(read::Trace),
     /// Check every record and every checkpoint
     Verify(verify::Verify),
+    /// Run a witness: it cosigns checkpoints, and never two stories of one log
+    Witness(witness::Watch),
 }
 
 impl Audit {
     pub(super) fn run(self) -> Done {
         match self {
             Self::Check(check) => check.run(),
+            Self::Events(events) => events.run(),
+            Self::Cosign(cosign) => cosign.run(),
             Self::Key(key) => key.run(),
             Self::Prove(prove) => prove.run(),
+            Self::Stats(stats) => stats.run(),
             Self::Tail(tail) => tail.run(),
+            Self::Trace(trace) => trace.run(),
             Self::Verify(verify) => verify.run(),
+            Self::Witness(witness) => witness.run(),
         }
     }
 }

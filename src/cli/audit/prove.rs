@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use clap::Args;
-use testudo::bus::audit::{find_message, prove};
+use testudo::bus::audit::{ProveError, cosigned_checkpoint, find_message, prove, prove_under};
+use testudo::bus::node::Bodies;
 use testudo::files::{self, FileError};
-use testudo::rules::audit::{Proof, Proven, VerifierKey};
-use testudo::wire::MessageId;
+use testudo::rules::audit::{Cosigned, Proof, Proven, Sent, Verdict, VerifierKey, WitnessKey, when};
+use testudo::wire::{AgentName, Bundle, Limits, MessageId, Timestamp};
 
 use super::super::{At, CliError, Done, say};
 use super::Log;
@@ -24,6 +25,9 @@ pub(in crate::cli) struct Prove {
     /// The new file for the proof
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// Under a checkpoint that this witness cosigned, if one covers the record; its key, instead of the configured one
+    #[arg(long, value_name = "PUB")]
+    witness: Option<WitnessKey>,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -37,6 +41,12 @@ pub(in crate::cli) struct Check {
     /// The log's key, as `testudo audit key` prints it; get it from its operator, not with the proof
     #[arg(long, value_name = "PUB")]
     key: VerifierKey,
+    /// A bundle that an agent was given, as `Delivery::bundle` gives it: show that it is the one of the record
+    #[arg(long, value_name = "FILE")]
+    bundle: Option<PathBuf>,
+    /// Demand that this witness cosigned the checkpoint, too; its key, as `testudo audit witness` prints it
+    #[arg(long, value_name = "PUB")]
+    witness: Option<WitnessKey>,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -81,7 +91,7 @@ impl Prove {
                 .map_err(|error| failed(error.to_string()))?
                 .ok_or_else(|| failed(format!("no record names message {id}")))?,
         };
-        let proof = prove(dir, index, &by).map_err(|error| failed(error.to_string()))?;
+        let proof = self.proof(&log, dir, index, &by).map_err(|error| failed(error.to_string()))?;
         files::write_new(&self.out, proof.to_text().as_bytes())?;
         let out = self.out.display();
         if self.json {
@@ -96,13 +106,36 @@ impl Prove {
     }
 }
 
+impl Prove {
+    /// Under the last checkpoint that the configured witness cosigned, if that covers the record; else under the last
+    /// one.
+    fn proof(&self, log: &Log, dir: &Path, index: u64, by: &VerifierKey) -> Result<Proof, ProveError> {
+        let configured = || log.config.audit.witness().map(|(_, witness)| witness);
+        if let Some(witness) = self.witness.clone().or_else(configured) {
+            let cosigned = cosigned_checkpoint(dir, by, &witness)?;
+            if let Some(cosigned) = cosigned.filter(|(checkpoint, _)| checkpoint.size > index) {
+                return prove_under(dir, index, by, cosigned);
+            }
+        }
+        prove(dir, index, by)
+    }
+}
+
 impl Check {
     pub(super) fn run(self) -> Done {
         let bytes = read(&self.proof).map_err(|error| FileError::of(&self.proof, error))?;
-        let result = Proof::parse(&bytes).and_then(|proof| proof.verify(&self.key));
+        let result = Proof::parse(&bytes).and_then(|proof| {
+            let proven = proof.verify(&self.key)?;
+            match &self.witness {
+                Some(witness) => proof.cosigned(witness).map(|at| (proven, Some(at))),
+                None => Ok((proven, None)),
+            }
+        });
         match result {
-            Ok(proven) => {
-                self.tell(&proven);
+            Ok((proven, cosigned)) => {
+                // Before anything is said to be proved.
+                let shown = self.shown(&proven)?;
+                self.tell(&proven, cosigned, shown);
                 Ok(())
             }
             Err(fault) => {
@@ -114,7 +147,20 @@ impl Check {
         }
     }
 
-    fn tell(&self, proven: &Proven) {
+    /// What the bundle shows, if there is one.
+    fn shown(&self, proven: &Proven) -> Result<Option<(AgentName, Vec<Sent>)>, CliError> {
+        let Some(path) = &self.bundle else { return Ok(None) };
+        let failed = |what: String| CliError::Failed(format!("{} proves nothing: {what}", path.display()));
+        let limits = Limits::of_lanes(Bodies::MAX as usize);
+        let bytes =
+            read_up_to(path, limits.bundle_bytes_max as u64).map_err(|error| FileError::of(path, error))?;
+        let bundle = Bundle::decode(bytes.into(), &limits).map_err(|error| failed(error.to_string()))?;
+        let swarm = self.key.origin.as_str().strip_prefix("testudo/").and_then(|id| id.parse().ok());
+        let swarm = swarm.ok_or_else(|| failed("the key is not of a swarm's log".to_owned()))?;
+        proven.shows(&bundle, &swarm).map(Some).map_err(|error| failed(error.to_string()))
+    }
+
+    fn tell(&self, proven: &Proven, cosigned: Option<Cosigned>, shown: Option<(AgentName, Vec<Sent>)>) {
         let Proven { index, record, checkpoint } = proven;
         let (size, origin) = (checkpoint.size, &self.key.origin);
         if self.json {
@@ -123,20 +169,46 @@ impl Check {
                 "log": origin.as_str(),
                 "size": size,
                 "root": checkpoint.root.to_string(),
+                "cosigned_at": cosigned.map(|cosigned| cosigned.at),
                 "record": record.to_json(*index),
+                "shown": shown.map(|(sender, sent)| serde_json::json!({
+                    "sender": sender,
+                    "messages": sent.iter().map(|sent| sent.message).collect::<Vec<_>>(),
+                })),
             });
             say(&said.to_string());
         } else {
-            say(&format!("proved: record {index} of {origin}, among {size} under a signed checkpoint"));
+            let by = match (&self.witness, cosigned) {
+                (Some(witness), Some(Cosigned { at })) => {
+                    let at = when(Timestamp::from_millis(at.saturating_mul(1000)));
+                    format!(" that {} cosigned at {at}", witness.name)
+                }
+                (Some(_) | None, _) => String::new(),
+            };
+            say(&format!("proved: record {index} of {origin}, among {size} under a signed checkpoint{by}"));
             say(&record.to_line(*index));
+            let (sender, sent) = shown.map_or_else(Default::default, |(sender, sent)| (Some(sender), sent));
+            for Sent { message, digest, verdict } in sent {
+                let sender = sender.map(|sender| sender.to_string()).unwrap_or_default();
+                let decided = match verdict {
+                    Verdict::Allowed { .. } => "the node allowed it".to_owned(),
+                    Verdict::Refused { refusal, .. } => format!("the node refused it: {refusal}"),
+                };
+                say(&format!("shown: {sender} signed message {message}, digest {digest}; {decided}"));
+            }
         }
     }
 }
 
 /// At most one byte more than a proof can have, so that one that is too long is seen to be.
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    read_up_to(path, Proof::BYTES_MAX as u64)
+}
+
+/// And one byte more.
+fn read_up_to(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(Proof::BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

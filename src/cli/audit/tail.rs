@@ -2,7 +2,8 @@
 
 use clap::Args;
 use testudo::bus::audit::LogReader;
-use testudo::wire::AgentName;
+use testudo::rules::audit::Filter;
+use testudo::wire::{AgentName, CorrelationId};
 
 use super::super::{At, CliError, Done, Reader, plain, say, try_say};
 use super::Log;
@@ -17,6 +18,12 @@ pub(in crate::cli) struct Tail {
     /// Only records that name this agent
     #[arg(long, value_name = "NAME")]
     agent: Option<AgentName>,
+    /// Only records that give this reason: a refusal, a cause, a rule, or a part of it, such as poisoned
+    #[arg(long, value_name = "WORD")]
+    reason: Option<String>,
+    /// Only records of this piece of work, and what became of them
+    #[arg(long, value_name = "CORRELATION_ID")]
+    correlation: Option<CorrelationId>,
     /// Go on with records as they are written, until Ctrl-C
     #[arg(long, short)]
     follow: bool,
@@ -33,9 +40,10 @@ impl Tail {
         let log = Log::of(&self.at)?;
         // A followed log may come to be later.
         let dir = if self.follow { log.dir_to_be() } else { log.dir()? };
-        let mut reader = LogReader::new(dir, 0);
+        let mut filter = Filter::new(self.agent, self.reason.clone(), self.correlation);
+        let mut reader = LogReader::oldest(dir).map_err(|error| CliError::Failed(error.to_string()))?;
         let mut last = std::collections::VecDeque::new();
-        while let Some(line) = self.next_line(&mut reader)? {
+        while let Some(line) = self.next_line(&mut reader, &mut filter)? {
             last.push_back(line);
             if self.lines > 0 && last.len() as u64 > self.lines {
                 last.pop_front();
@@ -47,7 +55,7 @@ impl Tail {
         }
         plain(async {
             loop {
-                while let Some(line) = self.next_line(&mut reader)? {
+                while let Some(line) = self.next_line(&mut reader, &mut filter)? {
                     if try_say(&line) == Reader::Gone {
                         return Ok(());
                     }
@@ -58,17 +66,13 @@ impl Tail {
     }
 
     /// The next record that is wanted, as a line; `None` when there is none yet.
-    fn next_line(&self, reader: &mut LogReader) -> Result<Option<String>, CliError> {
+    fn next_line(&self, reader: &mut LogReader, filter: &mut Filter) -> Result<Option<String>, CliError> {
         loop {
             let record = reader.next_record().map_err(|error| CliError::Failed(error.to_string()))?;
             let Some((index, record)) = record else { return Ok(None) };
-            let json = record.to_json(index);
-            let wanted = self.agent.is_none_or(|agent| {
-                let fields = &json["fields"];
-                ["agent", "sender", "to"].iter().any(|field| fields[*field] == agent.as_str())
-            });
-            if wanted {
-                return Ok(Some(if self.json { json.to_string() } else { record.to_line(index) }));
+            if filter.wants(index, &record) {
+                let json = || record.to_json(index).to_string();
+                return Ok(Some(if self.json { json() } else { record.to_line(index) }));
             }
         }
     }

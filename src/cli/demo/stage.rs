@@ -10,8 +10,7 @@ use testudo::bus::audit::verify_dir;
 use testudo::bus::env::random;
 use testudo::config::Config;
 use testudo::env::System;
-use testudo::identity::Issued;
-use testudo::operator::{Answer, Credentials, Request};
+use testudo::operator::{Answer, Request};
 use testudo::server::{ask, audit_dir, origin};
 use testudo::swarm::{self, Addresses, KeyPurpose};
 use testudo::wire::standing::{Quota, RevocationCause};
@@ -119,11 +118,9 @@ impl Stage {
         let name = AgentName::parse(name).map_err(failed)?;
         let key = SecretKey::from_seed(&random(&System));
         let holder = Holder { name, key: key.public() };
-        let answer = self.ask(&Request::AgentAdd { name, key: holder.key, grant }).await?;
+        let answer = self.ask(&Request::AgentAdd { name, key: holder.key, grant, csr: None }).await?;
         let Answer::Credentials(credentials) = answer else { return Err(failed("no credentials")) };
-        let Credentials { node, authority, ca, certificate, token } = *credentials;
-        let issued = Issued { node, name, key, authority, ca, certificate, token };
-        let identity = Identity::of(issued).map_err(failed)?;
+        let identity = Identity::issued(name, key, *credentials).map_err(failed)?;
         let path = self.folder.path().join(format!("{name}.identity"));
         identity.save(&path)?;
         Ok(Enrolled { holder, identity, path })

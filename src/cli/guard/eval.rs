@@ -24,7 +24,7 @@ pub(in crate::cli) struct Eval {
     file: PathBuf,
     /// Rules of your own, besides the standard ones
     #[arg(long, value_name = "PACK")]
-    rules: Option<PathBuf>,
+    rules: Vec<PathBuf>,
     /// One JSON object instead of tables
     #[arg(long)]
     json: bool,
@@ -58,7 +58,7 @@ struct Results {
 
 impl Eval {
     pub(super) fn run(self) -> Done {
-        let inspector = inspector(self.rules.as_deref())?;
+        let inspector = inspector(&self.rules)?;
         let mut lines = Lines::open(&self.file)?;
         let mut scratch = Scratch::default();
         let mut results = Results::default();
@@ -72,7 +72,7 @@ impl Eval {
             let mut quickest = f64::MAX;
             let mut read = || {
                 let (inspection, micros) =
-                    timed(&inspector, &mut scratch, "text/plain", item.text.as_bytes());
+                    timed(&inspector, &mut scratch, "", "text/plain", item.text.as_bytes());
                 quickest = quickest.min(micros);
                 inspection
             };

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Value, json};
+use testudo::Capability;
 use testudo::rules::inspect::{Alert, Inspection, Inspector, Scratch};
 
 use super::super::{CliError, Done, Reader, say, try_say};
@@ -22,7 +23,10 @@ pub(in crate::cli) struct Scan {
     jsonl: Option<PathBuf>,
     /// Rules of your own, besides the standard ones
     #[arg(long, value_name = "PACK")]
-    rules: Option<PathBuf>,
+    rules: Vec<PathBuf>,
+    /// The capability under which it would be sent: packs may allow it more
+    #[arg(long, value_name = "VERB:RESOURCE")]
+    capability: Option<Capability>,
     /// Media type of the text
     #[arg(long, default_value = "text/plain")]
     content_type: String,
@@ -33,7 +37,7 @@ pub(in crate::cli) struct Scan {
 
 impl Scan {
     pub(super) fn run(self) -> Done {
-        let inspector = inspector(self.rules.as_deref())?;
+        let inspector = inspector(&self.rules)?;
         match &self.jsonl {
             Some(path) => self.lines(&inspector, Lines::open(path)?),
             None => self.one(&inspector),
@@ -48,7 +52,8 @@ impl Scan {
             let text = item.get("text").and_then(Value::as_str);
             let text = text.ok_or_else(|| lines.wrong("no \"text\" in it"))?;
             let content_type = item.get("content_type").and_then(Value::as_str).unwrap_or(&self.content_type);
-            let (inspection, micros) = timed(inspector, &mut scratch, content_type, text.as_bytes());
+            let (inspection, micros) =
+                timed(inspector, &mut scratch, self.capability(), content_type, text.as_bytes());
             let answer = json!({
                 "id": item.get("id").unwrap_or(&Value::Null),
                 "verdict": verdict(&inspection),
@@ -63,11 +68,16 @@ impl Scan {
         Ok(())
     }
 
+    fn capability(&self) -> &str {
+        self.capability.as_ref().map_or("", Capability::as_str)
+    }
+
     fn one(&self, inspector: &Inspector) -> Done {
         let body = read(self.file.as_deref(), BYTES_MAX)?.ok_or_else(|| {
             CliError::Failed(format!("blocked: larger than the {BYTES_MAX} bytes that a body may have"))
         })?;
-        let (inspection, micros) = timed(inspector, &mut Scratch::default(), &self.content_type, &body);
+        let (inspection, micros) =
+            timed(inspector, &mut Scratch::default(), self.capability(), &self.content_type, &body);
         if self.json {
             say(&report(&inspection, micros).to_string());
         } else {

@@ -73,10 +73,39 @@ impl Frontier {
         Self { size: 0, peaks: Vec::new() }
     }
 
+    /// The tree of `size` leaves whose perfect subtrees these are, largest first; `None` when there cannot be so
+    /// many.
+    #[must_use]
+    pub fn restore(size: u64, peaks: Vec<LogHash>) -> Option<Self> {
+        (peaks.len() == size.count_ones() as usize).then_some(Self { size, peaks })
+    }
+
     /// Number of leaves.
     #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The roots of the perfect subtrees, largest first: with the size all that is needed to go on.
+    #[must_use]
+    pub fn peaks(&self) -> &[LogHash] {
+        &self.peaks
+    }
+
+    /// What the tree holds of the leaves `from..to`, as a tree of its own: `from` is where one of its perfect
+    /// subtrees starts, or behind its end.
+    #[must_use]
+    pub(super) fn within(&self, from: u64, to: u64) -> Self {
+        let (mut start, mut part) = (0, Self::new());
+        for (bit, peak) in (0..u64::BITS).rev().filter(|bit| self.size >> bit & 1 == 1).zip(&self.peaks) {
+            let end = start + (1_u64 << bit);
+            if start >= from && end <= to {
+                part.size += end - start;
+                part.peaks.push(*peak);
+            }
+            start = end;
+        }
+        part
     }
 
     /// Adds a leaf at index `size`.

@@ -7,41 +7,65 @@
 //! *Invariant*: no record can hold a body, a key's secret or a token; all free text is a [`Note`].
 
 pub mod checkpoint;
+mod cosign;
+mod cut;
+mod filter;
 pub mod frame;
 pub mod merkle;
 mod note;
+mod notes;
+mod open;
 mod outcome;
 pub mod path;
 pub mod proof;
 pub mod record;
 mod render;
+mod sent;
 mod settle;
+mod stats;
+pub mod story;
 mod unsettled;
 pub mod verifier;
 pub mod verify;
+mod when;
+pub mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Origin};
+pub use cosign::{Cosigned, WitnessKey, cosign, cosigned, only_signed_by, with_cosignature};
+pub use cut::Cut;
+pub use filter::Filter;
 pub use merkle::{Frontier, LogHash};
 pub use note::{Note, is_unsafe};
+pub use open::OpenCopies;
 pub use outcome::{Cause, Outcome, OutcomeOf, Outcomes};
-pub use path::PathBuilder;
+pub use path::{ExtensionBuilder, PathBuilder};
 pub use proof::{Proof, ProofFault, Proven};
 pub use record::{
     BundleRefused, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Record, RegistryChange,
     RegistryEvent, TraceId, Verdict, Verdicts,
 };
+pub use sent::{NotSent, Sent};
 pub use settle::Settlement;
+pub use stats::Stats;
+pub use story::Story;
 pub use unsettled::Unsettled;
 pub use verifier::{VerifierKey, VerifierKeyError};
-pub use verify::{Fault, FaultKind, Segment, Verified, verify};
+pub use verify::{Fault, FaultKind, Segment, Verified, verify, verify_from};
+pub use when::when;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+#[cfg(test)]
+mod tests_cut;
 #[cfg(test)]
 mod tests_proof;
+#[cfg(test)]
+mod tests_read;
 #[cfg(test)]
 mod tests_render;
 #[cfg(test)]
 mod tests_settle;
 #[cfg(test)]
 mod tests_verify;
+#[cfg(test)]
+mod tests_witness;

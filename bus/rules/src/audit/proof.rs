@@ -11,7 +11,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::checkpoint::{Checkpoint, CheckpointError};
+use super::checkpoint::{Checkpoint, CheckpointError, Origin};
+use super::cosign::{Cosigned, WitnessKey, cosigned};
 use super::frame::PAYLOAD_BYTES_MAX;
 use super::merkle::{LogHash, ProofError, leaf_hash, verify_inclusion};
 use super::record::Record;
@@ -52,6 +53,9 @@ pub enum ProofFault {
     /// The checkpoint cannot be trusted.
     #[error("its checkpoint is {0}")]
     Checkpoint(#[from] CheckpointError),
+    /// The witness did not sign the checkpoint.
+    #[error("its checkpoint is not cosigned by {0}; have the log's operator run `testudo audit cosign`")]
+    NotCosigned(Origin),
     /// The record is not where the checkpoint says.
     #[error("record {index} does not stand on the log that was signed: {why}")]
     NotThere {
@@ -135,6 +139,14 @@ impl Proof {
             .map_err(|why| ProofFault::NotThere { index, why })?;
         let record = Record::decode(&self.record).map_err(|_| ProofFault::Record { index })?;
         Ok(Proven { index, record, checkpoint })
+    }
+
+    /// What a witness said of the checkpoint; proves nothing of the record, see [`Proof::verify`].
+    ///
+    /// # Errors
+    /// [`ProofFault::NotCosigned`].
+    pub fn cosigned(&self, by: &WitnessKey) -> Result<Cosigned, ProofFault> {
+        cosigned(&self.checkpoint, by).map_err(|_| ProofFault::NotCosigned(by.name.clone()))
     }
 }
 

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use testudo_wire::canonical::{self, CanonicalError};
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{
-    AgentName, Capability, CorrelationId, Destination, Digest, Limits, MessageId, PublicKey, Refusal,
-    RegistrySequence, Sequence, SessionId, Timestamp, TokenFactId,
+    AgentName, Capability, CorrelationId, Destination, Digest, InvitationId, Limits, MessageId, PublicKey,
+    Refusal, RegistrySequence, Sequence, SessionId, Timestamp, TokenFactId,
 };
 
 use super::{Note, Outcomes};
@@ -271,6 +271,21 @@ pub struct RegistryEvent {
 pub enum RegistryChange {
     /// A new agent.
     Enrolled,
+    /// An invitation was taken back.
+    InvitationCancelled {
+        /// Which one.
+        id: InvitationId,
+    },
+    /// Somebody may join.
+    Invited {
+        /// With which invitation.
+        id: InvitationId,
+    },
+    /// A new agent, or a new key for a name that was revoked for good, by an invitation.
+    Joined {
+        /// The invitation, which is spent.
+        id: InvitationId,
+    },
     /// Another, smaller grant.
     Narrowed,
     /// Another grant, perhaps a wider one.
@@ -294,12 +309,34 @@ pub enum RegistryChange {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeEvent {
+    /// The log goes out to so many places: written at each start with exporters, and at the first without, so that
+    /// a place that was added, changed or taken away is on record (threat A76).
+    Exporting {
+        /// How many.
+        exporters: u16,
+        /// The digest of their configuration.
+        configuration: Digest,
+    },
+    /// The log could be written again after a time in which it could not.
+    Resumed {
+        /// Messages refused meanwhile, which stand on no record of their own.
+        refused: u64,
+        /// Other events that are not on the log.
+        lost: u64,
+    },
     /// The log was opened; everything before is settled.
     Started {
         /// Records in the log before this one.
         records: u64,
         /// Bytes of half a record that were cut off its end.
         recovered_bytes: u64,
+    },
+    /// The content guard vets by these rules from here on.
+    Rules {
+        /// Which packs, besides the standard rules: a digest that whoever holds the packs can make again.
+        digest: Digest,
+        /// How many packs.
+        packs: u16,
     },
     /// The node ended in good order.
     Stopped,

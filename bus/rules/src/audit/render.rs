@@ -1,4 +1,4 @@
-//! Records for people (one line) and for their tools (JSON). Ids are hex, times milliseconds.
+//! Records for people (one line, times in UTC) and for their tools (JSON, times in milliseconds). Ids are hex.
 //!
 //! All that an outsider could choose is a name or a [`super::Note`], and stands under `fields`: it can neither
 //! shadow a fixed key nor act on a terminal (threat A65).
@@ -7,12 +7,14 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use testudo_wire::AgentName;
+use testudo_wire::standing::RevocationCause;
 
-use super::outcome::{Cause, Outcome, Outcomes};
+use super::outcome::{Cause, Outcome, OutcomeOf, Outcomes};
 use super::record::{
     BundleRefused, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Record, RegistryChange,
     RegistryEvent, Verdict, Verdicts,
 };
+use super::when::when;
 
 impl Record {
     /// The record as `{index, at_ms, registry, event, fields}`.
@@ -30,8 +32,7 @@ impl Record {
     /// The record as one line.
     #[must_use]
     pub fn to_line(&self, index: u64) -> String {
-        let at = self.at.as_millis();
-        format!("#{index} {}.{:03} {} {}", at / 1000, at % 1000, self.event.name(), self.event.words())
+        format!("#{index} {} {} {}", when(self.at), self.event.name(), self.event.words())
     }
 }
 
@@ -49,7 +50,7 @@ impl Event {
         }
     }
 
-    fn fields(&self) -> Value {
+    pub(crate) fn fields(&self) -> Value {
         match self {
             Self::BundleRefused(refused) => json!({
                 "agent": refused.agent,
@@ -59,8 +60,17 @@ impl Event {
                 "count": refused.count,
             }),
             Self::Link(link) => link_fields(link),
+            Self::Node(NodeEvent::Exporting { exporters, configuration }) => {
+                json!({ "what": "exporting", "exporters": exporters, "configuration": configuration })
+            }
+            Self::Node(NodeEvent::Resumed { refused, lost }) => {
+                json!({ "what": "resumed", "refused": refused, "lost": lost })
+            }
             Self::Node(NodeEvent::Started { records, recovered_bytes }) => {
                 json!({ "what": "started", "records": records, "recovered_bytes": recovered_bytes })
+            }
+            Self::Node(NodeEvent::Rules { digest, packs }) => {
+                json!({ "what": "rules", "digest": digest, "packs": packs })
             }
             Self::Node(NodeEvent::Stopped) => json!({ "what": "stopped" }),
             Self::Outcomes(outcomes) => outcomes_fields(outcomes),
@@ -80,11 +90,20 @@ impl Event {
         match self {
             Self::BundleRefused(refused) => bundle_words(refused),
             Self::Link(link) => link_words(link),
+            Self::Node(NodeEvent::Exporting { exporters, configuration }) => {
+                format!("exports to {exporters} places, configuration {}", configuration.short())
+            }
+            Self::Node(NodeEvent::Resumed { refused, lost }) => {
+                format!("could write again; {refused} messages were refused meanwhile, {lost} events lost")
+            }
             Self::Node(NodeEvent::Started { records, recovered_bytes: 0 }) => {
                 format!("started with {records} records")
             }
             Self::Node(NodeEvent::Started { records, recovered_bytes }) => {
                 format!("started with {records} records, cut off {recovered_bytes} bytes of half a record")
+            }
+            Self::Node(NodeEvent::Rules { digest, packs }) => {
+                format!("the guard's rules are the standard ones and {packs} packs, {digest}")
             }
             Self::Node(NodeEvent::Stopped) => "stopped".to_owned(),
             Self::Outcomes(outcomes) => outcomes_words(outcomes),
@@ -94,15 +113,20 @@ impl Event {
     }
 }
 
+impl EnvelopeRecord {
+    pub(crate) fn fields(&self) -> Value {
+        envelope_fields(self)
+    }
+}
+
+impl OutcomeOf {
+    pub(crate) fn fields(&self) -> Value {
+        let (outcome, cause) = outcome_name(self.outcome);
+        json!({ "position": self.position, "outcome": outcome, "cause": cause })
+    }
+}
+
 fn envelope_fields(envelope: &EnvelopeRecord) -> Value {
-    let verdict = match &envelope.verdict {
-        Verdict::Allowed { alerts, copies } => {
-            json!({ "allowed": true, "alerts": alerts, "copies": copies })
-        }
-        Verdict::Refused { refusal, rules } => {
-            json!({ "allowed": false, "refusal": refusal.as_str(), "rules": rules })
-        }
-    };
     json!({
         "message": envelope.message,
         "digest": envelope.digest,
@@ -111,18 +135,35 @@ fn envelope_fields(envelope: &EnvelopeRecord) -> Value {
         "capability": envelope.capability,
         "correlation": envelope.correlation,
         "trace": envelope.trace.map(|trace| trace.to_string()),
-        "verdict": verdict,
+        "verdict": verdict_fields(&envelope.verdict),
     })
+}
+
+pub(super) fn verdict_fields(verdict: &Verdict) -> Value {
+    match verdict {
+        Verdict::Allowed { alerts, copies } => {
+            json!({ "allowed": true, "alerts": alerts, "copies": copies })
+        }
+        Verdict::Refused { refusal, rules } => {
+            json!({ "allowed": false, "refusal": refusal.as_str(), "rules": rules })
+        }
+    }
 }
 
 fn verdicts_words(verdicts: &Verdicts) -> String {
     let mut words = format!(
-        "{} key={} session={} lane={}:",
+        "{} key={} session={} lane={}",
         verdicts.sender,
         verdicts.key.short(),
         verdicts.session.short(),
         verdicts.lane
     );
+    // Whole, for `audit trace`; where there are several, the JSON has them.
+    let mut works = verdicts.envelopes.iter().map(|envelope| envelope.correlation);
+    if let Some(first) = works.next().filter(|first| works.all(|work| work == *first)) {
+        let _ = write!(words, " correlation={first}");
+    }
+    words.push(':');
     for envelope in &verdicts.envelopes {
         let _ = write!(words, " {}->{}", envelope.message.short(), envelope.destination);
         if let Some(capability) = &envelope.capability {
@@ -153,7 +194,7 @@ fn who(agent: Option<&AgentName>) -> &str {
     agent.map_or("somebody", AgentName::as_str)
 }
 
-fn cause_name(cause: Cause) -> String {
+pub(super) fn cause_name(cause: Cause) -> String {
     if let Cause::ReceiverRefused(refusal) = cause {
         format!("refused by the receiver: {refusal}")
     } else {
@@ -161,7 +202,7 @@ fn cause_name(cause: Cause) -> String {
     }
 }
 
-fn outcome_name(outcome: Outcome) -> (&'static str, Option<String>) {
+pub(super) fn outcome_name(outcome: Outcome) -> (&'static str, Option<String>) {
     match outcome {
         Outcome::Delivered => ("delivered", None),
         Outcome::Dropped(cause) => ("dropped", Some(cause_name(cause))),
@@ -170,10 +211,7 @@ fn outcome_name(outcome: Outcome) -> (&'static str, Option<String>) {
 }
 
 fn outcomes_fields(outcomes: &Outcomes) -> Value {
-    let each = outcomes.outcomes.iter().map(|one| {
-        let (outcome, cause) = outcome_name(one.outcome);
-        json!({ "position": one.position, "outcome": outcome, "cause": cause })
-    });
+    let each = outcomes.outcomes.iter().map(OutcomeOf::fields);
     json!({ "of": outcomes.of, "to": outcomes.to, "outcomes": each.collect::<Vec<_>>() })
 }
 
@@ -238,6 +276,9 @@ fn registry_fields(event: &RegistryEvent) -> Value {
     match event.change {
         RegistryChange::Revoked(cause) => fields["cause"] = json!(cause),
         RegistryChange::TokenRevoked { id } => fields["id"] = json!(id),
+        RegistryChange::InvitationCancelled { id }
+        | RegistryChange::Invited { id }
+        | RegistryChange::Joined { id } => fields["invitation"] = json!(id),
         RegistryChange::Enrolled
         | RegistryChange::Narrowed
         | RegistryChange::Regranted
@@ -251,6 +292,9 @@ fn registry_fields(event: &RegistryEvent) -> Value {
 const fn registry_change(change: RegistryChange) -> &'static str {
     match change {
         RegistryChange::Enrolled => "enrolled",
+        RegistryChange::InvitationCancelled { .. } => "invitation-cancelled",
+        RegistryChange::Invited { .. } => "invited",
+        RegistryChange::Joined { .. } => "joined",
         RegistryChange::Narrowed => "narrowed",
         RegistryChange::Regranted => "regranted",
         RegistryChange::Reinstated => "reinstated",
@@ -261,14 +305,28 @@ const fn registry_change(change: RegistryChange) -> &'static str {
     }
 }
 
+pub(super) const fn revocation_word(cause: RevocationCause) -> &'static str {
+    match cause {
+        RevocationCause::Compromised => "compromised",
+        RevocationCause::Failed => "failed",
+        RevocationCause::Operator => "operator",
+        RevocationCause::Silent => "silent",
+    }
+}
+
 fn registry_words(event: &RegistryEvent) -> String {
     let mut words = format!("{} {}", who(event.agent.as_ref()), registry_change(event.change));
     match event.change {
         RegistryChange::Revoked(cause) => {
-            let _ = write!(words, " ({})", json!(cause).as_str().unwrap_or_default());
+            let _ = write!(words, " ({})", revocation_word(cause));
         }
         RegistryChange::TokenRevoked { id } => {
             let _ = write!(words, " (id {id})");
+        }
+        RegistryChange::InvitationCancelled { id }
+        | RegistryChange::Invited { id }
+        | RegistryChange::Joined { id } => {
+            let _ = write!(words, " (invitation {id})");
         }
         RegistryChange::Enrolled
         | RegistryChange::Narrowed

@@ -8,8 +8,8 @@ use sha2::{Digest as _, Sha256};
 use std::path::{Path, PathBuf};
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{
-    AgentName, Capability, CorrelationId, Destination, Digest, MessageId, Refusal, RegistrySequence,
-    SecretKey, Sequence, SessionId, Signature, SwarmId, Timestamp, TokenFactId,
+    AgentName, Capability, CorrelationId, Destination, Digest, InvitationId, MessageId, Refusal,
+    RegistrySequence, SecretKey, Sequence, SessionId, Signature, SwarmId, Timestamp, TokenFactId,
 };
 
 use super::checkpoint::{Notes, is_torn, key_id, last_whole, verifier_key};
@@ -114,7 +114,7 @@ fn every_proof_up_to_33_leaves_verifies_and_no_other() {
     }
 }
 
-pub(super) fn name(text: &str) -> AgentName {
+pub(crate) fn name(text: &str) -> AgentName {
     AgentName::parse(text).unwrap()
 }
 
@@ -132,7 +132,7 @@ fn envelope(n: u8, verdict: Verdict) -> EnvelopeRecord {
 }
 
 /// One of each event, and of each variant within.
-pub(super) fn events() -> Vec<Event> {
+pub(crate) fn events() -> Vec<Event> {
     let mut events: Vec<Event> = vec![
         Verdicts {
             session: SessionId::new([3; 16]),
@@ -149,7 +149,10 @@ pub(super) fn events() -> Vec<Event> {
         }
         .into(),
         NodeEvent::Started { records: 7, recovered_bytes: 13 }.into(),
+        NodeEvent::Rules { digest: Digest::new([7; 32]), packs: 2 }.into(),
+        NodeEvent::Resumed { refused: 5, lost: 2 }.into(),
         NodeEvent::Stopped.into(),
+        NodeEvent::Exporting { exporters: 2, configuration: Digest::new([8; 32]) }.into(),
     ];
     for agent in [None, Some(name("reader-1"))] {
         let session = agent.map(|_| SessionId::new([3; 16]));
@@ -181,6 +184,9 @@ pub(super) fn events() -> Vec<Event> {
             RegistryChange::Revoked(RevocationCause::Compromised),
             RegistryChange::Revoked(RevocationCause::Failed),
             RegistryChange::TokenRevoked { id: TokenFactId::new([6; 16]) },
+            RegistryChange::Invited { id: InvitationId::new([7; 16]) },
+            RegistryChange::InvitationCancelled { id: InvitationId::new([7; 16]) },
+            RegistryChange::Joined { id: InvitationId::new([7; 16]) },
         ] {
             events.push(RegistryEvent { agent, change }.into());
         }
@@ -200,7 +206,7 @@ pub(super) fn events() -> Vec<Event> {
     events
 }
 
-pub(super) fn record(event: Event) -> Record {
+pub(crate) fn record(event: Event) -> Record {
     Record { at: Timestamp::from_millis(1_700_000_000_123), registry: RegistrySequence(42), event }
 }
 

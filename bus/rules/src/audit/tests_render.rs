@@ -11,7 +11,7 @@ fn every_event_is_shown_to_people_and_to_tools() {
     for event in events() {
         let record = record(event);
         let (line, json) = (record.to_line(9), record.to_json(9));
-        assert!(line.starts_with("#9 1700000000.123 "), "{line}");
+        assert!(line.starts_with("#9 2023-11-14T22:13:20.123Z "), "{line}");
         assert!(line.is_ascii() && !line.contains(|c: char| c.is_control()), "{line}");
         assert_eq!(json["index"], 9);
         assert_eq!(json["registry"], 42);

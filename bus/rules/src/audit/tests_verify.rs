@@ -88,9 +88,15 @@ impl Log {
 
 #[test]
 fn a_good_log_verifies() {
-    assert_eq!(log(60, &[20, 60]).verify().unwrap(), Verified { records: 60, sealed: 60, unsealed: 0 });
-    assert_eq!(log(60, &[20, 50]).verify().unwrap(), Verified { records: 60, sealed: 50, unsealed: 10 });
-    assert_eq!(log(0, &[]).verify().unwrap(), Verified { records: 0, sealed: 0, unsealed: 0 });
+    assert_eq!(
+        log(60, &[20, 60]).verify().unwrap(),
+        Verified { first: 0, records: 60, sealed: 60, unsealed: 0 }
+    );
+    assert_eq!(
+        log(60, &[20, 50]).verify().unwrap(),
+        Verified { first: 0, records: 60, sealed: 50, unsealed: 10 }
+    );
+    assert_eq!(log(0, &[]).verify().unwrap(), Verified { first: 0, records: 0, sealed: 0, unsealed: 0 });
 }
 
 #[test]

@@ -31,6 +31,19 @@ pub enum VerifierKeyError {
     /// Not the form.
     #[error("not a log's key; it reads NAME+ID+KEY, as `testudo audit key` prints it")]
     Shape,
+    /// Not the form of a witness's key.
+    #[error("not a witness's key; it reads NAME+ID+KEY, as `testudo audit witness` prints it")]
+    WitnessShape,
+}
+
+/// Name, key id and key of a verifier key for one kind of signature; the id is not looked at.
+pub(super) fn parts(text: &str, algorithm: u8) -> Option<(Origin, &str, PublicKey)> {
+    // The base64 may hold a plus sign, the name may not.
+    let mut parts = text.splitn(3, '+');
+    let (name, id, key) = (parts.next()?, parts.next()?, parts.next()?);
+    let bytes = STANDARD.decode(key).ok()?;
+    let key = bytes.strip_prefix(&[algorithm])?.try_into().ok()?;
+    Some((Origin::parse(name)?, id, PublicKey::parse(key).ok()?))
 }
 
 impl fmt::Display for VerifierKey {
@@ -43,18 +56,7 @@ impl FromStr for VerifierKey {
     type Err = VerifierKeyError;
 
     fn from_str(text: &str) -> Result<Self, VerifierKeyError> {
-        // The base64 may hold a plus sign, the name may not.
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(VerifierKeyError::Shape);
-        };
-        let origin = Origin::parse(name).ok_or(VerifierKeyError::Shape)?;
-        let bytes = STANDARD.decode(key).map_err(|_| VerifierKeyError::Shape)?;
-        let key = match bytes.split_first() {
-            Some((&ALGORITHM, key)) => key.try_into().ok().and_then(|key| PublicKey::parse(key).ok()),
-            Some(_) | None => None,
-        };
-        let key = key.ok_or(VerifierKeyError::Shape)?;
+        let (origin, id, key) = parts(text, ALGORITHM).ok_or(VerifierKeyError::Shape)?;
         if hex::encode(key_id(&origin, &key)) == id {
             Ok(Self { origin, key })
         } else {

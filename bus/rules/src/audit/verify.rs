@@ -23,7 +23,9 @@ pub struct Segment<R> {
 /// A log that is what was signed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Verified {
-    /// Records.
+    /// The first record that is there; those before were removed under a signed cut.
+    pub first: u64,
+    /// Records, with those that were removed.
     pub records: u64,
     /// Of these, how many the last checkpoint covers.
     pub sealed: u64,
@@ -96,9 +98,25 @@ pub fn verify<R: Read>(
     key: &PublicKey,
     origin: &Origin,
 ) -> Result<Verified, Fault> {
-    let mut frontier = Frontier::new();
-    let mut seals = Seals { notes: Notes::new(checkpoints), key, origin, sealed: 0, next: None };
+    verify_from(&Frontier::new(), segments, checkpoints, key, origin)
+}
+
+/// The same for a log whose beginning was removed; `base` is what its signed [`super::Cut`] says of that.
+///
+/// # Errors
+/// [`Fault`], the first there is.
+pub fn verify_from<R: Read>(
+    base: &Frontier,
+    segments: impl IntoIterator<Item = io::Result<Segment<R>>>,
+    checkpoints: impl BufRead,
+    key: &PublicKey,
+    origin: &Origin,
+) -> Result<Verified, Fault> {
+    let mut frontier = base.clone();
+    let mut seals =
+        Seals { notes: Notes::new(checkpoints), key, origin, base: base.size(), sealed: 0, next: None };
     seals.load()?;
+    seals.meet(&frontier)?;
     let mut segments = segments.into_iter().peekable();
     while let Some(segment) = segments.next() {
         let index = frontier.size();
@@ -111,11 +129,16 @@ pub fn verify<R: Read>(
     }
     match seals.next {
         Some(next) => Err(Fault { index: frontier.size(), what: FaultKind::Truncated { sealed: next.size } }),
-        None => Ok(Verified {
-            records: frontier.size(),
-            sealed: seals.sealed,
-            unsealed: frontier.size() - seals.sealed,
-        }),
+        None => {
+            // A cut is signed as a checkpoint is.
+            let sealed = seals.sealed.max(base.size());
+            Ok(Verified {
+                first: base.size(),
+                records: frontier.size(),
+                sealed,
+                unsealed: frontier.size() - sealed,
+            })
+        }
     }
 }
 
@@ -159,12 +182,23 @@ struct Seals<'a, C> {
     notes: Notes<C>,
     key: &'a PublicKey,
     origin: &'a Origin,
+    /// Records that were removed: checkpoints of fewer have nothing to be compared with.
+    base: u64,
     sealed: u64,
     next: Option<Checkpoint>,
 }
 
 impl<C: BufRead> Seals<'_, C> {
     fn load(&mut self) -> Result<(), Fault> {
+        self.load_one()?;
+        while let Some(old) = self.next.filter(|next| next.size < self.base) {
+            self.sealed = old.size;
+            self.load_one()?;
+        }
+        Ok(())
+    }
+
+    fn load_one(&mut self) -> Result<(), Fault> {
         let fault = |what| Fault { index: self.sealed, what };
         let note = self.notes.next_note().map_err(|error| fault(FaultKind::Checkpoint(error)))?;
         let next = note

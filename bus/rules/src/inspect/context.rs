@@ -1,10 +1,20 @@
 //! What was said just before: a bounded tail of text for each pair of sender and receiver, so that a payload split
 //! over consecutive messages is seen. Pure: who owns it decides whose messages it sees, and in what order.
+//!
+//! Most messages are quiet: nothing in them could be half of anything. For those only the border with the tail is
+//! read; the whole is read again where either side is not.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::fmt;
 use std::hash::Hash;
+use std::num::NonZeroUsize;
 
-use super::{Inspection, Inspector, Scratch, Severity};
+use lru::LruCache;
+
+use super::gate::{LITERAL_MAX, Woken};
+use super::rules::RuleSet;
+use super::scan::Trace;
+use super::{Alert, Inspection, Inspector, Kind, Scratch, Severity, Span};
 
 /// Longest tail kept of one pair, in bytes.
 pub const TAIL_BYTES_MAX: usize = 512;
@@ -13,23 +23,65 @@ pub const PAIRS_MAX: usize = 1_024;
 
 /// Stands in a tail where one message ended. A text may have been parted between words or within one.
 const BORDER: char = '\u{1f}';
+/// What may have stood there.
+const GAPS: [&str; 2] = ["", " "];
+/// Bytes of either side of a border in which a literal across it stands.
+const SIDE: usize = LITERAL_MAX - 1;
+/// Texts shorter than this, in bytes, may be crumbs of a disguise that shows only when they are put together.
+const CRUMB_BYTES: usize = 32;
+/// The rule that names such a verdict.
+const RULE: &str = "context";
+
+/// What one body says, as far as those after it may need it.
+#[derive(Clone, Debug, Default)]
+pub struct Said<'t> {
+    head: Cow<'t, str>,
+    end: Cow<'t, str>,
+    bytes: usize,
+    trace: Trace,
+}
+
+impl<'t> Said<'t> {
+    pub(super) fn of(text: &'t str, mut trace: Trace) -> Self {
+        trace.stirred |= is_crumb(text);
+        let (head, end) = (head_of(text, TAIL_BYTES_MAX), end_of(text, TAIL_BYTES_MAX));
+        Self { head: head.into(), end: end.into(), bytes: text.len(), trace }
+    }
+
+    /// The same, without the body it was read from.
+    #[must_use]
+    pub fn into_owned(self) -> Said<'static> {
+        let (head, end) = (self.head.into_owned().into(), self.end.into_owned().into());
+        Said { head, end, bytes: self.bytes, trace: self.trace }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Tail {
     text: String,
-    used: u64,
+    /// The literals of at least what is in the tail: those of the last so many bytes, and of as many before.
+    woken: [Woken; 2],
+    /// Bytes of the first of them.
+    bytes: usize,
+    /// Bytes until what was worth a look has left the tail.
+    stirred: usize,
 }
 
 /// The tails of many pairs, each known by a key of the caller's.
-#[derive(Debug)]
-pub struct Context<K> {
-    tails: HashMap<K, Tail>,
-    clock: u64,
+pub struct Context<K: Eq + Hash> {
+    tails: LruCache<K, Tail>,
 }
 
-impl<K> Default for Context<K> {
+impl<K: Eq + Hash> fmt::Debug for Context<K> {
+    /// How many there are: tails are text of bodies.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context").field("pairs", &self.tails.len()).finish_non_exhaustive()
+    }
+}
+
+impl<K: Eq + Hash> Default for Context<K> {
     fn default() -> Self {
-        Self { tails: HashMap::new(), clock: 0 }
+        Self { tails: LruCache::new(NonZeroUsize::new(PAIRS_MAX).unwrap_or(NonZeroUsize::MIN)) }
     }
 }
 
@@ -44,23 +96,41 @@ impl<K: Clone + Eq + Hash> Context<K> {
         content_type: &str,
         body: &[u8],
     ) -> Inspection {
-        let mut inspection = inspector.inspect_with(scratch, content_type, body);
-        if inspection.blocks() {
-            return inspection;
-        }
-        let text = scratch.text(content_type, body);
-        if let Some(tail) = self.tails.get(pair) {
-            inspection = after(inspector, &tail.text, &text, inspection);
-        }
-        if !inspection.blocks() && !text.is_empty() {
-            self.remember(pair, &text);
-        }
-        inspection
+        let (alone, said) = inspector.vet(scratch, "", content_type, body);
+        self.follow(inspector, pair, "", &said, alone)
     }
 
-    /// Forgets a pair, as when a link closes.
-    pub fn forget(&mut self, pair: &K) {
-        self.tails.remove(pair);
+    /// The same for a body that was vetted alone, under `capability`, and said this.
+    pub fn follow(
+        &mut self,
+        inspector: &Inspector,
+        pair: &K,
+        capability: &str,
+        said: &Said<'_>,
+        alone: Inspection,
+    ) -> Inspection {
+        if alone.blocks() || said.bytes == 0 {
+            return alone;
+        }
+        if let Some(tail) = self.tails.get_mut(pair) {
+            let border = tail.border(&inspector.rules, said);
+            if tail.stirs(&inspector.rules, said, &border)
+                && let Some(together) = tail.after(inspector, capability, said, &alone)
+            {
+                return marked(together);
+            }
+            tail.append(said, &border);
+        } else {
+            let mut tail = Tail::default();
+            tail.append(said, &Woken::default());
+            self.tails.push(pair.clone(), tail);
+        }
+        alone
+    }
+
+    /// Other rules are in use: whatever was quiet under the old ones is looked at again.
+    pub fn rules_changed(&mut self) {
+        self.tails.iter_mut().for_each(|(_, tail)| tail.stirred = TAIL_BYTES_MAX);
     }
 
     /// How many pairs are remembered.
@@ -74,36 +144,122 @@ impl<K: Clone + Eq + Hash> Context<K> {
     pub fn is_empty(&self) -> bool {
         self.tails.is_empty()
     }
+}
 
-    fn remember(&mut self, pair: &K, text: &str) {
-        self.clock += 1;
-        if self.tails.len() >= PAIRS_MAX && !self.tails.contains_key(pair) {
-            let oldest = self.tails.iter().min_by_key(|(_, tail)| tail.used).map(|(pair, _)| pair.clone());
-            oldest.inspect(|pair| drop(self.tails.remove(pair)));
+impl Tail {
+    /// The literals that begin in the tail and end in what follows.
+    fn border(&self, rules: &RuleSet, said: &Said<'_>) -> Woken {
+        let head = said.head.as_bytes();
+        let head = head.get(..SIDE).unwrap_or(head);
+        let [touching, apart] = GAPS.map(|gap| joined(self.text.as_bytes(), gap.as_bytes(), head));
+        rules.woken_in_either([&touching, &apart])
+    }
+
+    /// Whether tail and text together could be more than each alone.
+    fn stirs(&self, rules: &RuleSet, said: &Said<'_>, border: &Woken) -> bool {
+        let mut woken = *border;
+        self.woken.iter().for_each(|own| woken.join(own));
+        woken.join(&said.trace.woken);
+        self.stirred > 0 || said.trace.stirred || !rules.awake(&woken).is_empty()
+    }
+
+    /// The verdict on the text together with what came before, if that makes it grave. What the tail alone holds
+    /// counted when it came, and two things that a capability may say are not one that it may not.
+    fn after(
+        &self,
+        inspector: &Inspector,
+        capability: &str,
+        said: &Said<'_>,
+        alone: &Inspection,
+    ) -> Option<Inspection> {
+        let allowed = |rule: &str| {
+            inspector.policy().names(capability, rule)
+                && alone.alerts().iter().any(|a| a.rule.as_str() == rule)
+        };
+        GAPS.iter().find_map(|gap| {
+            let tail = self.text.replace(BORDER, gap);
+            let joined = inspector.inspect_text(&format!("{tail}{gap}{}", said.head), capability);
+            let is_new = rules_that_block(&joined).any(|rule| !allowed(rule)) && {
+                let before = inspector.inspect_text(&tail, capability);
+                let known =
+                    |rule: &str| allowed(rule) || rules_that_block(&before).any(|known| known == rule);
+                !rules_that_block(&joined).all(known)
+            };
+            is_new.then_some(joined)
+        })
+    }
+
+    /// Adds a text that may be delivered.
+    fn append(&mut self, said: &Said<'_>, border: &Woken) {
+        if said.bytes >= TAIL_BYTES_MAX {
+            self.text.clear();
+        } else if !self.text.is_empty() {
+            self.text.push(BORDER);
         }
-        let tail = self.tails.entry(pair.clone()).or_default();
-        tail.used = self.clock;
-        let joined = format!("{}{BORDER}{text}", tail.text);
-        tail.text.clear();
-        tail.text.push_str(end_of(&joined, TAIL_BYTES_MAX));
+        self.text.push_str(&said.end);
+        let kept = end_of(&self.text, TAIL_BYTES_MAX).len();
+        self.text.drain(..self.text.len() - kept);
+        let passed = said.bytes + 1;
+        self.stirred = if said.trace.stirred { TAIL_BYTES_MAX } else { self.stirred.saturating_sub(passed) };
+        if self.bytes >= TAIL_BYTES_MAX {
+            self.woken = [Woken::default(), self.woken[0]];
+            self.bytes = 0;
+        }
+        self.bytes += passed;
+        self.woken[0].join(&said.trace.woken);
+        self.woken[0].join(border);
     }
 }
 
-/// The same verdict, or that of the text together with what came before if that alone makes it grave.
-fn after(inspector: &Inspector, tail: &str, text: &str, alone: Inspection) -> Inspection {
-    let head = head_of(text, TAIL_BYTES_MAX);
-    for gap in ["", " "] {
-        let tail = tail.replace(BORDER, gap);
-        let before = inspector.inspect_text(&tail);
-        let joined = inspector.inspect_text(&format!("{tail}{gap}{head}"));
-        let grave = |alert: &&super::Alert| {
-            alert.severity == Severity::High && !before.alerts().iter().any(|known| known.rule == alert.rule)
-        };
-        if joined.alerts().iter().any(|alert| grave(&alert)) {
-            return Inspection { context: true, ..joined };
+fn rules_that_block(inspection: &Inspection) -> impl Iterator<Item = &str> {
+    let high = inspection.alerts().iter().filter(|alert| alert.severity == Severity::High);
+    high.map(|alert| alert.rule.as_str())
+}
+
+/// The same, saying that it comes of more than one message.
+fn marked(mut inspection: Inspection) -> Inspection {
+    let mark = Alert::at(Severity::High, RULE, Kind::Context, Span::default());
+    inspection.alerts.insert(0, mark);
+    inspection
+}
+
+/// The end of a tail, a gap and what follows. Borders within the tail are read the same way.
+fn joined(tail: &[u8], gap: &[u8], head: &[u8]) -> [u8; 2 * SIDE + 1] {
+    let mut joined = [0; 2 * SIDE + 1];
+    let (left, right) = joined.split_at_mut(SIDE + gap.len());
+    let end = tail.get(tail.len().saturating_sub(SIDE)..).unwrap_or_default();
+    let (before, between) = left.split_at_mut(SIDE);
+    between.copy_from_slice(gap);
+    if end.contains(&(BORDER as u8)) {
+        let mut at = before.len();
+        for byte in tail.iter().rev() {
+            let piece = if *byte == BORDER as u8 { gap } else { std::slice::from_ref(byte) };
+            if at < piece.len() {
+                break;
+            }
+            at -= piece.len();
+            before[at..at + piece.len()].copy_from_slice(piece);
         }
+    } else {
+        before[SIDE - end.len()..].copy_from_slice(end);
     }
-    alone
+    right[..head.len()].copy_from_slice(head);
+    joined
+}
+
+/// Whether a short text is a crumb of something: single letters, or a run of letters and digits that is no word.
+fn is_crumb(text: &str) -> bool {
+    let is_letters = |word: &str| word.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_code = |word: &str| {
+        let shapes: [fn(&u8) -> bool; 3] =
+            [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit];
+        word.len() >= 6 && shapes.iter().filter(|shape| word.bytes().any(|byte| shape(&byte))).count() >= 2
+    };
+    let mut words = text.split_ascii_whitespace();
+    text.len() < CRUMB_BYTES
+        && !text.is_empty()
+        && (text.split_ascii_whitespace().any(is_code)
+            || words.all(|word| word.len() <= 2 || !is_letters(word)))
 }
 
 fn head_of(text: &str, bytes: usize) -> &str {

@@ -3,7 +3,7 @@
 //! Structured bodies are read for their strings only: values are joined into one text, so that a command split
 //! over an argument list reads as one, and names of fields into another. A string that is itself JSON is opened.
 
-use super::{delegated, json, msgpack};
+use super::{SCRATCH_MAX, delegated, json, msgpack};
 
 /// Deepest nesting of arrays and maps, as the envelope has it.
 pub(super) const DEPTH_MAX: usize = 16;
@@ -21,6 +21,8 @@ pub(super) enum Refused {
     InvalidUtf8,
     /// Not a document of its content type.
     Malformed,
+    /// A body within another that is not read as text: no right could be asked for it.
+    OpaqueWithin,
     /// Deeper or more numerous than the limits.
     OverLimit,
 }
@@ -132,6 +134,9 @@ fn is_json(text: &str, leaves: &mut Leaves) -> Result<bool, Refused> {
 /// The texts of the body within, read under its own content type, and the token's, which no agent reads.
 fn delegated(body: &[u8], leaves: &mut Leaves) -> Result<(), Refused> {
     let delegated::Opened { token, content_type, body } = delegated::open(body)?;
+    if !is_readable(content_type.as_str()) {
+        return Err(Refused::OpaqueWithin);
+    }
     match format_of(content_type.as_str())? {
         Format::Delegated => return Err(Refused::Malformed),
         Format::Json => json(&body, leaves)?,
@@ -181,14 +186,11 @@ pub(super) struct Leaves {
     over_limit: bool,
 }
 
-/// Largest buffer kept for the next document, in bytes.
-const KEPT_MAX: usize = 1 << 18;
-
 impl Leaves {
     fn clear(&mut self) {
         for buffer in [&mut self.values, &mut self.keys, &mut self.unescaped, &mut self.glued] {
             buffer.clear();
-            buffer.shrink_to(KEPT_MAX);
+            buffer.shrink_to(SCRATCH_MAX);
         }
         self.last_is_phrase = false;
         self.elements = 0;

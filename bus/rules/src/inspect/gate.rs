@@ -85,15 +85,16 @@ pub(super) enum Part {
     Second,
 }
 
-/// The rules that a place in the text speaks for.
+/// The rules that the literals of a text speak for.
 #[derive(Clone, Copy, Debug, Default)]
-struct Woken {
+pub(super) struct Woken {
     first: Bits,
     second: Bits,
 }
 
 impl Woken {
-    fn join(&mut self, other: &Self) {
+    /// Adds what another text speaks for.
+    pub(super) fn join(&mut self, other: &Self) {
         self.first.join(&other.first);
         self.second.join(&other.second);
     }
@@ -273,8 +274,8 @@ impl GateBuilder {
 }
 
 impl Gate {
-    /// The rules that may match in `text`.
-    pub(super) fn awake(&self, text: &[u8]) -> Bits {
+    /// What the literals of `text` speak for.
+    pub(super) fn woken(&self, text: &[u8]) -> Woken {
         let mut woken = Woken::default();
         let overlap = LITERAL_MAX - 1;
         let lane = (text.len() + 3 * overlap).div_ceil(4);
@@ -287,6 +288,18 @@ impl Gate {
             };
             self.read([from(0), from(1), from(2), from(3)], &mut woken);
         }
+        woken
+    }
+
+    /// What the literals of two short texts of one length speak for.
+    pub(super) fn woken_in_either(&self, texts: [&[u8]; 2]) -> Woken {
+        let mut woken = Woken::default();
+        self.read(texts, &mut woken);
+        woken
+    }
+
+    /// The rules that may match where these literals stand.
+    pub(super) fn awake(&self, woken: &Woken) -> Bits {
         let mut asked = woken.second;
         asked.join(&self.single);
         woken.first.meet(&asked)

@@ -52,13 +52,16 @@ mod tests_units;
 use std::fmt;
 use std::sync::Arc;
 
-pub use context::{Context, PAIRS_MAX, TAIL_BYTES_MAX};
+pub use context::{Context, PAIRS_MAX, Said, TAIL_BYTES_MAX};
 use decode::{Refused, Texts};
 pub use pack::{PACK_BYTES_MAX, PackError, Policy};
 use scan::Findings;
 
 /// The largest body an [`Inspector`] reads unless told otherwise, in bytes. A longer one is blocked, not truncated.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// Largest buffer of a [`Scratch`] kept for the next body, in bytes.
+const SCRATCH_MAX: usize = 1 << 18;
 
 /// How grave an alert is. A message is blocked if and only if some alert is `High` or `Critical`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,6 +79,8 @@ pub enum Severity {
 pub enum Kind {
     /// Code that runs other code or commands.
     Code,
+    /// The verdict comes of this body together with what the same pair was told before.
+    Context,
     /// The body declares an encoding the guard does not read.
     Encoding,
     /// Data named for sending to somebody it should not reach.
@@ -199,12 +204,11 @@ impl Alert {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inspection {
     alerts: Vec<Alert>,
-    context: bool,
 }
 
 impl Inspection {
     fn of(alert: Alert) -> Self {
-        Self { alerts: vec![alert], context: false }
+        Self { alerts: vec![alert] }
     }
 
     /// The alerts, gravest first.
@@ -221,8 +225,8 @@ impl Inspection {
 
     /// Whether the verdict comes of this body together with what the same pair was told before ([`Context`]).
     #[must_use]
-    pub const fn used_context(&self) -> bool {
-        self.context
+    pub fn used_context(&self) -> bool {
+        self.alerts.iter().any(|alert| alert.kind == Kind::Context)
     }
 
     /// Whether there is no alert at all.
@@ -234,7 +238,7 @@ impl Inspection {
 
 impl From<Findings> for Inspection {
     fn from(findings: Findings) -> Self {
-        Self { alerts: findings.into_alerts(), context: false }
+        Self { alerts: findings.into_alerts() }
     }
 }
 
@@ -242,14 +246,7 @@ impl From<Findings> for Inspection {
 #[derive(Debug, Default)]
 pub struct Scratch {
     leaves: decode::Leaves,
-}
-
-impl Scratch {
-    /// The text that was read of a body.
-    fn text(&mut self, content_type: &str, body: &[u8]) -> String {
-        let texts = decode::texts(content_type, body, &mut self.leaves);
-        texts.map(|texts| texts.values().to_owned()).unwrap_or_default()
-    }
+    opaque: String,
 }
 
 /// The compiled rules. Cheap to share, costly to make: make one and keep it.
@@ -294,44 +291,46 @@ impl Inspector {
         content_type: &str,
         body: &[u8],
     ) -> Inspection {
-        if body.len() > self.body_bytes_max {
-            return Inspection::of(Alert::guard_error("guard.too-long"));
-        }
-        match decode::texts(content_type, body, &mut scratch.leaves) {
-            Ok(texts) => {
-                let mut findings = Findings::new(body.len());
-                self.read(&texts, capability, &mut findings);
-                findings.into()
-            }
-            Err(refused) => Inspection::of(alert_of(refused)),
-        }
+        self.vet(scratch, capability, content_type, body).0
     }
 
-    /// Whether a body of this type is not read as text, JSON or MessagePack. Who sends such needs a right of its own,
-    /// and [`Inspector::inspect_opaque`] is for it.
+    /// The same, and what the body says for [`Context::follow`].
+    #[must_use]
+    pub fn vet<'t>(
+        &self,
+        scratch: &'t mut Scratch,
+        capability: &str,
+        content_type: &str,
+        body: &'t [u8],
+    ) -> (Inspection, Said<'t>) {
+        if body.len() > self.body_bytes_max {
+            return (Inspection::of(Alert::guard_error("guard.too-long")), Said::default());
+        }
+        let mut findings = Findings::new(body.len());
+        let text = if Self::is_opaque(content_type) {
+            let text = text_within(body, &mut scratch.opaque);
+            findings.add(Alert::new(Severity::Medium, "content.opaque", Kind::Opaque));
+            scan::scan(&self.rules, text, capability, &mut findings);
+            text
+        } else {
+            match decode::texts(content_type, body, &mut scratch.leaves) {
+                Ok(texts) => {
+                    self.read(&texts, capability, &mut findings);
+                    texts.values()
+                }
+                Err(refused) => return (Inspection::of(alert_of(refused)), Said::default()),
+            }
+        };
+        let said = Said::of(text, *findings.trace());
+        (findings.into(), said)
+    }
+
+    /// Whether a body of this type is not read as text, JSON or MessagePack. Whatever text is in its bytes is vetted,
+    /// and it always alerts, for text may be packed in ways that no guard reads; who sends such needs a right of its
+    /// own.
     #[must_use]
     pub fn is_opaque(content_type: &str) -> bool {
         !decode::is_readable(content_type)
-    }
-
-    /// Vets a body of any other type: whatever text is in its bytes. It always alerts, for text may be packed in ways
-    /// that no guard reads.
-    #[must_use]
-    pub fn inspect_opaque(&self, body: &[u8]) -> Inspection {
-        if body.len() > self.body_bytes_max {
-            return Inspection::of(Alert::guard_error("guard.too-long"));
-        }
-        let text = body.utf8_chunks().fold(String::with_capacity(body.len()), |mut text, chunk| {
-            text.push_str(chunk.valid());
-            if !chunk.invalid().is_empty() {
-                text.push('\n');
-            }
-            text
-        });
-        let mut findings = Findings::new(text.len());
-        findings.add(Alert::new(Severity::Medium, "content.opaque", Kind::Opaque));
-        scan::scan(&self.rules, &text, "", &mut findings);
-        findings.into()
     }
 
     /// These rules and those of a pack in TOML. A bad pack changes nothing: keep using what there is.
@@ -349,9 +348,9 @@ impl Inspector {
         &self.rules.policy
     }
 
-    fn inspect_text(&self, text: &str) -> Inspection {
+    fn inspect_text(&self, text: &str, capability: &str) -> Inspection {
         let mut findings = Findings::new(text.len());
-        scan::scan(&self.rules, text, "", &mut findings);
+        scan::scan(&self.rules, text, capability, &mut findings);
         findings.into()
     }
 
@@ -359,12 +358,16 @@ impl Inspector {
     #[must_use]
     pub fn views(&self, content_type: &str, body: &[u8]) -> Vec<String> {
         let mut leaves = decode::Leaves::default();
+        let mut findings = Findings::keeping(body.len());
         if body.len() > self.body_bytes_max {
             return Vec::new();
         }
-        let Ok(texts) = decode::texts(content_type, body, &mut leaves) else { return Vec::new() };
-        let mut findings = Findings::keeping(body.len());
-        self.read(&texts, "", &mut findings);
+        if Self::is_opaque(content_type) {
+            scan::scan(&self.rules, text_within(body, &mut String::new()), "", &mut findings);
+        } else {
+            let Ok(texts) = decode::texts(content_type, body, &mut leaves) else { return Vec::new() };
+            self.read(&texts, "", &mut findings);
+        }
         findings.into_views()
     }
 
@@ -377,11 +380,25 @@ impl Inspector {
     }
 }
 
+/// What of a body is text, pieces parted by line ends.
+fn text_within<'t>(body: &[u8], text: &'t mut String) -> &'t str {
+    text.clear();
+    text.shrink_to(SCRATCH_MAX);
+    for chunk in body.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push('\n');
+        }
+    }
+    text
+}
+
 fn alert_of(refused: Refused) -> Alert {
     match refused {
         Refused::Charset => Alert::new(Severity::Critical, "encoding.charset", Kind::Encoding),
         Refused::InvalidUtf8 => Alert::guard_error("guard.invalid-utf8"),
         Refused::Malformed => Alert::guard_error("guard.malformed"),
+        Refused::OpaqueWithin => Alert::guard_error("guard.opaque-within"),
         Refused::OverLimit => Alert::guard_error("guard.over-limit"),
     }
 }

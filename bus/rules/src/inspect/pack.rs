@@ -137,6 +137,12 @@ impl Policy {
         })
     }
 
+    /// Whether a sender that uses `capability` may say anything at all to which `rule` objects.
+    pub(super) fn names(&self, capability: &str, rule: &str) -> bool {
+        let named = |names: &[String]| names.iter().any(|name| name == rule);
+        self.allowances.iter().any(|one| one.capability == capability && named(&one.rules))
+    }
+
     /// Whether nothing is allowed to anybody.
     #[must_use]
     pub const fn is_empty(&self) -> bool {

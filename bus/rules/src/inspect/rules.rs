@@ -8,7 +8,7 @@ use std::sync::Arc;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::gate::{Bits, Gate, GateBuilder, GateError, Part};
+use super::gate::{Bits, Gate, GateBuilder, GateError, Part, Woken};
 use super::{
     Kind, Policy, RuleId, Severity, code, diversion, injection, markup, mention, offence, pairings, parts,
     shell, signals, squeeze, takeover,
@@ -280,9 +280,20 @@ impl RuleSet {
         self
     }
 
-    /// The rules whose literals occur in `text`, without parts of pairings of which another side is missing.
-    pub(super) fn awake(&self, text: &[u8]) -> Bits {
-        let mut awake = self.gate.awake(text);
+    /// What the literals of `text` speak for.
+    pub(super) fn woken(&self, text: &[u8]) -> Woken {
+        self.gate.woken(text)
+    }
+
+    /// What the literals of two short texts of one length speak for.
+    pub(super) fn woken_in_either(&self, texts: [&[u8]; 2]) -> Woken {
+        self.gate.woken_in_either(texts)
+    }
+
+    /// The rules that may match where these literals stand, without parts of pairings of which another side is
+    /// missing.
+    pub(super) fn awake(&self, woken: &Woken) -> Bits {
+        let mut awake = self.gate.awake(woken);
         if !self.markup.is_some_and(|markup| awake.has(markup)) {
             awake = awake.without(&self.signals);
         }

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::bytes::{self, Survey};
+use super::gate::Woken;
 use super::markup::{self, Marks};
 use super::rules::{Compiled, Mention, Paired, Role, RuleSet, Strength};
 use super::{Alert, Kind, RuleId, Severity, Span, disguise, mention, normalise, peel};
@@ -16,10 +17,20 @@ const PLACES_MAX: usize = 64;
 /// Shortest text whose share of special characters means anything, in bytes.
 const SPECIAL_MIN: usize = 32;
 
+/// What one text leaves for those after it: whether it can be half of something, and with what.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Trace {
+    /// The literals in it.
+    pub(super) woken: Woken,
+    /// Something in it was worth a look.
+    pub(super) stirred: bool,
+}
+
 /// What was found so far in one body, and what may still be spent on it.
 #[derive(Debug)]
 pub(super) struct Findings {
     alerts: Vec<Alert>,
+    trace: Trace,
     bytes_left: usize,
     views: u16,
     kept: Option<Vec<String>>,
@@ -28,9 +39,10 @@ pub(super) struct Findings {
 impl Findings {
     /// Allows work of four times the size of the body. What an odd text wears besides is read in a fixed number of
     /// ways, each once.
-    pub(super) const fn new(body_bytes: usize) -> Self {
+    pub(super) fn new(body_bytes: usize) -> Self {
         Self {
             alerts: Vec::new(),
+            trace: Trace::default(),
             bytes_left: body_bytes.saturating_mul(4).saturating_add(4_096),
             views: 0,
             kept: None,
@@ -66,6 +78,11 @@ impl Findings {
                 .sort_unstable_by(|a, b| b.severity.cmp(&a.severity).then_with(|| a.rule.cmp(&b.rule)));
         }
         self.alerts
+    }
+
+    /// What the body leaves for those after it.
+    pub(super) const fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// The views read, in their order.
@@ -108,6 +125,7 @@ pub(super) fn scan(rules: &RuleSet, text: &str, capability: &str, findings: &mut
     let mut survey = survey;
     for depth in 0..=LAYERS_MAX {
         if survey.foldable() {
+            findings.trace.stirred = true;
             let Ok(folded) = normalise::fold(&layer) else {
                 findings.add(Alert::guard_error("guard.expansion"));
                 return;
@@ -126,6 +144,7 @@ pub(super) fn scan(rules: &RuleSet, text: &str, capability: &str, findings: &mut
         let next = if depth < LAYERS_MAX && survey.peelable(&layer) { peel::peel(&layer) } else { None };
         let ends = depth == 0 || next.is_none();
         let disguised = ends && !findings.block() && read_disguises(reader, &layer, &survey, findings);
+        findings.trace.stirred |= disguised || next.is_some();
         let Some(next) = next else {
             // Encoding is no offence: only what it says counts.
             if !disguised {
@@ -218,10 +237,13 @@ impl Reader<'_> {
     fn read(self, text: &str, survey: &Survey, findings: &mut Findings) {
         let number = findings.begin(text);
         let text = text.as_bytes();
-        let mut awake = self.rules.awake(text);
+        let woken = self.rules.woken(text);
+        findings.trace.woken.join(&woken);
+        let mut awake = self.rules.awake(&woken);
         if awake.is_empty() {
             return;
         }
+        findings.trace.stirred = true;
         let shape = self.rules.markup(&awake).filter(|_| survey.markup());
         let marks = shape.map_or_else(Marks::default, |shape| Marks::find(shape, text));
         if marks.is_empty() {

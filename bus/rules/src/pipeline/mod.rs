@@ -11,14 +11,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use testudo_wire::standing::Standings;
 use testudo_wire::{
-    AgentName, Bundle, BundleError, Capability, Destination, Envelope, Holder, Item, Limits, MessageId,
-    Refusal, SessionId, SwarmId, Timestamp, TokenId,
+    AgentName, Bundle, BundleError, Capability, ContentType, Destination, Envelope, Holder, Item, Limits,
+    MessageId, Refusal, SessionId, SwarmId, Timestamp, TokenId,
 };
 
-use crate::inspect::{Alert, Inspector, Scratch};
+use crate::inspect::{Alert, Inspector};
 use crate::quota::Bucket;
 use crate::replay::{LinkWindows, fresh};
 use crate::token::Meaning;
+
+mod content;
+
+pub use content::{Pair, Read};
 
 /// Who is at the other end of a link, as its certificate and the welcome say.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +43,8 @@ pub trait Tokens {
 
 /// The requests that wait for an answer.
 pub trait OpenRequests {
-    /// Whether `requester` asked `replier` with this message and still waits.
-    fn is_open(&self, request: &MessageId, requester: &AgentName, replier: &AgentName) -> bool;
+    /// Under which capability `requester` asked `replier` with this message, if it still waits.
+    fn asked(&self, request: &MessageId, requester: &AgentName, replier: &AgentName) -> Option<Capability>;
 }
 
 /// What was decided about one envelope.
@@ -116,24 +120,24 @@ pub struct Authorised(Judged);
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use testudo_rules::{inspect::Inspector, pipeline::*, quota::Bucket, replay::LinkWindows};
+/// # use testudo_rules::{inspect::*, pipeline::*, quota::Bucket, replay::LinkWindows};
 /// # use testudo_wire::{Refusal, Timestamp, standing::Standings};
 /// # fn way<W: Tokens + OpenRequests + Standings>(
 /// #     decoded: Decoded, peer: &Peer, world: &W, bucket: &mut Bucket, windows: &mut LinkWindows,
-/// #     inspector: &Inspector, monotonic: Duration, now: Timestamp,
+/// #     inspector: &Inspector, tails: &mut Context<Pair>, monotonic: Duration, now: Timestamp,
 /// # ) -> Result<Inspected, Refusal> {
 /// let bound = decoded.bind(peer, 0, world)?;
 /// let verified = bound.admit(bucket, monotonic)?.fresh(now).verify(peer, windows)?;
-/// Ok(verified.authorise(peer, world, world, world, now).inspect(inspector))
+/// Ok(verified.authorise(peer, world, world, world, now).inspect(inspector, tails))
 /// # }
 /// ```
 ///
 /// No stage can be left out, and no proof can be made by hand or used twice:
 ///
 /// ```compile_fail,E0599
-/// # use testudo_rules::{inspect::Inspector, pipeline::*};
-/// fn without_authority(verified: Verified, inspector: &Inspector) -> Inspected {
-///     verified.inspect(inspector)
+/// # use testudo_rules::{inspect::*, pipeline::*};
+/// fn without_authority(verified: Verified, inspector: &Inspector, tails: &mut Context<Pair>) -> Inspected {
+///     verified.inspect(inspector, tails)
 /// }
 /// ```
 ///
@@ -153,9 +157,9 @@ pub struct Authorised(Judged);
 /// ```
 ///
 /// ```compile_fail,E0382
-/// # use testudo_rules::{inspect::Inspector, pipeline::*};
-/// fn twice(authorised: Authorised, inspector: &Inspector) -> [Inspected; 2] {
-///     [authorised.inspect(inspector), authorised.inspect(inspector)]
+/// # use testudo_rules::{inspect::*, pipeline::*};
+/// fn twice(authorised: Authorised, inspector: &Inspector, tails: &mut Context<Pair>) -> [Inspected; 2] {
+///     [authorised.inspect(inspector, tails), authorised.inspect(inspector, tails)]
 /// }
 /// ```
 #[derive(Debug)]
@@ -267,7 +271,8 @@ impl Verified {
         let mut last: Option<(Asked, Result<(), Refusal>)> = None;
         self.0.narrow(|envelope| {
             let header = envelope.header();
-            let asked = (header.token, header.capability, header.destination);
+            let opaque = Inspector::is_opaque(header.content_type.as_str());
+            let asked = (header.token, header.capability, header.destination, opaque);
             let answer = match &last {
                 // Replies are about one request each: never the same question twice.
                 Some((before, answer)) if *before == asked && header.capability.is_some() => *answer,
@@ -280,8 +285,8 @@ impl Verified {
     }
 }
 
-/// What is asked of a token.
-type Asked = (TokenId, Option<Capability>, Destination);
+/// What is asked of a token; also whether the body is of a type that is not read as text.
+type Asked = (TokenId, Option<Capability>, Destination, bool);
 
 /// One envelope against its token: held by the sender, all holders in good standing, covering what is
 /// asked, and not the own authority of an agent that has none. A reply needs no right but an open request.
@@ -299,25 +304,43 @@ fn authorise(
         return Err(Refusal::Unauthorised);
     }
     meaning.standing(standings)?;
+    let content_type = &header.content_type;
     match (&header.destination, &header.capability, &header.in_reply_to) {
         (Destination::Reply(requester), _, Some(request)) => {
             meaning.alive(now)?;
-            if requests.is_open(request, requester, &peer.holder.name) {
-                Ok(())
-            } else {
-                Err(Refusal::Unauthorised)
-            }
+            let asked = requests.asked(request, requester, &peer.holder.name);
+            may_be_opaque(meaning, content_type, &asked.ok_or(Refusal::Unauthorised)?, Some(requester), now)
         }
         (Destination::Agent(name), Some(capability), _) => {
             meaning.covers(capability, Some(name), now)?;
+            may_be_opaque(meaning, content_type, capability, Some(name), now)?;
             carries_authority(meaning, standings)
         }
         (Destination::Service | Destination::Topic(_), Some(capability), _) => {
             meaning.covers(capability, None, now)?;
+            may_be_opaque(meaning, content_type, capability, None, now)?;
             carries_authority(meaning, standings)
         }
         (Destination::Reply(_), _, None) | (_, None, _) => Err(Refusal::Malformed),
     }
+}
+
+/// A body of a type that is not read as text needs a right of its own, whatever the message may do: nobody gets
+/// past the content guard by calling a text an image.
+///
+/// # Errors
+/// What the token says of `opaque:<resource>`, `capability` being `<verb>:<resource>`.
+pub(crate) fn may_be_opaque(
+    meaning: &Meaning,
+    content_type: &ContentType,
+    capability: &Capability,
+    destination: Option<&AgentName>,
+    now: Timestamp,
+) -> Result<(), Refusal> {
+    if !Inspector::is_opaque(content_type.as_str()) {
+        return Ok(());
+    }
+    meaning.covers(&capability.opaque().ok_or(Refusal::Unauthorised)?, destination, now)
 }
 
 /// Refuses the own token of an agent that acts only under delegated ones. Whose it was first counts, not who
@@ -330,22 +353,6 @@ impl Authorised {
     /// The requests that its messages answer.
     pub fn answers(&self) -> impl Iterator<Item = MessageId> {
         self.0.bundle.envelopes().filter_map(|envelope| envelope.header().in_reply_to)
-    }
-
-    /// Vets the content of what is still allowed.
-    #[must_use]
-    pub fn inspect(mut self, inspector: &Inspector) -> Inspected {
-        let mut scratch = Scratch::default();
-        self.0.narrow(|envelope| {
-            let inspection = inspector.inspect_with(
-                &mut scratch,
-                envelope.header().content_type.as_str(),
-                envelope.body_bytes(),
-            );
-            let alerts = inspection.alerts().to_vec();
-            if inspection.blocks() { Err((Refusal::Poisoned, alerts)) } else { Ok(alerts) }
-        });
-        Inspected(self.0)
     }
 }
 

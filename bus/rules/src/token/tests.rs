@@ -2,11 +2,13 @@
 
 mod asking;
 mod chains;
+mod costs;
 mod fold;
 mod hostile;
 mod making;
 mod reading;
 mod revocation;
+mod samples;
 mod shapes;
 mod stock;
 

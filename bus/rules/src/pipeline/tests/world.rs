@@ -13,8 +13,8 @@ use testudo_wire::{
     TokenFactId, TokenId, Ttl,
 };
 
-use crate::inspect::Inspector;
-use crate::pipeline::{Decoded, Inspected, OpenRequests, Peer, Tokens, Verdict};
+use crate::inspect::{Context, Inspector};
+use crate::pipeline::{Decoded, Inspected, OpenRequests, Pair, Peer, Tokens, Verdict};
 use crate::quota::Bucket;
 use crate::replay::LinkWindows;
 use crate::token::{Fresh, Meaning, Mint, SealedToken, Token, Trust};
@@ -139,8 +139,8 @@ impl Tokens for World {
 }
 
 impl OpenRequests for World {
-    fn is_open(&self, request: &MessageId, requester: &AgentName, replier: &AgentName) -> bool {
-        self.open.contains(&(*request, *requester, *replier))
+    fn asked(&self, request: &MessageId, requester: &AgentName, replier: &AgentName) -> Option<Capability> {
+        self.open.contains(&(*request, *requester, *replier)).then(|| capability("read:logs"))
     }
 }
 
@@ -217,6 +217,7 @@ pub(crate) struct Link {
     pub(crate) peer: Peer,
     pub(crate) bucket: Bucket,
     pub(crate) windows: LinkWindows,
+    pub(crate) tails: Context<Pair>,
     pub(crate) now: Timestamp,
 }
 
@@ -226,6 +227,7 @@ impl Link {
             peer: Peer { swarm: swarm(), holder: holder(name), session: SESSION },
             bucket: Bucket::new(Quota::default(), Duration::ZERO),
             windows: LinkWindows::default(),
+            tails: Context::default(),
             now: NOW,
         }
     }
@@ -238,7 +240,7 @@ impl Link {
             .fresh(self.now)
             .verify(&self.peer, &mut self.windows)?
             .authorise(&self.peer, world, world, world, self.now)
-            .inspect(&INSPECTOR))
+            .inspect(&INSPECTOR, &mut self.tails))
     }
 
     /// The whole way, to the refusals by position; `None` goes on.

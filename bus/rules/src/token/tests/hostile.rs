@@ -15,13 +15,13 @@ fn read(bytes: &[u8]) -> Result<Meaning, TokenError> {
 }
 
 /// Anything at all as an attenuation of the usual token, well signed.
-fn with_block(code: &str) -> Vec<u8> {
+pub(super) fn with_block(code: &str) -> Vec<u8> {
     let block = BlockBuilder::new().code(code).unwrap();
     UnverifiedBiscuit::from(token().bytes()).unwrap().append(block).unwrap().to_vec().unwrap()
 }
 
 /// Anything at all as an authority block, well signed by the authority.
-fn with_authority(change: impl FnOnce(BlockBuilder) -> BlockBuilder) -> Vec<u8> {
+pub(super) fn with_authority(change: impl FnOnce(BlockBuilder) -> BlockBuilder) -> Vec<u8> {
     let block = change(shape::authority(&mint()));
     BiscuitBuilder::new().merge(block).build(&pair(authority())).unwrap().to_vec().unwrap()
 }

@@ -266,6 +266,10 @@ proptest! {
             }
         }
     }
+}
+
+proptest! {
+    #![proptest_config(cases(10_000))]
 
     #[test]
     fn t_a45_t_a46_real_tokens_never_widen(

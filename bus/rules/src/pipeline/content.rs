@@ -1,0 +1,106 @@
+//! The content stage: each body by itself, then together with what the same receiver was told before.
+//!
+//! Small bundles go through it in one step. A large body is read apart from the tails ([`Authorised::read`]), which
+//! takes long and changes nothing, and meets them afterwards ([`Read::follow`]).
+
+use testudo_wire::{AgentName, Capability, Destination, Header, Refusal, Resource};
+
+use super::{Authorised, Inspected, Judged, Verdict};
+use crate::inspect::{Alert, Context, Inspection, Inspector, Said, Scratch};
+
+/// Who speaks to whom: what is said between them is vetted as one talk.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Pair {
+    sender: AgentName,
+    receiver: To,
+}
+
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+enum To {
+    /// A request, a message or an answer: the same reader.
+    Agent(AgentName),
+    /// Whoever of its servers gets it.
+    Service(Option<Capability>),
+    Topic(Resource),
+}
+
+impl Pair {
+    /// The pair between which a message travels.
+    #[must_use]
+    pub const fn of(header: &Header) -> Self {
+        let receiver = match header.destination {
+            Destination::Agent(name) | Destination::Reply(name) => To::Agent(name),
+            Destination::Service => To::Service(header.capability),
+            Destination::Topic(topic) => To::Topic(topic),
+        };
+        Self { sender: header.sender, receiver }
+    }
+}
+
+/// The content was read, and not yet compared with what was said before.
+#[derive(Debug)]
+pub struct Read {
+    judged: Judged,
+    /// By position; nothing of what was refused before.
+    read: Vec<Option<(Inspection, Said<'static>)>>,
+}
+
+/// Under which capability a pack's allowances are asked: that of the message, which its token covers. An answer has
+/// none of its own.
+fn capability(header: &Header) -> &str {
+    header.capability.as_ref().map_or("", Capability::as_str)
+}
+
+fn decision(inspection: &Inspection) -> Result<Vec<Alert>, (Refusal, Vec<Alert>)> {
+    let alerts = inspection.alerts().to_vec();
+    if inspection.blocks() { Err((Refusal::Poisoned, alerts)) } else { Ok(alerts) }
+}
+
+impl Authorised {
+    /// Vets the content of what is still allowed, and remembers the ends of what passes in `tails`.
+    #[must_use]
+    pub fn inspect(mut self, inspector: &Inspector, tails: &mut Context<Pair>) -> Inspected {
+        let mut scratch = Scratch::default();
+        self.0.narrow(|envelope| {
+            let (header, body) = (envelope.header(), envelope.body_bytes());
+            let (capability, content_type) = (capability(header), header.content_type.as_str());
+            let (alone, said) = inspector.vet(&mut scratch, capability, content_type, body);
+            decision(&tails.follow(inspector, &Pair::of(header), capability, &said, alone))
+        });
+        Inspected(self.0)
+    }
+
+    /// Vets the content by itself.
+    #[must_use]
+    pub fn read(self, inspector: &Inspector) -> Read {
+        let Self(judged) = self;
+        let mut scratch = Scratch::default();
+        let read = judged.bundle.envelopes().zip(&judged.verdicts).map(|(envelope, verdict)| {
+            let (header, body) = (envelope.header(), envelope.body_bytes());
+            verdict.is_allowed().then(|| {
+                let content_type = header.content_type.as_str();
+                let (alone, said) = inspector.vet(&mut scratch, capability(header), content_type, body);
+                (alone, said.into_owned())
+            })
+        });
+        Read { read: read.collect(), judged }
+    }
+}
+
+impl Read {
+    /// Vets it together with what the same receivers were told before.
+    #[must_use]
+    pub fn follow(self, inspector: &Inspector, tails: &mut Context<Pair>) -> Inspected {
+        let Self { mut judged, read } = self;
+        for ((envelope, verdict), read) in judged.bundle.envelopes().zip(&mut judged.verdicts).zip(read) {
+            let (Verdict::Allowed { alerts }, Some((alone, said))) = (&mut *verdict, read) else { continue };
+            let header = envelope.header();
+            let inspection = tails.follow(inspector, &Pair::of(header), capability(header), &said, alone);
+            match decision(&inspection) {
+                Ok(more) => alerts.extend(more),
+                Err((refusal, alerts)) => *verdict = Verdict::Refused { refusal, alerts },
+            }
+        }
+        Inspected(judged)
+    }
+}

@@ -1,0 +1,30 @@
+//! Who certifies agents, as the configuration says: the embedded CA, or a PKI mount of Vault or OpenBao.
+//!
+//! The node's own certificate is always the embedded CA's: a node that certifies agents elsewhere is trusted to be a
+//! node by its own CA, and to be nobody else.
+
+mod error;
+mod http;
+mod login;
+mod vault;
+
+use std::sync::Arc;
+
+use testudo_bus::env::SharedEnv;
+use testudo_bus::tls::{Embedded, EmbeddedCa, Issuer};
+
+use crate::config::Config;
+
+pub use error::VaultError;
+pub use vault::VaultIssuer;
+
+/// The issuer of a configuration.
+///
+/// # Errors
+/// [`VaultError`] for what is wrong on this side; the service is not asked yet.
+pub fn of(config: &Config, ca: Arc<EmbeddedCa>, env: SharedEnv) -> Result<Arc<dyn Issuer>, VaultError> {
+    match config.issuer.vault().map_err(VaultError::Settings)? {
+        None => Ok(Arc::new(Embedded::new(ca, env))),
+        Some(settings) => Ok(Arc::new(VaultIssuer::start(config.swarm.id, settings, env)?)),
+    }
+}

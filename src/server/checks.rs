@@ -1,0 +1,117 @@
+//! What a node is asked about its health.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use testudo_bus::audit::Health as AuditHealth;
+use testudo_bus::env::SharedEnv;
+use testudo_bus::node::Node;
+use testudo_bus::tls::LIFETIME;
+use testudo_wire::Timestamp;
+
+use crate::export::{ExporterStatus, States};
+use crate::health::{Checker, Finding};
+
+/// A check may take so long.
+const CHECK_TIME: Duration = Duration::from_secs(2);
+/// A registry whose disk fails for longer is unhealthy (threat F11).
+const STORE_FAILING: Duration = Duration::from_secs(120);
+/// A CA's certificate that ends so soon is to be replaced.
+const CA_NEAR_END: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The checks of a node whose CA's certificate ends then.
+pub(super) fn of_node(node: &Arc<Node>, ca_ends: Timestamp, exporters: States, env: &SharedEnv) -> Checker {
+    let checker = Checker::standard(CHECK_TIME, env.clone());
+    let register = |name: &str, check: fn(&Node, Timestamp) -> Finding| {
+        let (of, env) = (node.clone(), env.clone());
+        checker.register(name, move || std::future::ready(check(&of, env.now())));
+    };
+    register("audit", |node, _| audit(node));
+    register("registry", registry);
+    register("actors", |node, _| {
+        if node.actors_live() {
+            Finding::healthy()
+        } else {
+            Finding::unhealthy("an actor has ended; restart the node")
+        }
+    });
+    register("guard", |node, _| match node.metrics().guard_faults() {
+        0 => Finding::healthy(),
+        n => Finding::degraded(format!("the guard failed on {n} bundles, which were refused")),
+    });
+    register("certificate", |node, now| {
+        // It is renewed at two thirds of its life.
+        let advice = "the node's certificate was not renewed; look at its log and restart it";
+        ends(node.certificate_ends(), LIFETIME / 6, now, advice)
+    });
+    if !exporters.is_empty() {
+        checker.register("exporters", move || std::future::ready(exporting(&exporters)));
+    }
+    let env = env.clone();
+    checker.register("ca", move || {
+        let advice = "the CA's certificate is near its end; make a new swarm, or a new CA";
+        std::future::ready(ends(ca_ends, CA_NEAR_END, env.now(), advice))
+    });
+    checker
+}
+
+/// Something that ends: unhealthy behind its end, degraded near it.
+fn ends(end: Timestamp, near: Duration, now: Timestamp, advice: &str) -> Finding {
+    if now >= end {
+        Finding::unhealthy(advice)
+    } else if now.after(near) >= end {
+        Finding::degraded(advice)
+    } else {
+        Finding::healthy()
+    }
+}
+
+/// A receiver that is down, and every event that did not arrive, is worth a look (case r_H18).
+fn exporting(exporters: &States) -> Finding {
+    let amiss: Vec<_> = exporters.all().iter().filter_map(ExporterStatus::amiss).collect();
+    if amiss.is_empty() { Finding::healthy() } else { Finding::degraded(amiss.join("; ")) }
+}
+
+fn audit(node: &Node) -> Finding {
+    match node.audit().health() {
+        AuditHealth::Working => Finding::healthy(),
+        AuditHealth::Closed => Finding::unhealthy("the audit log is closed"),
+        AuditHealth::Failing { reason } => Finding::unhealthy(format!("the audit log fails: {reason}")),
+        AuditHealth::Poisoned { reason } => {
+            Finding::unhealthy(format!("the audit log failed for good: {reason}"))
+        }
+    }
+}
+
+fn registry(node: &Node, now: Timestamp) -> Finding {
+    if let Some(seen) = *node.stale().borrow() {
+        return Finding::unhealthy(format!("the registry is an old copy: sequence {seen} was seen"));
+    }
+    let health = node.registry().health();
+    match health.failing_since {
+        None => Finding::healthy(),
+        Some(since) => {
+            let reason = format!("the registry's store fails; {} changes wait for it", health.backlog);
+            if now > since.after(STORE_FAILING) {
+                Finding::unhealthy(reason)
+            } else {
+                Finding::degraded(reason)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::State;
+
+    #[test]
+    fn what_ends_is_degraded_near_its_end_and_unhealthy_behind_it() {
+        let end = Timestamp::from_millis(100_000);
+        let at = |ms| ends(end, Duration::from_secs(10), Timestamp::from_millis(ms), "renew").state;
+        assert_eq!([at(0), at(89_999)], [State::Healthy; 2]);
+        assert_eq!([at(90_000), at(99_999)], [State::Degraded; 2]);
+        assert_eq!([at(100_000), at(900_000)], [State::Unhealthy; 2]);
+    }
+}

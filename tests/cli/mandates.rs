@@ -1,0 +1,152 @@
+//! Every verb of the operator against every role (threat A36): a verb without its own right is denied and does nothing.
+
+use std::collections::BTreeSet;
+
+use testudo::config::{Config, Overrides};
+use testudo::operator::{Answer, Mandate, Operator, Request, Verb};
+use testudo::wire::standing::RevocationCause;
+use testudo::wire::{AgentName, Capability, Grant, RegistrySequence, SecretKey, TokenFactId};
+
+use super::kit::{Node, Place};
+
+/// A request that works, of each kind: there is no verb without a row.
+fn request(verb: Verb, turn: u8) -> Request {
+    let name = AgentName::parse("a").unwrap();
+    match verb {
+        Verb::AgentAdd => Request::AgentAdd {
+            name: AgentName::parse(&format!("new-{turn}")).unwrap(),
+            key: SecretKey::from_seed(&[turn; 32]).public(),
+            grant: Grant { right: ["read:logs".parse().unwrap()].into(), ..Grant::default() },
+            csr: None,
+        },
+        Verb::AgentInvite => Request::AgentInvite {
+            name: AgentName::parse(&format!("guest-{turn}")).unwrap(),
+            key: SecretKey::from_seed(&[turn; 32]).public(),
+            grant: Grant { right: ["read:logs".parse().unwrap()].into(), ..Grant::default() },
+            seconds: 60,
+            host: None,
+        },
+        Verb::AgentList => Request::AgentList,
+        Verb::GuardReload => Request::GuardReload,
+        Verb::InvitationCancel => Request::InvitationCancel { which: "guest-0".into() },
+        Verb::InvitationList => Request::InvitationList,
+        Verb::AgentReinstate => Request::AgentReinstate { name },
+        Verb::AgentRenew => Request::AgentRenew { name, csr: None },
+        Verb::AgentRevoke => Request::AgentRevoke { name, cause: RevocationCause::Silent },
+        Verb::Status => Request::Status,
+        Verb::TokenMint => Request::TokenMint {
+            name,
+            rights: BTreeSet::new(),
+            delegatable: BTreeSet::new(),
+            seconds: 60,
+            hops: 0,
+        },
+        Verb::TokenRevoke => Request::TokenRevoke { id: TokenFactId::new([turn; 16]) },
+        Verb::TokenStanding => Request::TokenStanding { chain: Vec::new(), minted: RegistrySequence(0) },
+    }
+}
+
+fn right(verb: Verb) -> Capability {
+    Capability::parse(verb.right()).unwrap()
+}
+
+/// Nobody, whoever has rights that sound alike, one role for each right, everybody but one, and the owner.
+fn roles() -> Vec<(String, Mandate)> {
+    let alike = ["operate:agent", "read:agent-add", "operate:agent-adds", "operate:agent/add", "run:status"];
+    let alike = alike.map(|text| Capability::parse(text).unwrap()).into();
+    let all: BTreeSet<Capability> = Verb::ALL.into_iter().map(right).collect();
+    let mut roles = vec![
+        ("nobody".to_owned(), Mandate::default()),
+        ("nobody, by rights".to_owned(), Mandate::of(&BTreeSet::new())),
+        ("alike".to_owned(), Mandate::of(&alike)),
+        ("owner".to_owned(), Mandate::owner()),
+        ("all but nothing".to_owned(), Mandate::of(&all)),
+    ];
+    for verb in Verb::ALL {
+        roles.push((format!("only {verb:?}"), Mandate::of(&[right(verb)].into())));
+        let but: BTreeSet<_> = all.iter().copied().filter(|other| *other != right(verb)).collect();
+        roles.push((format!("all but {verb:?}"), Mandate::of(&but)));
+    }
+    roles
+}
+
+/// What a role's name promises.
+fn may(role: &str, verb: Verb) -> bool {
+    match role.split_once(' ') {
+        Some(("only", one)) => one == format!("{verb:?}"),
+        Some(("all", rest)) => rest.strip_prefix("but ").is_none_or(|one| one != format!("{verb:?}")),
+        Some(_) | None => role == "owner",
+    }
+}
+
+/// Brings the agent back to where every verb works.
+async fn ready(operator: &Operator, verb: Verb) {
+    let name = AgentName::parse("a").unwrap();
+    let before = match verb {
+        Verb::AgentReinstate => Request::AgentRevoke { name, cause: RevocationCause::Silent },
+        Verb::InvitationCancel => request(Verb::AgentInvite, 0),
+        Verb::AgentAdd
+        | Verb::AgentInvite
+        | Verb::AgentList
+        | Verb::AgentRenew
+        | Verb::AgentRevoke
+        | Verb::GuardReload
+        | Verb::InvitationList
+        | Verb::Status
+        | Verb::TokenMint
+        | Verb::TokenRevoke
+        | Verb::TokenStanding => Request::AgentReinstate { name },
+    };
+    // It may stand there already.
+    let _ = operator.answer(before).await;
+}
+
+#[test]
+fn t_a36_every_verb_against_every_role_denied_by_default() {
+    let place = Place::swarm();
+    place.does("agent add a --config s/testudo.toml --allow read:logs --out a.id");
+    let config = Config::load(&place.path("s/testudo.toml"), Overrides::default()).unwrap();
+    let (mut allowed, mut denied, mut turn) = (0, 0, 10);
+    testudo::run(async {
+        let operator = testudo::server::offline(&config).unwrap();
+        for (role, mandate) in roles() {
+            for verb in Verb::ALL {
+                ready(&operator, verb).await;
+                turn += 1;
+                let asked = request(verb, turn);
+                assert_eq!(asked.verb(), verb);
+                let before = operator.office.registry.directory().sequence();
+                let answer = operator.answer_for(&mandate, asked).await;
+                if may(&role, verb) {
+                    // No node runs here whose rules could be read again.
+                    let said = if let Answer::Refused { error } = answer { error } else { String::new() };
+                    let expected = if verb == Verb::GuardReload { "no node runs" } else { "" };
+                    assert!(
+                        said.starts_with(expected) && said.is_empty() == expected.is_empty(),
+                        "{role}: {said}"
+                    );
+                    allowed += 1;
+                } else {
+                    let Answer::Refused { error } = answer else { panic!("{role} may {verb:?}") };
+                    assert!(error.contains(verb.right()), "{error}");
+                    assert_eq!(operator.office.registry.directory().sequence(), before, "{role}, {verb:?}");
+                    denied += 1;
+                }
+            }
+        }
+        operator.office.close().await;
+    })
+    .unwrap();
+    println!("{} verbs, {} roles: {allowed} allowed, {denied} denied", Verb::ALL.len(), roles().len());
+    assert_eq!(allowed + denied, Verb::ALL.len() * roles().len());
+}
+
+#[test]
+fn t_a36_no_two_verbs_share_a_right_and_the_socket_is_its_owners() {
+    let rights: BTreeSet<_> = Verb::ALL.into_iter().map(right).collect();
+    assert_eq!(rights.len(), Verb::ALL.len());
+    let place = Place::swarm();
+    let node = Node::start(&place);
+    assert_eq!((place.mode_of("s/data/admin.sock"), place.mode_of("s/data")), (0o600, 0o700));
+    node.end();
+}
