@@ -4,6 +4,7 @@
 //! `cargo bench --bench fairness -- [--quick] [--json]`. The real node binary, every check on, the audit log on
 //! disk; whoever loads the node is a process of its own, at the lowest priority. Nothing here asserts a time.
 
+#[expect(dead_code, reason = "the bench of peers asks what a process cost as well")]
 #[path = "peers/child.rs"]
 mod child;
 #[path = "fairness/role.rs"]

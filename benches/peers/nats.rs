@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use async_nats::{Client, ConnectOptions, Subject, Subscriber};
 use bytes::Bytes;
+use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 use futures_util::StreamExt as _;
+use futures_util::future::try_join_all;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
@@ -15,13 +17,15 @@ use tokio::time::sleep;
 
 use crate::child::{Abandoned, Child, part};
 use crate::role::{Receiver, Sender};
-use crate::{Done, PAYLOAD, Peer, output};
+use crate::{CROWD, Done, PAYLOAD, Pair, Peer, output};
 
 pub(crate) const SEND: &str = "nats-send";
 pub(crate) const RECEIVE: &str = "nats-receive";
 pub(crate) const KEEP: &str = "nats-keep";
+/// Whether every message is signed and verified by its ends.
+const PLAIN: &str = "plain";
+const SIGNED: &str = "signed";
 
-const SUBJECT: Subject = Subject::from_static("bench.messages");
 /// Messages that a subscriber may fall behind before its client drops some: more than a round sends.
 const BEHIND: usize = 1024 * 1024;
 /// The server's start is looked for so often, and so many times.
@@ -72,11 +76,21 @@ pub(crate) async fn start(server: &Path, folder: &Path) -> Done<Peer> {
     let mut bus = Child::start("nats-server", part(&[KEEP, &server, &folder])?, Abandoned::LeftToEnd)?;
     let mut word = bus.hear().await?;
     let url: String = serde_json::from_value(word["url"].take())?;
-    let mut receiver = Child::start("nats receiver", part(&[RECEIVE, &url, &folder])?, Abandoned::Killed)?;
-    receiver.hear().await?;
-    let mut sender = Child::start("nats sender", part(&[SEND, &url, &folder])?, Abandoned::Killed)?;
-    sender.hear().await?;
-    Ok(Peer { sender, receiver, bus })
+    let pair = async |subject: &str, sign: &str, senders: usize, receivers: usize| -> Done<Pair> {
+        let start = async |name, of: &str, many: usize| -> Done<Child> {
+            let mut child = part(&[of, &url, &folder, subject, sign, &many.to_string()])
+                .and_then(|command| Child::start(name, command, Abandoned::Killed))?;
+            child.hear().await?;
+            Ok(child)
+        };
+        let receiver = start("nats receiver", RECEIVE, receivers).await?;
+        Ok(Pair { sender: start("nats sender", SEND, senders).await?, receiver })
+    };
+    let one = pair("bench.one", PLAIN, 1, 1).await?;
+    let signed = Some(pair("bench.signed", SIGNED, 1, 1).await?);
+    let fan_in = pair("bench.in", PLAIN, CROWD, 1).await?;
+    let fan_out = pair("bench.out", PLAIN, 1, CROWD).await?;
+    Ok(Peer { one, fan_in, fan_out, signed, bus })
 }
 
 /// Runs the server on a free port of loopback until standard input closes.
@@ -130,60 +144,110 @@ async fn connect(url: &str, folder: &Path) -> Done<Client> {
     Ok(options.connect(url).await?)
 }
 
-/// The client that publishes.
-pub(crate) struct Sending(Client);
+/// What a user builds by hand for a proof of the sender: the signature before the body.
+const SIGNATURE: usize = Signature::BYTE_SIZE;
+
+/// The sender's key, of which only the ends know.
+fn key(sign: &str) -> Option<SigningKey> {
+    (sign == SIGNED).then(|| SigningKey::from_bytes(&[7; 32]))
+}
+
+/// Clients that publish, one after the other.
+pub(crate) struct Sending {
+    clients: Vec<Client>,
+    subject: Subject,
+    key: Option<SigningKey>,
+    next: usize,
+}
 
 impl Sending {
-    pub(crate) async fn open(url: &str, folder: &Path) -> Done<Self> {
-        Ok(Self(connect(url, folder).await?))
+    pub(crate) async fn open(
+        url: &str,
+        folder: &Path,
+        (subject, sign, many): (&str, &str, &str),
+    ) -> Done<Self> {
+        let clients = (0..many.parse::<usize>()?).map(|_| connect(url, folder));
+        let clients = try_join_all(clients).await?;
+        Ok(Self { clients, subject: subject.to_owned().into(), key: key(sign), next: 0 })
     }
 }
 
 impl Sender for Sending {
-    async fn post(&mut self) -> Done {
-        self.0.publish(SUBJECT, Bytes::from_static(PAYLOAD.as_bytes())).await?;
+    async fn post(&mut self, body: &Bytes) -> Done {
+        let body = match &self.key {
+            Some(key) => [&key.sign(body).to_bytes()[..], body].concat().into(),
+            None => body.clone(),
+        };
+        self.next = (self.next + 1) % self.clients.len();
+        self.clients[self.next].publish(self.subject.clone(), body).await?;
         Ok(())
     }
 
     async fn flush(&mut self) -> Done {
-        Ok(self.0.flush().await?)
+        for client in &self.clients {
+            client.flush().await?;
+        }
+        Ok(())
     }
 
     async fn ask(&mut self) -> Done {
-        self.0.request(SUBJECT, Bytes::from_static(PAYLOAD.as_bytes())).await?;
+        let body = Bytes::from_static(PAYLOAD.as_bytes());
+        self.clients[0].request(self.subject.clone(), body).await?;
         Ok(())
     }
 }
 
-/// The client that subscribes.
+/// Clients that subscribe.
 pub(crate) struct Receiving {
-    client: Client,
-    messages: Subscriber,
+    links: Vec<(Client, Subscriber)>,
+    key: Option<VerifyingKey>,
 }
 
 impl Receiving {
-    pub(crate) async fn open(url: &str, folder: &Path) -> Done<Self> {
-        let client = connect(url, folder).await?;
-        let messages = client.subscribe(SUBJECT).await?;
-        client.flush().await?;
-        Ok(Self { client, messages })
-    }
-
-    async fn next(&mut self) -> Done<async_nats::Message> {
-        Ok(self.messages.next().await.ok_or("the connection to nats-server ended")?)
+    pub(crate) async fn open(
+        url: &str,
+        folder: &Path,
+        (subject, sign, many): (&str, &str, &str),
+    ) -> Done<Self> {
+        let subject = Subject::from(subject.to_owned());
+        let links = (0..many.parse::<usize>()?).map(async |_| -> Done<_> {
+            let client = connect(url, folder).await?;
+            let messages = client.subscribe(subject.clone()).await?;
+            client.flush().await?;
+            Ok((client, messages))
+        });
+        let key = key(sign).map(|key| key.verifying_key());
+        Ok(Self { links: try_join_all(links).await?, key })
     }
 }
 
+async fn next(messages: &mut Subscriber) -> Done<async_nats::Message> {
+    Ok(messages.next().await.ok_or("the connection to nats-server ended")?)
+}
+
 impl Receiver for Receiving {
-    async fn take(&mut self) -> Done {
-        self.next().await?;
+    async fn take(&mut self, count: u32) -> Done {
+        let key = &self.key;
+        let all = self.links.iter_mut().map(async |(_, messages)| -> Done {
+            for _ in 0..count {
+                let message = next(messages).await?;
+                if let Some(key) = key {
+                    let (signature, body) =
+                        message.payload.split_at_checked(SIGNATURE).ok_or("no signature")?;
+                    key.verify_strict(body, &Signature::from_slice(signature)?)?;
+                }
+            }
+            Ok(())
+        });
+        try_join_all(all).await?;
         Ok(())
     }
 
     async fn answer(&mut self) -> Done {
-        let request = self.next().await?;
+        let (client, messages) = &mut self.links[0];
+        let request = next(messages).await?;
         let reply = request.reply.ok_or("a request without an inbox")?;
-        self.client.publish(reply, request.payload).await?;
+        client.publish(reply, request.payload).await?;
         Ok(())
     }
 }

@@ -13,28 +13,34 @@ pub(crate) struct Figures {
     pub(crate) unit: &'static str,
     pub(crate) testudo: Option<Spread>,
     pub(crate) nats: Option<Spread>,
+    /// NATS with a signature for every message.
+    pub(crate) signed: Option<Spread>,
 }
 
 /// A whole run.
 pub(crate) struct Report {
     pub(crate) rows: Vec<Figures>,
     pub(crate) rounds: usize,
-    pub(crate) messages: u32,
-    pub(crate) requests: u32,
+}
+
+/// Three digits after the point are enough for anything that is measured here.
+fn short(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
 }
 
 fn median(spread: Option<Spread>) -> Option<f64> {
-    spread.map(|spread| spread.median.round())
+    spread.map(|spread| short(spread.median))
 }
 
 fn range(spread: Option<Spread>) -> Option<[f64; 2]> {
-    spread.map(|spread| [spread.min.round(), spread.max.round()])
+    spread.map(|spread| [short(spread.min), short(spread.max)])
 }
 
 fn text(spread: Option<Spread>) -> String {
+    let digits = |value: f64| if value < 100.0 { 2 } else { 0 };
     spread.map_or_else(
         || "-".to_owned(),
-        |Spread { median, min, max }| format!("{median:.0} ({min:.0}..{max:.0})"),
+        |Spread { median, min, max }| format!("{median:.0$} ({min:.0$}..{max:.0$})", digits(median)),
     )
 }
 
@@ -46,26 +52,23 @@ impl Report {
                 "name": row.name,
                 "testudo": median(row.testudo),
                 "nats_mtls": median(row.nats),
+                "nats_signed": median(row.signed),
+                "raw_quic": Value::Null,
                 "unit": row.unit,
-                "ratio_nats_mtls": ratio(row.testudo, row.nats).map(|ratio| (ratio * 1e3).round() / 1e3),
+                "ratio_nats_mtls": ratio(row.testudo, row.nats).map(short),
                 "testudo_range": range(row.testudo),
                 "nats_mtls_range": range(row.nats),
             })
         };
         json!({
             "rounds": self.rounds,
-            "messages": self.messages,
-            "requests": self.requests,
             "rows": self.rows.iter().map(row).collect::<Vec<_>>(),
         })
     }
 
     /// A table.
     pub(crate) fn text(&self) -> String {
-        let Self { rounds, messages, requests, .. } = self;
-        let mut text = format!(
-            "{rounds} rounds, interleaved, of {messages} messages and {requests} requests: median (min..max)\n"
-        );
+        let mut text = format!("{} rounds, interleaved: median (min..max)\n", self.rounds);
         let mut line = |name: &str, ours: &str, theirs: &str, unit: &str, ratio: &str| {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{name:<40} {ours:>26} {theirs:>26}  {unit:<10} {ratio:>5}");
@@ -74,6 +77,11 @@ impl Report {
         for row in &self.rows {
             let ratio = ratio(row.testudo, row.nats).map_or_else(|| "-".to_owned(), |r| format!("{r:.2}"));
             line(row.name, &self::text(row.testudo), &self::text(row.nats), row.unit, &ratio);
+        }
+        for row in self.rows.iter().filter(|row| row.signed.is_some()) {
+            let ratio = ratio(row.testudo, row.signed).map_or_else(|| "-".to_owned(), |r| format!("{r:.1}"));
+            let name = format!("{}, NATS signed", row.name);
+            line(&name, &self::text(row.testudo), &self::text(row.signed), row.unit, &ratio);
         }
         text.truncate(text.trim_end().len());
         text

@@ -1,22 +1,26 @@
-//! Testudo as shipped: a swarm made with the command, its node, two agents on the facade.
+//! Testudo as shipped: a swarm made with the command, its node, agents on the facade.
 
 use std::path::Path;
 use std::process::Stdio;
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use testudo::{Client, ContentType, Deliveries, Delivery, Identity, Outgoing};
 use tokio::process::Command;
 
 use crate::child::{Abandoned, Child, part};
-use crate::role::{Receiver, Sender};
-use crate::{Done, PAYLOAD, Peer};
+use crate::role::{Receiver, Sender, payload};
+use crate::{CROWD, Done, PAYLOAD, Pair, Peer};
 
 pub(crate) const SEND: &str = "testudo-send";
 pub(crate) const RECEIVE: &str = "testudo-receive";
+pub(crate) const PUBLISH: &str = "testudo-publish";
+pub(crate) const SUBSCRIBE: &str = "testudo-subscribe";
 
-const SENDER: &str = "sender";
 const RECEIVER: &str = "receiver";
+const GATHERER: &str = "gatherer";
 const CAPABILITY: &str = "bench:messages";
+const TOPIC: &str = "bench";
 
 /// The command that users run.
 fn testudo(arguments: &[&str]) -> Command {
@@ -31,7 +35,16 @@ async fn finish(arguments: &[&str]) -> Done {
     if status.success() { Ok(()) } else { Err(format!("testudo {} failed", arguments.join(" ")).into()) }
 }
 
-/// Makes a swarm below `folder` and starts its three processes.
+/// A part with the identities of its agents.
+async fn play(name: &'static str, part_of: &str, more: &[&str], identities: &[String]) -> Done<Child> {
+    let identities = identities.iter().map(String::as_str);
+    let arguments: Vec<_> = std::iter::once(part_of).chain(more.iter().copied()).chain(identities).collect();
+    let mut child = Child::start(name, part(&arguments)?, Abandoned::Killed)?;
+    child.hear().await?;
+    Ok(child)
+}
+
+/// Makes a swarm below `folder` and starts its processes.
 pub(crate) async fn start(folder: &Path) -> Done<Peer> {
     let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
     let (swarm, config) = (path("swarm"), path("swarm/testudo.toml"));
@@ -40,85 +53,143 @@ pub(crate) async fn start(folder: &Path) -> Done<Peer> {
     let node = testudo(&["node", "--config", &config, "--json", "--until-stdin-closes"]);
     let mut node = Child::start("testudo node", node, Abandoned::Killed)?;
     node.hear().await?;
-    let (sender, receiver) = (path("sender.identity"), path("receiver.identity"));
-    finish(&["agent", "add", SENDER, "--config", &config, "--allow", CAPABILITY, "--out", &sender]).await?;
-    finish(&["agent", "add", RECEIVER, "--config", &config, "--serve", CAPABILITY, "--out", &receiver])
-        .await?;
-    let mut receiver = Child::start("testudo receiver", part(&[RECEIVE, &receiver])?, Abandoned::Killed)?;
-    receiver.hear().await?;
-    let mut sender = Child::start("testudo sender", part(&[SEND, &sender])?, Abandoned::Killed)?;
-    sender.hear().await?;
-    Ok(Peer { sender, receiver, bus: node })
+    let add = async |name: &str, option: &str, what: &str| -> Done<String> {
+        let file = path(name);
+        finish(&["agent", "add", name, "--config", &config, option, what, "--out", &file]).await?;
+        Ok(file)
+    };
+    let crowd = async |of: &str, option: &str, what: &str| -> Done<Vec<String>> {
+        let mut files = Vec::new();
+        for n in 0..CROWD {
+            files.push(add(&format!("{of}-{n}"), option, what).await?);
+        }
+        Ok(files)
+    };
+    let one = Pair {
+        receiver: {
+            let receiver = add(RECEIVER, "--serve", CAPABILITY).await?;
+            play("testudo receiver", RECEIVE, &[], &[receiver]).await?
+        },
+        sender: {
+            let sender = add("sender", "--allow", CAPABILITY).await?;
+            play("testudo sender", SEND, &[RECEIVER], &[sender]).await?
+        },
+    };
+    let fan_in = Pair {
+        receiver: {
+            let gatherer = add(GATHERER, "--serve", CAPABILITY).await?;
+            play("testudo gatherer", RECEIVE, &[], &[gatherer]).await?
+        },
+        sender: {
+            let senders = crowd("sender", "--allow", CAPABILITY).await?;
+            play("testudo senders", SEND, &[GATHERER], &senders).await?
+        },
+    };
+    let fan_out = Pair {
+        receiver: {
+            let subscribers = crowd("reader", "--allow", &format!("subscribe:{TOPIC}")).await?;
+            play("testudo subscribers", SUBSCRIBE, &[], &subscribers).await?
+        },
+        sender: {
+            let publisher = add("publisher", "--allow", &format!("publish:{TOPIC}")).await?;
+            play("testudo publisher", PUBLISH, &[], &[publisher]).await?
+        },
+    };
+    Ok(Peer { one, fan_in, fan_out, signed: None, bus: node })
 }
 
 async fn link(identity: &str) -> Done<(Client, Deliveries)> {
     Ok(testudo::dial(&Identity::load(Path::new(identity))?).await?)
 }
 
-/// The agent that sends.
+/// Agents that send, one after the other.
 pub(crate) struct Sending {
-    client: Client,
+    clients: Vec<(Client, Deliveries)>,
     message: Outgoing,
-    _deliveries: Deliveries,
+    next: usize,
 }
 
 impl Sending {
-    pub(crate) async fn open(identity: &str) -> Done<Self> {
-        let (client, deliveries) = link(identity).await?;
-        let (to, capability) = (RECEIVER.parse()?, CAPABILITY.parse()?);
-        let message = Outgoing::new(to, capability, Bytes::from_static(PAYLOAD.as_bytes()));
-        Ok(Self { client, message, _deliveries: deliveries })
+    pub(crate) async fn open(to: &str, identities: &[String]) -> Done<Self> {
+        let message = Outgoing::new(to.parse()?, CAPABILITY.parse()?, payload(PAYLOAD.len()));
+        Self::with(message, identities).await
+    }
+
+    pub(crate) async fn publish(identities: &[String]) -> Done<Self> {
+        let message = Outgoing::topic(TOPIC.parse()?, payload(PAYLOAD.len()));
+        Self::with(message, identities).await
+    }
+
+    async fn with(message: Outgoing, identities: &[String]) -> Done<Self> {
+        let clients = try_join_all(identities.iter().map(|identity| link(identity))).await?;
+        Ok(Self { clients, message, next: 0 })
     }
 }
 
 impl Sender for Sending {
-    async fn post(&mut self) -> Done {
-        self.client.post(self.message.clone()).await?;
+    async fn post(&mut self, body: &Bytes) -> Done {
+        let message = Outgoing { body: body.clone(), ..self.message.clone() };
+        self.next = (self.next + 1) % self.clients.len();
+        self.clients[self.next].0.post(message).await?;
         Ok(())
     }
 
     async fn flush(&mut self) -> Done {
-        self.client.flush().await;
-        let refused = self.client.refused();
-        if refused.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("the node refused messages: {refused:?}").into())
+        for (client, _) in &self.clients {
+            client.flush().await;
+            let (refused, copies) = (client.refused(), client.copies_refused());
+            if !refused.is_empty() || !copies.is_empty() {
+                return Err(format!("the node refused messages: {refused:?} {copies:?}").into());
+            }
         }
+        Ok(())
     }
 
     async fn ask(&mut self) -> Done {
-        self.client.request(self.message.clone()).await?;
+        self.clients[0].0.request(self.message.clone()).await?;
         Ok(())
     }
 }
 
-/// The agent that receives.
+/// Agents that receive.
 pub(crate) struct Receiving {
-    client: Client,
-    deliveries: Deliveries,
+    links: Vec<(Client, Deliveries)>,
 }
 
 impl Receiving {
-    pub(crate) async fn open(identity: &str) -> Done<Self> {
-        let (client, deliveries) = link(identity).await?;
-        Ok(Self { client, deliveries })
+    pub(crate) async fn open(identities: &[String]) -> Done<Self> {
+        Ok(Self { links: try_join_all(identities.iter().map(|identity| link(identity))).await? })
     }
 
-    async fn next(&mut self) -> Done<Delivery> {
-        Ok(self.deliveries.next().await.ok_or("the link to the node ended")?)
+    pub(crate) async fn subscribe(identities: &[String]) -> Done<Self> {
+        let receiving = Self::open(identities).await?;
+        for (client, _) in &receiving.links {
+            client.subscribe(TOPIC.parse()?).await?;
+        }
+        Ok(receiving)
     }
 }
 
+async fn next(deliveries: &mut Deliveries) -> Done<Delivery> {
+    Ok(deliveries.next().await.ok_or("the link to the node ended")?)
+}
+
 impl Receiver for Receiving {
-    async fn take(&mut self) -> Done {
-        self.next().await?;
+    async fn take(&mut self, count: u32) -> Done {
+        let all = self.links.iter_mut().map(async |(_, deliveries)| -> Done {
+            for _ in 0..count {
+                next(deliveries).await?;
+            }
+            Ok(())
+        });
+        try_join_all(all).await?;
         Ok(())
     }
 
     async fn answer(&mut self) -> Done {
-        let request = self.next().await?;
-        self.client.reply(&request, ContentType::json(), request.body()).await?;
+        let (client, deliveries) = &mut self.links[0];
+        let request = next(deliveries).await?;
+        client.reply(&request, ContentType::json(), request.body()).await?;
         Ok(())
     }
 }

@@ -11,8 +11,8 @@ pub use quinn::Endpoint;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{
-    AsyncUdpSocket, ClientConfig, EndpointConfig, MtuDiscoveryConfig, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt,
+    AckFrequencyConfig, AsyncUdpSocket, ClientConfig, EndpointConfig, MtuDiscoveryConfig, ServerConfig,
+    TokioRuntime, TransportConfig, VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use testudo_wire::SecretKey;
@@ -29,6 +29,9 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const STREAMS: u32 = 6;
 /// Largest UDP payload that discovery may find. Ten of them still fit one GSO send of 65,507 bytes.
 const MTU_MAX: u16 = 6500;
+/// Datagrams that may come without a word on them, and for how long.
+const ACKNOWLEDGE_BEYOND: u32 = 4;
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(5);
 /// Dials that wait for a handshake (threat A01).
 const INCOMING_MAX: usize = 1024;
 /// Bytes that one dial, and all together, may park before their handshake.
@@ -60,6 +63,13 @@ fn transport() -> TransportConfig {
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(MTU_MAX);
     config.mtu_discovery_config(Some(discovery));
+    // A word on what has come for every five datagrams instead of every two: each wakes a process. Never so many
+    // that a sender's first window, ten of the largest, waits for the time instead.
+    let mut acknowledging = AckFrequencyConfig::default();
+    acknowledging
+        .ack_eliciting_threshold(VarInt::from_u32(ACKNOWLEDGE_BEYOND))
+        .max_ack_delay(Some(ACKNOWLEDGE_WITHIN));
+    config.ack_frequency_config(Some(acknowledging));
     // Ten of the largest datagrams, as RFC 9002 has it for small ones. With quinn's 12,000 bytes one probe
     // for a larger size fills the window, and a close in that moment is never sent: the agent would take a
     // revocation for a node that does not answer (quinn issue 2785).

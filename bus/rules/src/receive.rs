@@ -4,10 +4,12 @@
 //! its trusted authority keys with the sender's key as last holder, capability, known revocations. The
 //! sender's key comes from the token, not from the node. Pure: clock, tokens and revocations are arguments.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use testudo_wire::standing::Standings;
 use testudo_wire::{
-    AgentName, Bundle, Destination, Envelope, Holder, Limits, MessageId, Refusal, SwarmId, Timestamp,
+    AgentName, Bundle, Destination, Envelope, Header, Holder, Limits, MessageId, Refusal, SwarmId, Timestamp,
 };
 
 use crate::pipeline::{Tokens, may_be_opaque};
@@ -35,7 +37,7 @@ pub struct Receiver<'a> {
 pub struct Vetted {
     envelope: Envelope,
     bundle: Bytes,
-    sender: Holder,
+    sender: Arc<Holder>,
 }
 
 impl Vetted {
@@ -53,7 +55,7 @@ impl Vetted {
 
     /// Who sent it, as its token proves.
     #[must_use]
-    pub const fn sender(&self) -> &Holder {
+    pub fn sender(&self) -> &Holder {
         &self.sender
     }
 }
@@ -91,21 +93,27 @@ impl Receiver<'_> {
         if !bundle.is_signed_by(&sender.key) {
             return Err(Refusal::Unauthentic);
         }
-        Ok(bundle
-            .envelopes()
-            .map(|envelope| {
-                self.judge(envelope, &sender, now)?;
-                let h = envelope.header();
-                windows.record(&sender.key, h.session, h.lane, h.sequence, h.timestamp, now)?;
-                Ok(Vetted { envelope: envelope.clone(), bundle: bundle.bytes().clone(), sender })
-            })
-            .collect())
+        let sender = Arc::new(sender);
+        // Messages of a bundle mostly ask the same: look once.
+        let mut last: Option<(&Header, Result<(), Refusal>)> = None;
+        let judged = bundle.envelopes().map(|envelope| {
+            let header = envelope.header();
+            fresh(header.timestamp, now)?;
+            let answer = match last {
+                Some((before, answer)) if asks_the_same(before, header) => answer,
+                Some(_) | None => self.judge(header, &sender, now),
+            };
+            last = Some((header, answer));
+            answer?;
+            let Header { session, lane, sequence, timestamp, .. } = header;
+            windows.record(&sender.key, *session, *lane, *sequence, *timestamp, now)?;
+            Ok(Vetted { envelope: envelope.clone(), bundle: bundle.bytes().clone(), sender: sender.clone() })
+        });
+        Ok(judged.collect())
     }
 
-    /// Everything about one envelope that changes no state.
-    fn judge(&self, envelope: &Envelope, sender: &Holder, now: Timestamp) -> Result<(), Refusal> {
-        let header = envelope.header();
-        fresh(header.timestamp, now)?;
+    /// Everything about one message that changes no state, but for its time.
+    fn judge(&self, header: &Header, sender: &Holder, now: Timestamp) -> Result<(), Refusal> {
         let meaning = self.tokens.meaning(&header.token).ok_or(Refusal::Unauthorised)?;
         if meaning.holder() != sender || meaning.swarm() != self.swarm {
             return Err(Refusal::Unauthorised);
@@ -130,6 +138,16 @@ impl Receiver<'_> {
             ) => Err(Refusal::Unroutable),
         }
     }
+}
+
+/// Whether two messages of one bundle get the same answer. Replies are about one request each.
+fn asks_the_same(one: &Header, other: &Header) -> bool {
+    one.capability.is_some()
+        && (one.in_reply_to, one.token) == (None, other.token)
+        && other.in_reply_to.is_none()
+        && one.destination == other.destination
+        && one.capability == other.capability
+        && one.content_type == other.content_type
 }
 
 #[cfg(test)]

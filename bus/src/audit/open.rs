@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -170,6 +171,8 @@ impl AuditLog {
             syncer: tokio::sync::Mutex::new(syncer),
             holds: Holds::default(),
             written: Notify::new(),
+            wanted: AtomicU64::new(0),
+            hurry: Notify::new(),
             synced: watch::Sender::new(0),
             ended: watch::Sender::new(false),
         };

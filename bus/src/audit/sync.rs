@@ -1,9 +1,12 @@
 //! Making records durable beside the appends, in groups, and signing what is durable.
 //!
-//! One `fdatasync` at a time, on the blocking pool; whatever was written meanwhile goes with the next.
+//! One `fdatasync` at a time, on the blocking pool; whatever was written meanwhile goes with the next. It starts at
+//! once when somebody waits for it, and within [`GROUP`] when nobody does.
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use testudo_rules::audit::{Checkpoint, LogHash};
 use tokio::sync::watch;
@@ -12,6 +15,9 @@ use tokio::time::Instant;
 use super::backlog::RETRY;
 use super::files::Tail;
 use super::writer::{AuditLog, Health};
+
+/// How long records for which nobody waits are gathered: every sync takes a thread and the disk.
+const GROUP: Duration = Duration::from_millis(5);
 
 /// The record is not known to be durable and never will be: the log failed or was closed before.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -64,7 +70,20 @@ impl AuditLog {
                 () = self.written.notified() => {}
                 () = seal => {}
             }
+            if !self.is_wanted() {
+                tokio::select! {
+                    biased;
+                    _ = ended.wait_for(|ended| *ended) => return,
+                    () = self.hurry.notified() => {}
+                    () = tokio::time::sleep(GROUP) => {}
+                }
+            }
         }
+    }
+
+    /// Whether somebody waits for a record that is not durable yet.
+    fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Acquire) > *self.synced.borrow()
     }
 
     /// Tries a log again that cannot be written, with what waits for it; when that fails, at what time next. Nobody
@@ -89,6 +108,9 @@ impl AuditLog {
     /// [`NotDurable`] when it never will be.
     pub async fn wait_synced(&self, index: u64) -> Result<(), NotDurable> {
         let (mut synced, mut ended) = (self.synced.subscribe(), self.ended.subscribe());
+        // In this order: whoever does not see the wish hears the bell.
+        self.wanted.fetch_max(index.saturating_add(1), Ordering::AcqRel);
+        self.hurry.notify_one();
         tokio::select! {
             biased;
             _ = synced.wait_for(|synced| *synced > index) => Ok(()),

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard};
 
 use testudo_rules::audit::{Event, Frontier, OpenCopies, Origin, Record, frame};
@@ -102,6 +103,10 @@ pub struct AuditLog {
     pub(super) holds: Holds,
     /// Rung by every append.
     pub(super) written: Notify,
+    /// Number of records that somebody waits for to be durable.
+    pub(super) wanted: AtomicU64,
+    /// Rung by whoever begins to wait.
+    pub(super) hurry: Notify,
     /// Number of durable records.
     pub(super) synced: watch::Sender<u64>,
     /// Whether that number will never grow again.

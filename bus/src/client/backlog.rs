@@ -42,7 +42,7 @@ impl Backlog {
     /// A turn is acknowledged when its last message is taken.
     pub(super) fn push(&mut self, turn: Turn, handled: Vec<Placed>) {
         self.messages += handled.len();
-        self.bytes += handled.iter().map(|(_, delivery)| delivery.body().len()).sum::<usize>();
+        self.bytes += handled.iter().map(|(_, delivery)| delivery.body_len()).sum::<usize>();
         self.turns.push_back(Waiting { turn, messages: handled.into(), since: Instant::now() });
     }
 
@@ -61,7 +61,7 @@ impl Backlog {
         let waiting = self.turns.iter_mut().find(|waiting| !waiting.messages.is_empty())?;
         let (_, delivery) = waiting.messages.pop_front()?;
         self.messages -= 1;
-        self.bytes -= delivery.body().len();
+        self.bytes -= delivery.body_len();
         Some(delivery)
     }
 
@@ -77,7 +77,7 @@ impl Backlog {
         self.messages -= given_up.len();
         let mut refused = Vec::with_capacity(given_up.len());
         for (at, delivery) in given_up {
-            self.bytes -= delivery.body().len();
+            self.bytes -= delivery.body_len();
             waiting.turn.give_up(at);
             refused.push(delivery);
         }

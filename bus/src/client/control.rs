@@ -8,6 +8,7 @@ use quinn::SendStream;
 use rustls::pki_types::UnixTime;
 use testudo_wire::frame::{Accepted, Delivered, FromAgent, FromNode, Heartbeat, Introduced, RefusedMessage};
 use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::names;
@@ -27,7 +28,13 @@ pub(super) async fn write(
     loop {
         let frame = tokio::select! {
             frame = frames.recv() => match frame {
-                Some(frame) => frame,
+                Some(frame) => {
+                    // First whatever can run now: the answer to what is acknowledged goes with the word.
+                    if matches!(frame, FromAgent::Acknowledge(_)) {
+                        yield_now().await;
+                    }
+                    frame
+                }
                 None => break,
             },
             // From then on it is the newer link that says these.

@@ -52,19 +52,19 @@ impl Delivery {
 
     /// Who sent it, as the token proves.
     #[must_use]
-    pub const fn sender(&self) -> &Holder {
+    pub fn sender(&self) -> &Holder {
         self.vetted.sender()
     }
 
     /// What is asked; `None` in an answer.
     #[must_use]
-    pub const fn capability(&self) -> Option<Capability> {
+    pub fn capability(&self) -> Option<Capability> {
         self.header().capability
     }
 
     /// The topic that it was published to, if it was.
     #[must_use]
-    pub const fn topic(&self) -> Option<Resource> {
+    pub fn topic(&self) -> Option<Resource> {
         match self.header().destination {
             testudo_wire::Destination::Topic(topic) => Some(topic),
             testudo_wire::Destination::Agent(_)
@@ -75,31 +75,31 @@ impl Delivery {
 
     /// The whole header.
     #[must_use]
-    pub const fn header(&self) -> &Header {
+    pub fn header(&self) -> &Header {
         self.vetted.envelope().header()
     }
 
     /// The id of this message.
     #[must_use]
-    pub const fn message(&self) -> MessageId {
+    pub fn message(&self) -> MessageId {
         self.header().message
     }
 
     /// The piece of work it belongs to.
     #[must_use]
-    pub const fn correlation(&self) -> CorrelationId {
+    pub fn correlation(&self) -> CorrelationId {
         self.header().correlation
     }
 
     /// Media type of the body.
     #[must_use]
-    pub const fn content_type(&self) -> ContentType {
+    pub fn content_type(&self) -> ContentType {
         self.header().content_type
     }
 
     /// The leaf digest; of an answer that came in parts and was collected, the last part's.
     #[must_use]
-    pub const fn digest(&self) -> Digest {
+    pub fn digest(&self) -> Digest {
         self.vetted.envelope().digest()
     }
 
@@ -107,6 +107,12 @@ impl Delivery {
     #[must_use]
     pub fn body(&self) -> Bytes {
         self.joined.clone().unwrap_or_else(|| self.vetted.envelope().body())
+    }
+
+    /// How long the body is, in bytes.
+    #[must_use]
+    pub fn body_len(&self) -> usize {
+        self.joined.as_ref().map_or_else(|| self.vetted.envelope().body_len(), Bytes::len)
     }
 
     /// The bundle that it came in, as its sender signed it: kept in a file, it shows what this agent was sent without

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use quinn::RecvStream;
 use testudo_rules::receive::{Receiver, Vetted};
+use testudo_rules::token::Meaning;
 use testudo_wire::frame::{
     Acknowledge, Annotation, DeliveredAt, FromAgent, Received, RefusedDelivery, sign_received,
 };
 use testudo_wire::{
-    AgentName, Bundle, Destination, Digest, Limits, MessageId, ReceiptWish, Refusal, SessionId,
+    AgentName, Bundle, Destination, Digest, Limits, MessageId, ReceiptWish, Refusal, SessionId, TokenId,
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::sleep_until;
@@ -199,10 +200,15 @@ impl Arrival {
         let now = shared.env.now();
         let verified =
             shared.identity.memory.with(now, |windows| receiver.verify_decoded(bundle, windows, now))?;
+        let mut last: Option<(TokenId, Arc<Meaning>)> = None;
         let delivery = |(position, vetted): (u16, Result<Vetted, Refusal>)| {
             let vetted = vetted?;
             let token = vetted.envelope().header().token;
-            let meaning = tokens.get(&token).ok_or(Refusal::Unauthorised)?;
+            let meaning = match &last {
+                Some((of, meaning)) if *of == token => meaning.clone(),
+                Some(_) | None => tokens.get(&token).ok_or(Refusal::Unauthorised)?,
+            };
+            last = Some((token, meaning.clone()));
             Ok(Delivery::new(vetted, self.alerts(position), meaning, self.annotation.time))
         };
         Ok((0..).zip(verified).map(delivery).collect())
@@ -311,8 +317,8 @@ impl Wish {
 impl Shared {
     /// Gives an answer to whoever waits for it; hands anything else back, entered as a request if it is one.
     fn sort(&self, mut delivery: Delivery) -> Result<Option<Delivery>, Refusal> {
-        let header = *delivery.header();
-        match (header.destination, header.in_reply_to) {
+        let header = delivery.header();
+        match (&header.destination, header.in_reply_to) {
             (Destination::Reply(_), Some(request)) => self.answer(&request, delivery).map(|()| None),
             (
                 Destination::Agent(_) | Destination::Reply(_) | Destination::Service | Destination::Topic(_),
@@ -333,7 +339,7 @@ impl Shared {
 
     fn answer(&self, request: &MessageId, delivery: Delivery) -> Result<(), Refusal> {
         let (from, part): (AgentName, _) = (delivery.sender().name, delivery.header().part);
-        let piece = Piece { from, part, body: delivery.body().len(), item: delivery };
+        let piece = Piece { from, part, body: delivery.body_len(), item: delivery };
         let answered = self.line.waiting().requests.answered(request, piece);
         answered.map_err(|(refusal, ended)| {
             if ended {

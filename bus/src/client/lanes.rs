@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::incoming::{Arrival, Inbox, Turn};
-use super::outgoing::{Queued, Sealed, seal, wanted};
+use super::outgoing::{Queued, SealedBundle, seal, wanted};
 use super::shared::Shared;
 use crate::stream::{ExactReader, FrameError, prefix};
 
@@ -45,12 +45,11 @@ pub(super) async fn send(shared: Arc<Shared>, limits: Limits, queue: Queue, lane
         };
         let Some(queued) = queued else { break };
         let sealed = seal_one(&shared, limits, queued, lane, next).await;
-        let Some((bundle, messages)) = sealed else {
+        let Some((bytes, messages)) = sealed else {
             shared.line.unqueue(1);
             continue;
         };
         next.0 += 1;
-        let bytes = bundle.bytes().clone();
         shared.pace.wait(bytes.len()).await;
         let place = (shared.number, lane, bundles);
         shared.line.waiting().sent(place, shared.session(), bytes.len(), messages);
@@ -74,7 +73,7 @@ async fn seal_one(
     queued: Queued,
     lane: u8,
     next: Sequence,
-) -> Option<Sealed> {
+) -> Option<SealedBundle> {
     let shared = shared.clone();
     let work = move || {
         let taken = wanted(&shared, vec![queued]);

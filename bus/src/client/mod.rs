@@ -14,6 +14,7 @@ mod control;
 mod delivery;
 mod desk;
 mod dial;
+mod dice;
 mod error;
 mod identity;
 mod incoming;

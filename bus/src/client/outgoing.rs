@@ -11,8 +11,8 @@ use testudo_rules::quota::Bucket;
 use testudo_wire::header::TraceParent;
 use testudo_wire::standing::Quota;
 use testudo_wire::{
-    Bundle, Capability, ContentType, CorrelationId, Destination, Envelope, Header, Limits, MessageId, Part,
-    ReceiptWish, Sequence, TokenId, Ttl,
+    Bundle, Capability, ContentType, CorrelationId, Destination, Header, Limits, MessageId, Part,
+    ReceiptWish, Sealer, Sequence, TokenId, Ttl,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -127,17 +127,21 @@ pub(super) async fn run(shared: Arc<Shared>, baton: Baton, mut stream: SendStrea
         {
             waiting.push(more);
         }
-        let rest = waiting.split_off(fits(&waiting, limits.bundle_bytes_max));
+        let fitting = fits(&waiting, limits.bundle_bytes_max);
+        let rest = if fitting < waiting.len() {
+            waiting.split_off(fitting)
+        } else {
+            Vec::with_capacity(envelopes_max)
+        };
         let taken = std::mem::replace(&mut waiting, rest);
         let count = taken.len();
         let wanted = wanted(&shared, taken);
         shared.line.unqueue(count - wanted.len());
         let count = wanted.len();
-        let Some((bundle, messages)) = seal(&shared, wanted, 0, &mut next, &limits) else {
+        let Some((bytes, messages)) = seal(&shared, wanted, 0, &mut next, &limits) else {
             shared.line.unqueue(count);
             continue;
         };
-        let bytes = bundle.bytes().clone();
         let may_go = async {
             shared.room(bytes.len()).await;
             shared.pace.wait(bytes.len()).await;
@@ -147,7 +151,7 @@ pub(super) async fn run(shared: Arc<Shared>, baton: Baton, mut stream: SendStrea
             () = may_go => {}
             // It was numbered and signed for this link: the newer one does that anew.
             () = shared.turn.handing() => {
-                waiting.splice(0..0, unsealed(&bundle, messages));
+                waiting.splice(0..0, unsealed(bytes, &limits, messages));
                 break;
             }
         }
@@ -163,7 +167,13 @@ pub(super) async fn run(shared: Arc<Shared>, baton: Baton, mut stream: SendStrea
 }
 
 /// The drafts of a bundle that did not go.
-fn unsealed(bundle: &Bundle, messages: Vec<(MessageId, testudo_wire::Digest, Waiter)>) -> Vec<Queued> {
+fn unsealed(
+    bytes: Bytes,
+    limits: &Limits,
+    messages: Vec<(MessageId, testudo_wire::Digest, Waiter)>,
+) -> Vec<Queued> {
+    // What was sealed a moment ago reads back; should it ever not, its senders hear *unknown*.
+    let Ok(bundle) = Bundle::decode(bytes, limits) else { return Vec::new() };
     let drafts = bundle.envelopes().zip(messages).map(|(envelope, (_, _, waiter))| {
         let header = envelope.header();
         let draft = Draft {
@@ -209,7 +219,7 @@ fn fits(queued: &[Queued], bytes_max: usize) -> usize {
 }
 
 /// A signed bundle, and who waits for each of its messages.
-pub(super) type Sealed = (Bundle, Vec<(MessageId, testudo_wire::Digest, Waiter)>);
+pub(super) type SealedBundle = (Bytes, Vec<(MessageId, testudo_wire::Digest, Waiter)>);
 
 /// Numbers, encodes and signs. `None` for nothing.
 pub(super) fn seal(
@@ -218,36 +228,59 @@ pub(super) fn seal(
     lane: u8,
     next: &mut Sequence,
     limits: &Limits,
-) -> Option<Sealed> {
-    let mut envelopes = Vec::with_capacity(taken.len());
-    let mut messages = Vec::with_capacity(taken.len());
-    let now = shared.env.now();
-    for Queued { draft, waiter } in taken {
-        let header = Header {
-            swarm: shared.identity.swarm(),
-            sender: shared.identity.name,
-            key: *shared.key.as_bytes(),
-            destination: draft.destination,
-            capability: draft.capability,
-            message: draft.message,
-            timestamp: now,
-            session: shared.session(),
-            lane,
-            sequence: *next,
-            correlation: draft.correlation,
-            in_reply_to: draft.in_reply_to,
-            part: draft.part,
-            receipt: draft.receipt,
-            trace: draft.trace,
-            token: draft.token,
-            ttl: draft.ttl,
-            content_type: draft.content_type,
-        };
+) -> Option<SealedBundle> {
+    let first = taken.first()?;
+    let bytes = taken.iter().map(|queued| 4 + HEADER_ROOM + queued.draft.body.len()).sum::<usize>();
+    let mut sealer = Sealer::with_capacity(bytes);
+    let mut header = template(shared, lane, &first.draft);
+    for Queued { draft, .. } in &taken {
+        header.sequence = *next;
+        draft.say(&mut header);
+        sealer.push(&header, &draft.body);
         next.0 += 1;
-        let envelope = Envelope::encode(header, &draft.body);
-        messages.push((draft.message, envelope.digest(), waiter));
-        envelopes.push(envelope);
     }
-    let bundle = Bundle::sign(envelopes, &shared.identity.key, limits).ok()?;
-    Some((bundle, messages))
+    let sealed = sealer.sign(&shared.identity.key, limits).ok()?;
+    let of = |(queued, digest): (Queued, _)| (queued.draft.message, digest, queued.waiter);
+    Some((sealed.bytes, taken.into_iter().zip(sealed.digests).map(of).collect()))
+}
+
+/// What all headers of a bundle have in common.
+fn template(shared: &Shared, lane: u8, draft: &Draft) -> Header {
+    Header {
+        swarm: shared.identity.swarm(),
+        sender: shared.identity.name,
+        key: *shared.key.as_bytes(),
+        destination: draft.destination,
+        capability: draft.capability,
+        message: draft.message,
+        timestamp: shared.env.now(),
+        session: shared.session(),
+        lane,
+        sequence: Sequence(0),
+        correlation: draft.correlation,
+        in_reply_to: draft.in_reply_to,
+        part: draft.part,
+        receipt: draft.receipt,
+        trace: draft.trace,
+        token: draft.token,
+        ttl: draft.ttl,
+        content_type: draft.content_type,
+    }
+}
+
+impl Draft {
+    /// Puts everything that is this message's own into a header.
+    fn say(&self, header: &mut Header) {
+        header.destination = self.destination;
+        header.capability = self.capability;
+        header.message = self.message;
+        header.correlation = self.correlation;
+        header.in_reply_to = self.in_reply_to;
+        header.part = self.part;
+        header.receipt = self.receipt;
+        header.trace = self.trace;
+        header.token = self.token;
+        header.ttl = self.ttl;
+        header.content_type = self.content_type;
+    }
 }

@@ -9,7 +9,6 @@ use super::inflow::weight;
 use super::outgoing::{Draft, Queued};
 use super::waiting::Waiter;
 use super::{Client, Delivery, SendError};
-use crate::env::random;
 
 /// Whether nobody waits for the answer any more.
 pub(super) fn is_over(request: &Delivery) -> bool {
@@ -91,7 +90,7 @@ impl Client {
         let draft = Draft {
             destination: Destination::Reply(to.sender().name),
             capability: None,
-            message: MessageId::new(random(&*self.link().env)),
+            message: MessageId::new(self.link().dice.draw(&*self.link().env)[0]),
             correlation: to.correlation(),
             in_reply_to: Some(to.message()),
             part,

@@ -62,7 +62,9 @@ impl Client {
     /// # Errors
     /// [`SendError`] when it cannot even be queued.
     pub async fn post(&self, message: Outgoing) -> Result<MessageId, SendError> {
-        self.enqueue(message, self.draw(), ReceiptWish::None, Waiter::Nothing).await
+        let drawn = self.draw();
+        let id = drawn.message;
+        self.push(self.queued(message, drawn, ReceiptWish::None, Waiter::Nothing)).await.map(|()| id)
     }
 
     /// Sends a message and waits for its answer. One that comes in parts is collected: the last part, with the
@@ -90,10 +92,7 @@ impl Client {
     }
 
     pub(super) fn draw(&self) -> Drawn {
-        // One draw for both: each is a call to the system.
-        let mut drawn = [[0; 16]; 2];
-        self.link().env.fill(drawn.as_flattened_mut());
-        let [message, correlation] = drawn;
+        let [message, correlation] = self.link().dice.draw(&*self.link().env);
         Drawn { message: MessageId::new(message), correlation: CorrelationId::new(correlation) }
     }
 
@@ -103,7 +102,11 @@ impl Client {
         drawn: Drawn,
         receipt: ReceiptWish,
         waiter: Waiter,
-    ) -> Result<MessageId, SendError> {
+    ) -> Result<(), SendError> {
+        self.push(self.queued(message, drawn, receipt, waiter)).await
+    }
+
+    fn queued(&self, message: Outgoing, drawn: Drawn, receipt: ReceiptWish, waiter: Waiter) -> Queued {
         let draft = Draft {
             destination: message.to.into(),
             capability: Some(message.capability),
@@ -118,7 +121,7 @@ impl Client {
             content_type: message.content_type,
             body: message.body,
         };
-        self.push(Queued { draft, waiter }).await.map(|()| drawn.message)
+        Queued { draft, waiter }
     }
 
     /// Queues a message for lane 0, or for a lane of its own if it is large.
@@ -129,7 +132,11 @@ impl Client {
         }
         let small = len <= self.link().limits.body_bytes_max;
         let queue = if small { &self.queue } else { &self.large };
-        let place = queue.reserve().await.map_err(|_| SendError::Unknown)?;
+        // Mostly there is room, and then there is nothing to wait for.
+        let place = match queue.try_reserve() {
+            Ok(place) => place,
+            Err(_) => queue.reserve().await.map_err(|_| SendError::Unknown)?,
+        };
         self.link().line.queue();
         place.send(queued);
         Ok(())

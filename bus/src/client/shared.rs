@@ -11,6 +11,7 @@ use testudo_wire::{Limits, PublicKey, SessionId, Timestamp, TokenId};
 use tokio::sync::{Semaphore, mpsc};
 
 use super::desk::Desk;
+use super::dice::Dice;
 use super::identity::ClientIdentity;
 use super::incoming::Handed;
 use super::known::ReadTokens;
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub(super) welcome: Welcome,
     pub(super) token: TokenId,
     pub(super) control: mpsc::Sender<FromAgent>,
+    pub(super) dice: Dice,
     pub(super) pace: Arc<Pace>,
     /// Room for large bodies before the handler.
     pub(super) large: Arc<Semaphore>,
@@ -111,6 +113,7 @@ impl Shared {
             welcome,
             token,
             control,
+            dice: Dice::default(),
             large: Arc::new(Semaphore::new(LARGE_HANDLED)),
             line,
             number,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use testudo_registry::Snapshot;
-use testudo_rules::audit::{Cause, EnvelopeRecord, Event, TraceId, Verdict as Written, Verdicts};
+use testudo_rules::audit::{Cause, EnvelopeRecord, Event, Note, TraceId, Verdict as Written, Verdicts};
 use testudo_rules::inspect::{Alert, Context, Inspector};
 use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Pair, Verdict};
 use testudo_wire::frame::{CloseReason, FromNode, RefusedBundle, RefusedMessage};
@@ -202,13 +202,20 @@ pub(super) fn told(alerts: &[Alert]) -> Vec<String> {
 /// What the audit log keeps of a judged bundle.
 fn verdicts(case: &Case, inspected: &Inspected, placed: &Placed) -> Verdicts {
     let judged = inspected.bundle().envelopes().zip(inspected.verdicts()).enumerate();
+    // Messages of a bundle mostly go to one place, which is spelt out once.
+    let mut last: Option<(&Destination, Note)> = None;
     let envelopes = judged.map(|(position, (envelope, verdict))| {
         let header = envelope.header();
+        let note = match &last {
+            Some((destination, note)) if **destination == header.destination => note.clone(),
+            Some(_) | None => EnvelopeRecord::destination_note(&header.destination),
+        };
+        last = Some((&header.destination, note.clone()));
         EnvelopeRecord {
             message: header.message,
             digest: envelope.digest(),
             sequence: header.sequence,
-            destination: EnvelopeRecord::destination_note(&header.destination),
+            destination: note,
             capability: header.capability,
             correlation: header.correlation,
             trace: header.trace.map(|trace| TraceId::new(trace.trace_id())),

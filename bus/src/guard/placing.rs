@@ -51,6 +51,8 @@ struct Placing<'a> {
     by_link: HashMap<(SessionId, bool), usize>,
     by_topic: HashMap<Resource, Vec<usize>>,
     services: HashMap<Capability, Candidates>,
+    /// The last agent that was looked up by name, for what, and its group: mostly the next message's too.
+    last: Option<(AgentName, Capability, usize)>,
     /// The requests among the messages placed so far.
     requests: HashSet<MessageId>,
 }
@@ -70,6 +72,7 @@ pub(super) fn place(
         by_link: HashMap::new(),
         by_topic: HashMap::new(),
         services: HashMap::new(),
+        last: None,
         requests: HashSet::new(),
     };
     let mut refusals = Vec::new();
@@ -96,11 +99,10 @@ impl Placing<'_> {
         }
         let group = match (&header.destination, &header.capability) {
             (Destination::Topic(topic), _) => return Ok(self.publish(position, bytes, *topic)),
-            (Destination::Agent(name), Some(capability)) => {
-                let standing = self.snapshot.agent(name).filter(|standing| standing.is_good());
-                let serves = standing.is_some_and(|standing| standing.grant.serve.contains(capability));
-                if serves { self.named(name)? } else { return Err(Refusal::Unroutable) }
-            }
+            (Destination::Agent(name), Some(capability)) => match &self.last {
+                Some((to, what, group)) if (to, what) == (name, capability) => *group,
+                Some(_) | None => self.server_named(name, capability)?,
+            },
             (Destination::Service, Some(capability)) => {
                 let receiver = self.server(capability).ok_or(Refusal::Unroutable)?;
                 self.group(receiver, false)?
@@ -130,6 +132,17 @@ impl Placing<'_> {
         }
         let has_room = self.shared.requests.has_room(&header.sender, self.requests.len() + 1);
         if has_room { Ok(()) } else { Err(Refusal::Overloaded) }
+    }
+
+    /// An agent that serves what it is asked for.
+    fn server_named(&mut self, name: &AgentName, capability: &Capability) -> Result<usize, Refusal> {
+        let standing = self.snapshot.agent(name).filter(|standing| standing.is_good());
+        if !standing.is_some_and(|standing| standing.grant.serve.contains(capability)) {
+            return Err(Refusal::Unroutable);
+        }
+        let group = self.named(name)?;
+        self.last = Some((*name, *capability, group));
+        Ok(group)
     }
 
     fn named(&mut self, name: &AgentName) -> Result<usize, Refusal> {

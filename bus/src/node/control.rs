@@ -54,10 +54,15 @@ pub(super) async fn write(link: Arc<Link>, mut frames: mpsc::Receiver<FromNode>,
                 Some(frame) => vec![frame],
                 None => return,
             },
-            () = link.stirred.notified() => stirred(&link, &mut told),
             () = link.line.hush.notified() => {
                 last_words(&link, &mut frames, &mut told, &mut stream).await;
                 return link.line.hushed.notify_one();
+            }
+            () = link.stirred.notified() => {
+                // First whatever can run now: an answer that is about to go is not held up by the word that its
+                // request is settled, and what more is settled meanwhile goes with it.
+                tokio::task::yield_now().await;
+                stirred(&link, &mut told)
             }
             _ = link.connection.closed() => return,
         };

@@ -95,14 +95,20 @@ impl Permit {
         if state.closed {
             return Err(Refusal::Unroutable);
         }
-        let share = state.shares.get(&self.sender).copied().unwrap_or_default() + bytes;
-        let is_full = state.reserved + bytes > bounds.bytes || state.messages >= bounds.messages;
-        if is_full || share > bounds.share {
+        if state.reserved + bytes > bounds.bytes || state.messages >= bounds.messages {
             return Err(Refusal::Overloaded);
+        }
+        // A place among the shares goes with the permit that has some of it; without one, none is made.
+        match state.shares.get_mut(&self.sender) {
+            Some(share) if *share + bytes > bounds.share => return Err(Refusal::Overloaded),
+            Some(share) => *share += bytes,
+            None if bytes > bounds.share => return Err(Refusal::Overloaded),
+            None => {
+                state.shares.insert(self.sender, bytes);
+            }
         }
         state.messages += 1;
         self.messages += 1;
-        state.shares.insert(self.sender, share);
         state.reserved += bytes;
         self.bytes += bytes;
         Ok(())

@@ -15,9 +15,9 @@ use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, SignatureScheme,
 };
-use testudo_wire::{Holder, SpiffeId, Timestamp};
+use testudo_wire::{Holder, SpiffeId};
 
-use super::leaf::{LeafError, Role, Trust, check, not_after};
+use super::leaf::{LeafError, Role, Trust, check};
 
 /// What the list says of a peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

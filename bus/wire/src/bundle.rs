@@ -10,14 +10,23 @@
 //! subtree  = word(0x8000_0000 | leaves)    digest(32)
 //! ```
 
+mod envelope;
+mod seal;
+
 use bytes::Bytes;
 
-use crate::canonical::{CanonicalError, Reader, Writer};
+use crate::canonical::CanonicalError;
+pub use envelope::Envelope;
+use envelope::Message;
+pub use seal::{Sealed, Sealer};
+
 use crate::{Digest, Header, Limits, PublicKey, Purpose, SecretKey, Signature, tree};
 
 const SUBTREE: u32 = 0x8000_0000;
 /// Bytes before the first item: n and signature.
 const PREAMBLE: usize = 2 + Signature::LEN;
+/// No message is shorter: ids, keys and session alone take more.
+const MESSAGE_MIN: usize = 128;
 
 /// Why bytes are not a bundle.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -36,72 +45,7 @@ pub enum BundleError {
     TooLarge,
 }
 
-/// One message: its bytes as signed, with the decoded header.
-#[derive(Clone, Debug)]
-pub struct Envelope {
-    bytes: Bytes,
-    body_at: usize,
-    header: Header,
-    digest: Digest,
-}
-
-impl Envelope {
-    /// Encodes a message.
-    #[must_use]
-    pub fn encode(header: Header, body: &[u8]) -> Self {
-        let mut out = Writer::with_capacity(512 + body.len());
-        header.write(&mut out);
-        let head = out.into_bytes();
-        let body_at = head.len();
-        let mut bytes = head;
-        bytes.extend_from_slice(body);
-        let digest = tree::leaf(&bytes);
-        Self { bytes: bytes.into(), body_at, header, digest }
-    }
-
-    /// Decodes the bytes of one envelope.
-    ///
-    /// # Errors
-    /// [`BundleError`].
-    pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Self, BundleError> {
-        let mut reader = Reader::new(&bytes);
-        let header = Header::read(&mut reader, limits)?;
-        let body = reader.rest().len();
-        if body > limits.body_bytes_max {
-            return Err(BundleError::TooLarge);
-        }
-        let body_at = bytes.len() - body;
-        let digest = tree::leaf(&bytes);
-        Ok(Self { bytes, body_at, header, digest })
-    }
-
-    /// The decoded header.
-    #[must_use]
-    pub const fn header(&self) -> &Header {
-        &self.header
-    }
-
-    /// The body.
-    #[must_use]
-    pub fn body(&self) -> Bytes {
-        self.bytes.slice(self.body_at..)
-    }
-
-    /// The whole envelope as signed.
-    #[must_use]
-    pub const fn bytes(&self) -> &Bytes {
-        &self.bytes
-    }
-
-    /// The leaf digest: the only digest of a message.
-    #[must_use]
-    pub const fn digest(&self) -> Digest {
-        self.digest
-    }
-}
-
 /// A piece of a bundle, in depth-first order.
-#[expect(clippy::large_enum_variant, reason = "nearly all are envelopes; a box for each would cost more")]
 #[derive(Clone, Debug)]
 pub enum Item {
     /// A message.
@@ -133,7 +77,7 @@ impl Bundle {
     /// [`BundleError`] when they do not belong together, or are none or too many.
     pub fn sign(envelopes: Vec<Envelope>, key: &SecretKey, limits: &Limits) -> Result<Self, BundleError> {
         let items: Vec<_> = envelopes.into_iter().map(Item::Envelope).collect();
-        let first = check_together(&items)?.header;
+        let first = *check_together(&items)?;
         let leaves = u16::try_from(items.len()).map_err(|_| BundleError::TooLarge)?;
         if leaves > limits.bundle_envelopes_max {
             return Err(BundleError::TooLarge);
@@ -162,13 +106,9 @@ impl Bundle {
             return Err(BundleError::Shape);
         }
         let signature = Signature::new(head[2..].try_into().map_err(|_| BundleError::Shape)?);
-        let items = decode_items(&bytes, limits)?;
+        let items = decode_items(&bytes, usize::from(leaves), limits)?;
         check_together(&items)?;
-        let mut rest = items.iter();
-        let (root, _) = fold(usize::from(leaves), &mut rest)?;
-        if rest.next().is_some() {
-            return Err(BundleError::Shape);
-        }
+        let root = root(usize::from(leaves), &items)?;
         Ok(Self { bytes, leaves, signature, items, root })
     }
 
@@ -177,10 +117,10 @@ impl Bundle {
     pub fn is_signed_by(&self, key: &PublicKey) -> bool {
         let Some(first) = self.envelopes().next() else { return false };
         let leaves = self.leaves.to_be_bytes();
-        first.header.key == *key.as_bytes()
+        first.header().key == *key.as_bytes()
             && key.verifies(
                 Purpose::Bundle,
-                &signed_parts(&first.header, &leaves, &self.root),
+                &signed_parts(first.header(), &leaves, &self.root),
                 &self.signature,
             )
     }
@@ -252,7 +192,7 @@ fn signed_parts<'a>(header: &'a Header, leaves: &'a [u8; 2], root: &'a Digest) -
 
 fn item_digest(item: &Item) -> Digest {
     match item {
-        Item::Envelope(envelope) => envelope.digest,
+        Item::Envelope(envelope) => envelope.digest(),
         Item::Pruned { digest, .. } => *digest,
     }
 }
@@ -261,7 +201,7 @@ fn encode(leaves: u16, signature: &Signature, items: &[Item]) -> Bytes {
     let size: usize = items
         .iter()
         .map(|item| match item {
-            Item::Envelope(envelope) => 4 + envelope.bytes.len(),
+            Item::Envelope(envelope) => 4 + envelope.bytes().len(),
             Item::Pruned { .. } => 4 + Digest::LEN,
         })
         .sum();
@@ -271,9 +211,9 @@ fn encode(leaves: u16, signature: &Signature, items: &[Item]) -> Bytes {
     for item in items {
         match item {
             Item::Envelope(envelope) => {
-                let len = u32::try_from(envelope.bytes.len()).unwrap_or(SUBTREE - 1);
+                let len = u32::try_from(envelope.bytes().len()).unwrap_or(SUBTREE - 1);
                 out.extend_from_slice(&len.to_be_bytes());
-                out.extend_from_slice(&envelope.bytes);
+                out.extend_from_slice(envelope.bytes());
             }
             Item::Pruned { leaves, digest } => {
                 out.extend_from_slice(&(SUBTREE | u32::from(*leaves)).to_be_bytes());
@@ -284,39 +224,52 @@ fn encode(leaves: u16, signature: &Signature, items: &[Item]) -> Bytes {
     out.into()
 }
 
-fn decode_items(bytes: &Bytes, limits: &Limits) -> Result<Vec<Item>, BundleError> {
-    let mut items = Vec::new();
+/// A piece before the messages are hashed.
+enum Piece {
+    Message,
+    Pruned(u16, Digest),
+}
+
+fn decode_items(bytes: &Bytes, leaves: usize, limits: &Limits) -> Result<Vec<Item>, BundleError> {
+    // Whatever it claims, no more room than its bytes can fill.
+    let room = leaves.min(bytes.len() / MESSAGE_MIN + 1);
+    let (mut pieces, mut messages) = (Vec::with_capacity(room), Vec::<Message>::with_capacity(room));
     let mut at = PREAMBLE;
     while at < bytes.len() {
+        // Every piece stands for at least one leaf.
+        if pieces.len() == leaves {
+            return Err(BundleError::Shape);
+        }
         let word = bytes.get(at..at + 4).and_then(|w| w.try_into().ok()).ok_or(BundleError::Shape)?;
         let word = u32::from_be_bytes(word);
         at += 4;
         let len = if word & SUBTREE == 0 { word as usize } else { Digest::LEN };
         let end = at.checked_add(len).filter(|end| *end <= bytes.len()).ok_or(BundleError::Shape)?;
-        items.push(if word & SUBTREE == 0 {
-            Item::Envelope(Envelope::decode(bytes.slice(at..end), limits)?)
+        pieces.push(if word & SUBTREE == 0 {
+            messages.push(Message::read(bytes.slice(at..end), messages.last(), limits)?);
+            Piece::Message
         } else {
-            Item::Pruned {
-                leaves: u16::try_from(word & !SUBTREE).map_err(|_| BundleError::Shape)?,
-                digest: Digest::new(bytes[at..end].try_into().map_err(|_| BundleError::Shape)?),
-            }
+            let leaves = u16::try_from(word & !SUBTREE).map_err(|_| BundleError::Shape)?;
+            Piece::Pruned(leaves, Digest::new(bytes[at..end].try_into().map_err(|_| BundleError::Shape)?))
         });
-        if items.len() > usize::from(limits.bundle_envelopes_max) {
-            return Err(BundleError::Shape);
-        }
         at = end;
     }
-    Ok(items)
+    let mut envelopes = Envelope::all(messages);
+    let item = |piece| match piece {
+        Piece::Message => envelopes.next().map(Item::Envelope).ok_or(BundleError::Shape),
+        Piece::Pruned(leaves, digest) => Ok(Item::Pruned { leaves, digest }),
+    };
+    pieces.into_iter().map(item).collect()
 }
 
 /// One sender, key, swarm, session, lane; sequences strictly increasing; at least one message.
-fn check_together(items: &[Item]) -> Result<&Envelope, BundleError> {
-    let mut first: Option<&Envelope> = None;
+fn check_together(items: &[Item]) -> Result<&Header, BundleError> {
+    let mut first: Option<&Header> = None;
     let mut last = None;
     for item in items {
         let Item::Envelope(envelope) = item else { continue };
-        let header = &envelope.header;
-        let lead = &first.get_or_insert(envelope).header;
+        let header = envelope.header();
+        let lead = *first.get_or_insert(header);
         let same = header.sender == lead.sender
             && header.key == lead.key
             && header.swarm == lead.swarm
@@ -328,6 +281,24 @@ fn check_together(items: &[Item]) -> Result<&Envelope, BundleError> {
         last = Some(header.sequence);
     }
     first.ok_or(BundleError::Shape)
+}
+
+/// The root over all leaves, whole or pruned.
+fn root(leaves: usize, items: &[Item]) -> Result<Digest, BundleError> {
+    let digests: Option<Vec<_>> = items.iter().map(leaf_digest).collect();
+    if let Some(digests) = digests.filter(|digests| digests.len() == leaves) {
+        return tree::root(&digests).ok_or(BundleError::Shape);
+    }
+    let mut rest = items.iter();
+    let (root, _) = fold(leaves, &mut rest)?;
+    if rest.next().is_some() { Err(BundleError::Shape) } else { Ok(root) }
+}
+
+fn leaf_digest(item: &Item) -> Option<Digest> {
+    match item {
+        Item::Envelope(envelope) => Some(envelope.digest()),
+        Item::Pruned { .. } => None,
+    }
 }
 
 /// The digest of the next `leaves` leaves, and whether it was carried as one subtree. Two pruned children
@@ -343,7 +314,7 @@ fn fold(leaves: usize, items: &mut std::slice::Iter<'_, Item>) -> Result<(Digest
         }
         Item::Envelope(envelope) if leaves == 1 => {
             items.next();
-            return Ok((envelope.digest, false));
+            return Ok((envelope.digest(), false));
         }
         Item::Pruned { .. } | Item::Envelope(_) => {}
     }

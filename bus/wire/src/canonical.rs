@@ -118,6 +118,14 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`CanonicalError`].
     pub fn str(&mut self) -> Result<&'a str> {
+        std::str::from_utf8(self.text()?).map_err(|_| CanonicalError::Unexpected)
+    }
+
+    /// Text that nobody has looked at yet: it may not be UTF-8.
+    ///
+    /// # Errors
+    /// [`CanonicalError`].
+    pub fn text(&mut self) -> Result<&'a [u8]> {
         let len = match self.byte()? {
             fix @ 0xa0..=0xbf => usize::from(fix & 0x1f),
             0xd9 => self.length(1, 0x20)?,
@@ -125,7 +133,7 @@ impl<'a> Reader<'a> {
             0xdb => self.length(4, 0x1_0000)?,
             _ => return Err(CanonicalError::Unexpected),
         };
-        std::str::from_utf8(self.take(len)?).map_err(|_| CanonicalError::Unexpected)
+        self.take(len)
     }
 
     /// Bytes.
@@ -300,6 +308,31 @@ impl Writer {
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
+    }
+
+    /// What was written so far.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How much was written so far, in bytes.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Whether nothing was written yet.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Writes over bytes that were written before; those beyond the end are left out.
+    pub(crate) fn patch(&mut self, at: usize, bytes: &[u8]) {
+        for (old, new) in self.bytes.iter_mut().skip(at).zip(bytes) {
+            *old = *new;
+        }
     }
 
     fn head(&mut self, marker: u8, number: &[u8]) {

@@ -3,6 +3,8 @@
 //! Everything a judge needs stands here under the sender's signature; the body is opaque bytes. Decoding
 //! allocates nothing. A new field means a new version.
 
+use std::str::FromStr;
+
 use crate::canonical::{CanonicalError, Reader, Writer};
 use crate::{
     AgentName, Capability, ContentType, CorrelationId, Limits, MessageId, Resource, Sequence, SessionId,
@@ -180,16 +182,33 @@ impl Header {
     /// # Errors
     /// [`CanonicalError`] for anything but the one encoding of a valid header.
     pub fn read(reader: &mut Reader<'_>, limits: &Limits) -> Result<Self, CanonicalError> {
+        Self::read_after(reader, None, limits)
+    }
+
+    /// The same, after another header of the same bundle: names that stand there too need no second look.
+    ///
+    /// # Errors
+    /// [`CanonicalError`], whatever stood before.
+    pub fn read_after(
+        reader: &mut Reader<'_>,
+        last: Option<&Self>,
+        limits: &Limits,
+    ) -> Result<Self, CanonicalError> {
         let before = reader.rest().len();
         if reader.array()? != usize::from(FIELDS) || reader.uint()? != VERSION {
             return Err(CanonicalError::Unexpected);
         }
         let header = Self {
             swarm: SwarmId::new(reader.bin_of()?),
-            sender: some(AgentName::parse(reader.str()?))?,
+            sender: again(reader.text()?, last.map(|last| &last.sender), AgentName::as_bytes)?,
             key: reader.bin_of()?,
-            destination: read_destination(reader)?,
-            capability: if reader.nil() { None } else { Some(some(Capability::parse(reader.str()?))?) },
+            destination: read_destination(reader, last)?,
+            capability: if reader.nil() {
+                None
+            } else {
+                let last = last.and_then(|last| last.capability.as_ref());
+                Some(again(reader.text()?, last, Capability::as_bytes)?)
+            },
             message: MessageId::new(reader.bin_of()?),
             timestamp: Timestamp::from_millis(reader.uint()?),
             session: SessionId::new(reader.bin_of()?),
@@ -202,7 +221,7 @@ impl Header {
             trace: if reader.nil() { None } else { Some(TraceParent(reader.bin_of()?)) },
             token: TokenId::new(reader.bin_of()?),
             ttl: read_ttl(reader)?,
-            content_type: some(ContentType::parse(reader.str()?))?,
+            content_type: again(reader.text()?, last.map(|last| &last.content_type), ContentType::as_bytes)?,
         };
         if before - reader.rest().len() > limits.header_bytes_max || !header.is_consistent() {
             return Err(CanonicalError::Unexpected);
@@ -235,9 +254,28 @@ impl Header {
     }
 }
 
-fn read_destination(reader: &mut Reader<'_>) -> Result<Destination, CanonicalError> {
+/// A name: the last one, when the bytes are the same, else parsed.
+fn again<T: Copy + FromStr>(
+    bytes: &[u8],
+    last: Option<&T>,
+    of: impl Fn(&T) -> &[u8],
+) -> Result<T, CanonicalError> {
+    match last {
+        Some(last) if of(last) == bytes => Ok(*last),
+        Some(_) | None => some(str::from_utf8(bytes)).and_then(|text| some(text.parse())),
+    }
+}
+
+fn read_destination(reader: &mut Reader<'_>, last: Option<&Header>) -> Result<Destination, CanonicalError> {
     let kind = reader.uint()?;
-    let name = reader.str()?;
+    let name = reader.text()?;
+    if let Some(last) = last.map(|last| last.destination)
+        && last.kind() == kind
+        && last.name().as_bytes() == name
+    {
+        return Ok(last);
+    }
+    let name = some(str::from_utf8(name))?;
     match (kind, name) {
         (0, name) => some(AgentName::parse(name)).map(Destination::Agent),
         (1, "") => Ok(Destination::Service),
@@ -343,6 +381,18 @@ pub(crate) mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_stood_before_changes_nothing(bits: u8, before: u8, at: prop::sample::Index, flip: u8) {
+            let mut writer = Writer::default();
+            sample(bits, 7).write(&mut writer);
+            let mut bytes = writer.into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] ^= flip;
+            let limits = Limits::standard();
+            let alone = Header::read(&mut Reader::new(&bytes), &limits);
+            let last = sample(before, 6);
+            prop_assert_eq!(Header::read_after(&mut Reader::new(&bytes), Some(&last), &limits), alone);
+        }
         #[test]
         fn t_a28_what_decodes_re_encodes_to_itself(bits in 0..8_u8, sequence: u64, at in 0..400_usize, value: u8) {
             let mut changed = bytes(&sample(bits, sequence));

@@ -4,7 +4,9 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
+use aws_lc_rs::signature::Ed25519KeyPair;
 use ed25519_dalek::pkcs8::EncodePrivateKey;
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -118,20 +120,27 @@ impl<'de> Deserialize<'de> for PublicKey {
 }
 
 /// A signing key. Wiped when dropped, never printed.
+///
+/// Held twice: aws-lc signs in half the time, and ed25519-dalek where it ever should not. A signature of RFC 8032
+/// has no choice in it, so that nobody can tell which one it was.
 #[derive(Clone)]
-pub struct SecretKey(SigningKey);
+pub struct SecretKey {
+    key: SigningKey,
+    fast: Option<Arc<Ed25519KeyPair>>,
+}
 
 impl SecretKey {
     /// The key of a 32-byte seed (RFC 8032, 5.1.5).
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
-        Self(SigningKey::from_bytes(seed))
+        let fast = Ed25519KeyPair::from_seed_unchecked(seed).ok().map(Arc::new);
+        Self { key: SigningKey::from_bytes(seed), fast }
     }
 
     /// The seed, to be stored or handed to a library that signs with it.
     #[must_use]
     pub fn seed(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.0.to_bytes())
+        Zeroizing::new(self.key.to_bytes())
     }
 
     /// The PKCS #8 form that certificate and TLS libraries take (RFC 8410).
@@ -139,14 +148,14 @@ impl SecretKey {
     /// # Errors
     /// [`KeyError::Invalid`] when the encoder fails, which it does only out of memory.
     pub fn to_pkcs8(&self) -> Result<Zeroizing<Vec<u8>>, KeyError> {
-        let document = self.0.to_pkcs8_der().map_err(|_| KeyError::Invalid)?;
+        let document = self.key.to_pkcs8_der().map_err(|_| KeyError::Invalid)?;
         Ok(Zeroizing::new(document.as_bytes().to_vec()))
     }
 
     /// The public half.
     #[must_use]
     pub fn public(&self) -> PublicKey {
-        PublicKey(self.0.verifying_key())
+        PublicKey(self.key.verifying_key())
     }
 
     /// Signs the purpose's tag and then the parts, joined. Parts must be of fixed length, or hold their
@@ -159,7 +168,9 @@ impl SecretKey {
     /// Signs exactly `message`: for formats of others, see [`PublicKey::verifies_bytes`].
     #[must_use]
     pub fn sign_bytes(&self, message: &[u8]) -> Signature {
-        Signature(self.0.sign(message).to_bytes())
+        let fast = self.fast.as_ref().and_then(|fast| fast.try_sign(message).ok());
+        let fast = fast.and_then(|signature| signature.as_ref().try_into().ok());
+        Signature(fast.unwrap_or_else(|| self.key.sign(message).to_bytes()))
     }
 }
 
@@ -228,6 +239,16 @@ mod tests {
             assert!(!key.public().verifies(other, &[b"abc"], &signature));
         }
         assert!(!SecretKey::from_seed(&[8; 32]).public().verifies(Purpose::Heartbeat, &[b"abc"], &signature));
+    }
+
+    #[test]
+    fn both_libraries_make_the_same_signature() {
+        for n in 0..200_u8 {
+            let key = SecretKey::from_seed(&[n; 32]);
+            assert!(key.fast.is_some());
+            let message = vec![n; usize::from(n) * 3];
+            assert_eq!(key.sign_bytes(&message).0, key.key.sign(&message).to_bytes());
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub mod time;
 pub mod trace;
 pub mod tree;
 
-pub use bundle::{Bundle, BundleError, Envelope, Item};
+pub use bundle::{Bundle, BundleError, Envelope, Item, Sealed, Sealer};
 pub use header::{Destination, Header, Part, ReceiptWish, TraceParent};
 pub use id::{
     CaFingerprint, CorrelationId, Digest, InvitationId, MessageId, SessionId, SwarmId, TokenFactId, TokenId,

@@ -46,6 +46,12 @@ macro_rules! name {
                 Text::new(text).map(Self).ok_or_else(wrong)
             }
 
+            /// The textual form, in bytes of ASCII.
+            #[must_use]
+            pub fn as_bytes(&self) -> &[u8] {
+                self.0.as_bytes()
+            }
+
             /// The textual form.
             #[must_use]
             pub fn as_str(&self) -> &str {

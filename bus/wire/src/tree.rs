@@ -3,26 +3,39 @@
 //! leaf = BLAKE3(K_leaf, envelope bytes); node = BLAKE3(K_node, left || right); left holds the largest
 //! power of two of leaves that is smaller than all. K_x = derive_key("testudo/1 bundle leaf" | "... node").
 
+mod lanes;
+
 use std::sync::LazyLock;
 
 use crate::Digest;
+use lanes::Key;
 
-static LEAF_KEY: LazyLock<[u8; 32]> = LazyLock::new(|| blake3::derive_key("testudo/1 bundle leaf", b""));
-static NODE_KEY: LazyLock<[u8; 32]> = LazyLock::new(|| blake3::derive_key("testudo/1 bundle node", b""));
+static LEAF_KEY: LazyLock<Key> = LazyLock::new(|| Key::new(blake3::derive_key("testudo/1 bundle leaf", b"")));
+static NODE_KEY: LazyLock<Key> = LazyLock::new(|| Key::new(blake3::derive_key("testudo/1 bundle node", b"")));
 
 /// The digest of one envelope's bytes.
 #[must_use]
 pub fn leaf(envelope: &[u8]) -> Digest {
-    Digest::new(*blake3::keyed_hash(&LEAF_KEY, envelope).as_bytes())
+    Digest::new(LEAF_KEY.hash(envelope))
+}
+
+/// The digests of many envelopes' bytes, in their order: the same as of each alone, in a fraction of the time.
+#[must_use]
+pub fn leaves(envelopes: &[&[u8]]) -> Vec<Digest> {
+    LEAF_KEY.hash_all(envelopes).into_iter().map(Digest::new).collect()
 }
 
 /// The digest of an inner node.
 #[must_use]
 pub fn node(left: &Digest, right: &Digest) -> Digest {
+    Digest::new(NODE_KEY.hash(&pair(left, right)))
+}
+
+fn pair(left: &Digest, right: &Digest) -> [u8; 64] {
     let mut both = [0; 64];
     both[..32].copy_from_slice(left.as_bytes());
     both[32..].copy_from_slice(right.as_bytes());
-    Digest::new(*blake3::keyed_hash(&NODE_KEY, &both).as_bytes())
+    both
 }
 
 /// How many of `n` leaves go left; `n` is at least two.
@@ -32,16 +45,18 @@ pub const fn split(n: usize) -> usize {
 }
 
 /// The root over leaf digests; `None` for no leaves.
+///
+/// Level by level, neighbours in pairs, the last of an odd number going up as it is: the same tree.
 #[must_use]
 pub fn root(leaves: &[Digest]) -> Option<Digest> {
-    match leaves {
-        [] => None,
-        [one] => Some(*one),
-        many => {
-            let (left, right) = many.split_at(split(many.len()));
-            Some(node(&root(left)?, &root(right)?))
-        }
+    let mut level = leaves.to_vec();
+    while level.len() > 1 {
+        let pairs: Vec<_> = level.chunks_exact(2).map(|two| pair(&two[0], &two[1])).collect();
+        let pairs: Vec<_> = pairs.iter().collect();
+        let odd = level.chunks_exact(2).remainder().first().copied();
+        level = NODE_KEY.hash_pairs(&pairs).into_iter().map(Digest::new).chain(odd).collect();
     }
+    level.first().copied()
 }
 
 #[cfg(test)]
@@ -55,6 +70,27 @@ mod tests {
         assert_eq!(root(&d), Some(node(&node(&d[0], &d[1]), &d[2])));
         assert_ne!(root(&d[..2]), root(&[d[0], d[1], d[1]]), "no leaf is ever duplicated");
         assert_eq!(root(&[]), None);
+    }
+
+    /// The definition of the RFC, word for word.
+    fn by_definition(leaves: &[Digest]) -> Digest {
+        match leaves {
+            [one] => *one,
+            many => {
+                let (left, right) = many.split_at(split(many.len()));
+                node(&by_definition(left), &by_definition(right))
+            }
+        }
+    }
+
+    #[test]
+    fn level_by_level_is_the_definition() {
+        let bytes = [5; 300];
+        let all: Vec<_> = (1..=256).map(|n| &bytes[..n]).collect();
+        let all = leaves(&all);
+        for n in 1..=256 {
+            assert_eq!(root(&all[..n]), Some(by_definition(&all[..n])), "{n}");
+        }
     }
 
     #[test]

@@ -1,14 +1,22 @@
 //! Free text of a record: short, and nothing in it can act on a terminal or forge a line (threat A65).
 
 use std::fmt;
+use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// At most [`Note::MAX`] bytes of text in which control, bidirectional and invisible characters stand as
 /// `\u{..}` and a backslash as `\\`.
-#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(transparent)]
-pub struct Note(String);
+///
+/// Cheap to clone: most records of a bundle say the same.
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Note(Arc<str>);
+
+impl Serialize for Note {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
 
 impl Note {
     /// Longest note in bytes.
@@ -35,7 +43,7 @@ impl Note {
                 fits = note.len();
             }
         }
-        Self(note)
+        Self(note.into())
     }
 
     /// The text.
@@ -80,6 +88,6 @@ impl<'de> Deserialize<'de> for Note {
         if text.len() > Self::MAX || text.chars().any(is_unsafe) {
             return Err(de::Error::custom("not a note"));
         }
-        Ok(Self(text))
+        Ok(Self(text.into()))
     }
 }

@@ -38,7 +38,9 @@ impl Bits {
 
     /// Adds the rules of another set.
     fn join(&mut self, other: &Self) {
-        self.0.iter_mut().zip(other.0).for_each(|(word, other)| *word |= other);
+        for (word, other) in self.0.iter_mut().zip(&other.0) {
+            *word |= *other;
+        }
     }
 
     /// Whether there is none in it.
@@ -316,7 +318,11 @@ impl Gate {
                 ended |= *state >= self.matching;
             }
             if ended {
-                at.iter().for_each(|state| self.note(*state, woken));
+                for state in at {
+                    if state >= self.matching {
+                        self.note(state, woken);
+                    }
+                }
             }
         }
     }

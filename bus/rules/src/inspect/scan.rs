@@ -159,6 +159,7 @@ pub(super) fn scan(rules: &RuleSet, text: &str, capability: &str, findings: &mut
 
 /// Reads the text as it would be without what parts or swaps its letters; says whether it was odd enough for that.
 fn read_disguises(reader: Reader<'_>, view: &str, survey: &Survey, findings: &mut Findings) -> bool {
+    let survey = &survey.looked_at(view);
     let mut disguised = false;
     for undo in disguise::ALL {
         let Some(mut plain) = undo(view, survey) else { continue };

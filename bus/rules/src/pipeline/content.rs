@@ -62,9 +62,9 @@ impl Authorised {
     pub fn inspect(mut self, inspector: &Inspector, tails: &mut Context<Pair>) -> Inspected {
         let mut scratch = Scratch::default();
         self.0.narrow(|envelope| {
-            let (header, body) = (envelope.header(), envelope.body());
+            let (header, body) = (envelope.header(), envelope.body_bytes());
             let (capability, content_type) = (capability(header), header.content_type.as_str());
-            let (alone, said) = inspector.vet(&mut scratch, capability, content_type, &body);
+            let (alone, said) = inspector.vet(&mut scratch, capability, content_type, body);
             decision(&tails.follow(inspector, &Pair::of(header), capability, &said, alone))
         });
         Inspected(self.0)
@@ -76,10 +76,10 @@ impl Authorised {
         let Self(judged) = self;
         let mut scratch = Scratch::default();
         let read = judged.bundle.envelopes().zip(&judged.verdicts).map(|(envelope, verdict)| {
-            let (header, body) = (envelope.header(), envelope.body());
+            let (header, body) = (envelope.header(), envelope.body_bytes());
             verdict.is_allowed().then(|| {
                 let content_type = header.content_type.as_str();
-                let (alone, said) = inspector.vet(&mut scratch, capability(header), content_type, &body);
+                let (alone, said) = inspector.vet(&mut scratch, capability(header), content_type, body);
                 (alone, said.into_owned())
             })
         });

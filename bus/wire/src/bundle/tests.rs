@@ -26,6 +26,24 @@ fn a_signed_bundle_decodes_whole_and_verifies() {
 }
 
 #[test]
+fn a_bundle_made_in_one_piece_is_the_same_bundle() {
+    for n in [1, 2, 5, 256] {
+        let body = |i: u64| format!("body {i}").into_bytes();
+        let mut sealer = Sealer::with_capacity(100);
+        (0..n).for_each(|i| sealer.push(&sample(0, i + 1), &body(i)));
+        let sealed = sealer.sign(&key(), &Limits::standard()).unwrap();
+        let made = bundle(n);
+        assert_eq!(sealed.bytes, made.bytes());
+        assert_eq!(sealed.digests, made.envelopes().map(Envelope::digest).collect::<Vec<_>>());
+    }
+    let nothing = Sealer::with_capacity(0).sign(&key(), &Limits::standard());
+    assert_eq!(nothing.unwrap_err(), BundleError::Shape);
+    let mut many = Sealer::with_capacity(0);
+    (0..257).for_each(|i| many.push(&sample(0, i + 1), b""));
+    assert_eq!(many.sign(&key(), &Limits::standard()).unwrap_err(), BundleError::TooLarge);
+}
+
+#[test]
 fn the_number_of_leaves_is_signed() {
     let mut bytes = bundle(1).bytes().to_vec();
     bytes[1] = 2;
