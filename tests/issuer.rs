@@ -373,7 +373,6 @@ async fn renewed_by_the_service(bench: &Bench, late: Identity, early: Identity) 
     let (client, _inbox) = testudo::dial(&late).await.unwrap();
     let renewed = Arc::new(client.certify().await.unwrap());
     assert_eq!(bench.service.calls("sign"), before + 1, "asked with the agent's own request");
-    assert_ne!(renewed.chain, late.client.chain);
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     client.renew(&dialler(Socket::Udp(socket)).unwrap(), renewed).await.unwrap();
 
