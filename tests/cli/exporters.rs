@@ -77,7 +77,7 @@ fn r_h18_the_books_are_in_status_metrics_and_health() {
     assert_eq!(health["state"], "degraded");
     let told = place.json("status --json --config s/testudo.toml");
     assert_eq!(told["health"]["components"]["exporters"]["state"], "degraded");
-    let reason = health["components"]["exporters"]["reason"].as_str().unwrap();
+    let reason = told["health"]["components"]["exporters"]["reason"].as_str().unwrap();
     assert!(reason.contains("exporter hook cannot send: cannot connect"), "{reason}");
     let (_, page) = node.page("/metrics");
     for line in [
