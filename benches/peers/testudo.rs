@@ -107,28 +107,42 @@ pub(crate) struct Sending {
     clients: Vec<(Client, Deliveries)>,
     message: Outgoing,
     next: usize,
+    /// Messages that may be under way at once, where somebody could be sent more than the node keeps for one receiver
+    /// (1 MiB, half of it of one sender): beyond it the node refuses, and an honest sender would have to send again.
+    window: Option<usize>,
+    sent: usize,
 }
+
+/// Messages that each of a crowd may have under way to one receiver.
+const EACH: usize = 32;
+/// Messages that a publisher may have under way to a crowd.
+const PUBLISHED: usize = 512;
 
 impl Sending {
     pub(crate) async fn open(to: &str, identities: &[String]) -> Done<Self> {
         let message = Outgoing::new(to.parse()?, CAPABILITY.parse()?, payload(PAYLOAD.len()));
-        Self::with(message, identities).await
+        let window = (identities.len() > 1).then_some(EACH * identities.len());
+        Self::with(message, identities, window).await
     }
 
     pub(crate) async fn publish(identities: &[String]) -> Done<Self> {
         let message = Outgoing::topic(TOPIC.parse()?, payload(PAYLOAD.len()));
-        Self::with(message, identities).await
+        Self::with(message, identities, Some(PUBLISHED)).await
     }
 
-    async fn with(message: Outgoing, identities: &[String]) -> Done<Self> {
+    async fn with(message: Outgoing, identities: &[String], window: Option<usize>) -> Done<Self> {
         let clients = try_join_all(identities.iter().map(|identity| link(identity))).await?;
-        Ok(Self { clients, message, next: 0 })
+        Ok(Self { clients, message, next: 0, window, sent: 0 })
     }
 }
 
 impl Sender for Sending {
     async fn post(&mut self, body: &Bytes) -> Done {
         let message = Outgoing { body: body.clone(), ..self.message.clone() };
+        if self.window.is_some_and(|window| self.sent > 0 && self.sent.is_multiple_of(window)) {
+            self.flush().await?;
+        }
+        self.sent += 1;
         self.next = (self.next + 1) % self.clients.len();
         self.clients[self.next].0.post(message).await?;
         Ok(())
