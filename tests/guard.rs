@@ -63,6 +63,23 @@ fn t_a60_a_payload_split_over_messages_is_refused_and_the_log_says_how_it_was_fo
 }
 
 #[test]
+fn t_a60_messages_to_names_that_nobody_has_do_not_flush_what_is_remembered() {
+    sim(async {
+        let world = World::new(305);
+        let sender = world.agent("sender", &["read:logs"], &[]).await;
+        let _reader = world.agent("reader", &["read:logs"], &["read:logs"]).await;
+        assert_eq!(tell(&sender, say("reader", FIRST)).await, None);
+        for n in 0..1_100 {
+            let refused = tell(&sender, say(&format!("nobody-{n}"), "hello")).await;
+            assert_eq!(refused, Some((Refusal::Unroutable, Vec::new())));
+        }
+        let (refusal, rules) = tell(&sender, say("reader", SECOND)).await.unwrap();
+        assert_eq!((refusal, rules[0].as_str()), (Refusal::Poisoned, "context"));
+        world.end().await;
+    });
+}
+
+#[test]
 fn t_a60_the_halves_may_be_a_small_message_and_a_large_body() {
     sim(async {
         let world = World::new(302);

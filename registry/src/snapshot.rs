@@ -134,6 +134,10 @@ impl Standings for Snapshot {
         // Of a stranger nothing is known, so nothing may be done on its authority.
         self.agent(name).is_none_or(|standing| standing.grant.delegated_only)
     }
+
+    fn knows(&self, name: &AgentName) -> bool {
+        self.agent(name).is_some()
+    }
 }
 
 #[derive(Debug)]

@@ -186,6 +186,10 @@ impl Operator {
     }
 
     async fn let_in(&self, newcomer: Newcomer) -> Result<Joined, Turned> {
+        if self.agents_ca().is_some() {
+            let why = "agents are certified by a PKI service now, which a newcomer cannot ask".to_owned();
+            return Err(Turned { refusal: JoinRefusal::Unavailable, agent: None, why });
+        }
         let registry = &self.office.registry;
         // The number before the grant: a grant that shrinks in between voids the token.
         let minted = registry.directory().sequence();
@@ -201,7 +205,7 @@ impl Operator {
 
 impl Desk for Operator {
     fn admit(&self, question: Question) -> Decision<'_> {
-        // The embedded CA certifies the key; only a PKI service asks for the request.
+        // The embedded CA certifies the key, whatever the request says besides.
         Box::pin(self.let_in(question.newcomer))
     }
 }

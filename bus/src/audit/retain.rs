@@ -101,9 +101,11 @@ impl AuditLog {
         let first = cut.base.size();
         let note = cut.sign(&self.origin, &self.key);
         let (dir, entries, len) = (self.dir.clone(), self.entries.try_clone()?, syncer.checkpoints.len);
-        let (checkpoints, bytes) = blocking(move || remove(&dir, &entries, first, &note, len)).await?;
-        syncer.checkpoints = checkpoints;
+        let removed = blocking(move || remove(&dir, &entries, first, &note, len)).await;
+        // Also when it failed half way: what is still there goes with the next cut, and is not asked for its size.
         self.state().starts.drain(..n);
+        let (checkpoints, bytes) = removed?;
+        syncer.checkpoints = checkpoints;
         Ok(Some(Retained { first, segments: n, bytes }))
     }
 
@@ -145,7 +147,10 @@ fn remove(dir: &Path, entries: &File, first: u64, note: &str, len: u64) -> io::R
     entries.sync()?;
     let bytes = remove_before(dir, first)?;
     let checkpoints = prune(dir, first, len)?;
-    entries.sync()?;
+    // The new file is in its place whether or not that is durable: the log goes on in it.
+    if let Err(error) = entries.sync() {
+        tracing::warn!(%error, "the folder of the audit log could not be synced after a cut");
+    }
     Ok((checkpoints, bytes))
 }
 

@@ -227,8 +227,14 @@ async fn open(
     let heartbeat_ms = u32::try_from(shared.heartbeat.as_millis()).unwrap_or(u32::MAX);
     let body = u32::try_from(shared.large_limits.body_bytes_max).unwrap_or(u32::MAX);
     let welcome = FromNode::Welcome(Welcome { seen, heartbeat_ms, window: shared.window, quota, body });
+    let renewed = renews.clone();
     let lost = |what| {
         shared.registry.link_lost(holder.name, session);
+        // The registry counts the newer one by now: heartbeats of the older one would no longer be heard, and its
+        // agent revoked as silent. It comes back by itself.
+        if let Some(older) = &renewed {
+            older.close(CloseReason::Lagging);
+        }
         broken(&connection, what)
     };
     let frame = welcome.encode().map_err(|_| lost("no welcome"))?;

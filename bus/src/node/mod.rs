@@ -216,11 +216,12 @@ impl Node {
             doors: Doors::default(),
             is_stale: stale,
         });
+        // It ends with the log by itself: to be cut off within a cut would leave half of one.
+        tokio::spawn(audit.clone().run_retention(env.clone()));
         let tasks = vec![
             tokio::spawn(listen(endpoint.clone(), listener)),
             tokio::spawn(receipts::run(shared.clone())),
             tokio::spawn(run_commits(shared.clone())),
-            tokio::spawn(audit.clone().run_retention(env.clone())),
             tokio::spawn(notices::run(shared.clone())),
             tokio::spawn(subscriptions::run(shared.clone())),
             tokio::spawn(sweep(shared.clone())),

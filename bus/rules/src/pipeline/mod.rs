@@ -314,7 +314,9 @@ fn authorise(
         (Destination::Agent(name), Some(capability), _) => {
             meaning.covers(capability, Some(name), now)?;
             may_be_opaque(meaning, content_type, capability, Some(name), now)?;
-            carries_authority(meaning, standings)
+            carries_authority(meaning, standings)?;
+            // Before the content: names that nobody has must not fill what the guard remembers of pairs.
+            if standings.knows(name) { Ok(()) } else { Err(Refusal::Unroutable) }
         }
         (Destination::Service | Destination::Topic(_), Some(capability), _) => {
             meaning.covers(capability, None, now)?;
