@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use testudo_bus::env::SharedEnv;
-use testudo_rules::audit::when;
+use testudo_rules::moment::utc_millis;
 use tokio::time::{Instant, timeout};
 
 /// How something is, worst last.
@@ -164,7 +164,7 @@ impl Checker {
             components,
             uptime_s: self.started.elapsed().as_secs(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            at: when(self.env.now()),
+            at: utc_millis(self.env.now()),
         }
     }
 }

@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use rustls_pki_types::CertificateDer;
 use testudo_bus::env::{Env, random};
 use testudo_bus::node::Bodies;
@@ -194,10 +192,7 @@ pub(crate) fn new_key(env: &dyn Env) -> SecretKey {
 /// PEM, as every certificate tool writes it.
 #[must_use]
 pub fn pem(certificate: &CertificateDer<'_>) -> String {
-    let text = BASE64.encode(certificate);
-    let lines: Vec<_> =
-        text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
-    format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", lines.join("\n"))
+    testudo_bus::tls::pem("CERTIFICATE", certificate)
 }
 
 /// The first certificate of a PEM text.

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
 use rcgen::ExtendedKeyUsagePurpose as Usage;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::ClientConfig;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, UnixTime};
+use support::careless::AnyNode;
 use support::certs::{Chain, ca, profile, sign};
 use support::crafted::{Craft, FAULTS, crafted};
 use support::swarm::{TestEnv, key_of, name};
@@ -27,45 +27,6 @@ use testudo_bus::transport;
 use testudo_wire::frame::ALPN;
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{Holder, SecretKey, SpiffeId};
-
-/// Takes any server, whoever it is: what a careless client would do.
-#[derive(Debug)]
-struct AnyNode;
-
-impl ServerCertVerifier for AnyNode {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519, SignatureScheme::ECDSA_NISTP256_SHA256]
-    }
-}
 
 /// rustls as it comes: resumption on, a session cache, early data if it may.
 fn eager(chain: Chain, key: Vec<u8>) -> quinn::ClientConfig {

@@ -19,6 +19,7 @@ use testudo_wire::Refusal;
 pub use stages::AuditSizes;
 pub(crate) use stages::Stage;
 use stages::Stages;
+pub use testudo_rules::account::Account;
 
 /// One of the words of a closed enum.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -52,32 +53,6 @@ struct ByOutcome {
 
 /// The ends that a copy can have.
 const OUTCOMES: [&str; 3] = ["delivered", "dropped", "failed"];
-
-/// Copies of messages by where they are in their life, at one instant.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, serde::Serialize)]
-pub struct Account {
-    /// Copies that came: of each message in a decodable bundle one for every receiver it was routed to, and one
-    /// if it was refused or had no receiver.
-    pub submitted: u64,
-    /// Acknowledged by their receiver.
-    pub delivered: u64,
-    /// Refused by the node or the receiver, or lost with a link after hand-over.
-    pub failed: u64,
-    /// Given up before hand-over, or without anywhere to go.
-    pub dropped: u64,
-    /// Waiting for their receiver's link.
-    pub queued: u64,
-    /// Handed over and not yet acknowledged.
-    pub in_flight: u64,
-}
-
-impl Account {
-    /// The law.
-    #[must_use]
-    pub const fn is_balanced(&self) -> bool {
-        self.submitted == self.delivered + self.failed + self.dropped + self.queued + self.in_flight
-    }
-}
 
 /// The node's counters. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use testudo_rules::export::{BreakerState, Counts};
+use testudo_rules::account::Account;
+use testudo_rules::export::BreakerState;
 
 /// Where an exporter's breaker is.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -36,7 +37,7 @@ pub struct ExporterStatus {
     /// `file`, `otlp`, `stdout` or `webhook`.
     pub kind: String,
     /// Its books.
-    pub counts: Counts,
+    pub counts: Account,
     /// Its breaker.
     pub breaker: Breaker,
     /// The first record of the log that is not done.

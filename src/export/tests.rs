@@ -7,9 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 use testudo_bus::audit::{AuditConfig, AuditLog, Cursor, CursorFile, lowest_cursor};
+use testudo_rules::account::Account;
 use testudo_rules::audit::{NodeEvent, Origin, Record, RegistryChange, RegistryEvent};
 use testudo_rules::event::{EventSource, Signed};
-use testudo_rules::export::{Counts, Outcome, Settings};
+use testudo_rules::export::{Outcome, Settings};
 use testudo_wire::{NodeName, RegistrySequence, SecretKey, SwarmId, Timestamp};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -99,7 +100,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> Account {
         let counts = self.shared.get().counts;
         assert!(counts.is_balanced(), "{counts:?}");
         counts
@@ -118,7 +119,7 @@ impl Run {
     }
 
     /// Ends it within so much time; whether all was delivered.
-    pub(super) async fn end(self, within: Duration) -> (bool, Counts) {
+    pub(super) async fn end(self, within: Duration) -> (bool, Account) {
         self.stop.send_replace(Some(Instant::now() + within));
         let clean = self.task.await.unwrap();
         let counts = self.shared.get().counts;

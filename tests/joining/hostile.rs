@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use quinn::ClientConfig;
 use quinn::crypto::rustls::QuicClientConfig;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::PrivateKeyDer;
 use testudo_bus::join::{AskError, PortState, ask};
 use testudo_bus::{tls, transport};
 use testudo_rules::audit::RegistryChange;
@@ -16,6 +14,7 @@ use testudo_wire::{InvitationId, SecretKey, Signature};
 use tokio::time::timeout;
 
 use super::kit::{Hall, Stranger, key};
+use super::support::careless::AnyNode;
 use super::support::swarm::{Swarm, TestEnv, name};
 use super::support::{World, pass, sim, until};
 
@@ -243,45 +242,6 @@ fn t_a14_a_certificate_with_another_above_it_or_none_is_refused_in_the_handshake
         let before = hall.world.ledger().changes(name("ada")).len();
         assert_eq!(before, 1, "nothing of ours was read");
     });
-}
-
-/// Takes any server: what a stranger without manners would do.
-#[derive(Debug)]
-struct AnyNode;
-
-impl ServerCertVerifier for AnyNode {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
-    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Every test binary takes what it needs from here.
 
+pub(crate) mod careless;
 pub(crate) mod certs;
 pub(crate) mod crafted;
 pub(crate) mod ledger;

@@ -3,10 +3,12 @@
 //! *Invariant*: nothing here reads a clock, draws a random number, opens a file or waits.
 //! Time, randomness and what the registry knows come in as arguments.
 
+pub mod account;
 pub mod audit;
 pub mod event;
 pub mod export;
 pub mod inspect;
+pub mod moment;
 pub mod pipeline;
 pub mod quota;
 pub mod receive;

@@ -7,7 +7,7 @@ use std::path::Path;
 use testudo_rules::audit::frame::{FrameError, FrameReader};
 use testudo_rules::audit::witness::Submission;
 use testudo_rules::audit::{
-    Checkpoint, Cut, Event, ExtensionBuilder, Frontier, LogHash, PathBuilder, Proof, Verdict, VerifierKey,
+    Checkpoint, Cut, Event, Frontier, LogHash, Proof, ProofBuilder, Verdict, VerifierKey,
 };
 use testudo_wire::MessageId;
 
@@ -73,7 +73,7 @@ pub fn prove_under(
     if index < base.size() {
         return Err(ReadError::Missing { index }.into());
     }
-    let Some(mut builder) = PathBuilder::behind(&base, index, size) else { return Err(unsealed) };
+    let Some(mut builder) = ProofBuilder::path_behind(&base, index, size) else { return Err(unsealed) };
     let mut record = None;
     each_leaf(dir, &base, size, |leaf, at, payload| {
         builder.append(leaf);
@@ -102,7 +102,7 @@ pub fn extension(dir: &Path, old: u64, by: &VerifierKey) -> Result<Option<Submis
         return Err(ProveError::Shorter { old, size });
     }
     let Cut { base } = cut_of(dir, &by.origin, &by.key)?;
-    let builder = ExtensionBuilder::behind(&base, old, size);
+    let builder = ProofBuilder::extension_behind(&base, old, size);
     let Some(mut builder) = builder else { return Err(ReadError::Missing { index: old }.into()) };
     each_leaf(dir, &base, size, |leaf, _, _| builder.append(leaf))?;
     match builder.finish() {

@@ -9,7 +9,6 @@ use std::sync::{Arc, OnceLock};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::verify_tls13_signature;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
@@ -24,7 +23,7 @@ use testudo_wire::{CaFingerprint, PublicKey, SecretKey, SwarmId};
 
 use super::config::{Clock, TlsError, private_key, provider};
 use super::leaf::{CERTIFICATE_BYTES_MAX, LeafError, Role, Trust, certified_key, check};
-use super::verifier::{ALGORITHMS, NO_TLS12, NodeCertificate};
+use super::verifier::{NodeCertificate, ed25519_handshakes};
 use crate::env::SharedEnv;
 
 /// Longest certificate of a newcomer: it says nothing but its key.
@@ -82,27 +81,7 @@ impl ClientCertVerifier for NewcomerVerifier {
         Ok(ClientCertVerified::assertion())
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(NO_TLS12)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &ALGORITHMS)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ALGORITHMS.supported_schemes()
-    }
+    ed25519_handshakes!();
 }
 
 /// Knows a swarm by two fingerprints, and keeps what was wrong with the other end.
@@ -148,27 +127,7 @@ impl ServerCertVerifier for HostVerifier {
         }
     }
 
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(NO_TLS12)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &ALGORITHMS)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        ALGORITHMS.supported_schemes()
-    }
+    ed25519_handshakes!();
 }
 
 /// The node's certificate, as it is at each handshake, and the CA above it: a newcomer knows the CA's fingerprint alone.

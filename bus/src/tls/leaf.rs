@@ -19,7 +19,7 @@ pub(super) const CERTIFICATE_BYTES_MAX: usize = 4096;
 /// Certificates between a leaf and its CA.
 const INTERMEDIATES_MAX: usize = 2;
 /// RFC 8410: id-Ed25519.
-pub(super) const ED25519_OID: &str = "1.3.101.112";
+const ED25519_OID: &str = "1.3.101.112";
 
 /// Which end a certificate is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

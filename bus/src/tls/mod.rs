@@ -8,6 +8,7 @@ mod issuer;
 mod joining;
 mod leaf;
 mod newcomer;
+mod pem;
 mod request;
 mod verifier;
 
@@ -18,5 +19,6 @@ pub use issuer::{
 pub use joining::{ChainToCa, Stranger, join_client_config, join_server_config, newcomer_key};
 pub use leaf::{Leaf, LeafError, Role, Trust, check, not_after};
 pub use newcomer::{certificate_request, requested_key, self_signed};
+pub use pem::pem;
 pub use request::{CSR_BYTES_MAX, Csr, CsrError};
 pub use verifier::{Listed, Listing, NodeCertificate};

@@ -3,12 +3,13 @@
 
 use rcgen::{CertificateParams, DistinguishedName, IsCa};
 use rustls::pki_types::CertificateDer;
-use testudo_wire::{PublicKey, SecretKey, Signature};
+use testudo_wire::{PublicKey, SecretKey};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 
 use super::issuer::{IssuerError, key_pair};
 use super::leaf::{LeafError, key_of};
+use super::request::is_signed_by;
 
 fn nameless() -> CertificateParams {
     let mut params = CertificateParams::default();
@@ -44,28 +45,8 @@ pub fn requested_key(request: &[u8]) -> Result<PublicKey, LeafError> {
     if !rest.is_empty() || parsed.certification_request_info.version.0 != 0 {
         return Err(LeafError::Unparsable);
     }
-    let info = &parsed.certification_request_info;
-    let key = key_of(&info.subject_pki)?;
-    let signature: &[u8; 64] = parsed.signature_value.data.as_ref().try_into().map_err(|_| LeafError::Key)?;
-    // The parser is lenient where nothing is signed: what is around the signed part has one form.
-    let body = [info.raw, &SIGNED_WITH_ED25519, signature].concat();
-    if request != [&sequence(body.len())[..], &body].concat() {
-        return Err(LeafError::Key);
-    }
-    if key.verifies_bytes(info.raw, &Signature::new(*signature)) { Ok(key) } else { Err(LeafError::Key) }
-}
-
-/// The algorithm id-Ed25519 (RFC 8410, 3), and the head of a BIT STRING of 64 bytes.
-const SIGNED_WITH_ED25519: [u8; 10] = [0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x41, 0x00];
-
-/// The head of a DER SEQUENCE of so many bytes, at most 65,535.
-fn sequence(len: usize) -> Vec<u8> {
-    let [high, low] = u16::try_from(len).unwrap_or(u16::MAX).to_be_bytes();
-    match (high, low) {
-        (0, ..0x80) => vec![0x30, low],
-        (0, _) => vec![0x30, 0x81, low],
-        _ => vec![0x30, 0x82, high, low],
-    }
+    let key = key_of(&parsed.certification_request_info.subject_pki)?;
+    if is_signed_by(&parsed, request, &key) { Ok(key) } else { Err(LeafError::Key) }
 }
 
 #[cfg(test)]

@@ -2,8 +2,6 @@
 //!
 //! Ours ask for exactly one thing, a SPIFFE ID as the only subject alternative name. Knows nothing of who signs.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use rcgen::{CertificateParams, DistinguishedName, SanType};
 use rustls::pki_types::CertificateSigningRequestDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -13,7 +11,8 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 
 use super::issuer::{IssuerError, key_pair};
-use super::leaf::ED25519_OID;
+use super::leaf::key_of;
+use super::pem::pem;
 
 /// Longest request, in DER.
 pub const CSR_BYTES_MAX: usize = 1024;
@@ -81,13 +80,7 @@ impl Csr {
     /// In PEM, as every certificate tool writes it.
     #[must_use]
     pub fn pem(&self) -> String {
-        let text = BASE64.encode(&self.0);
-        let lines: Vec<_> =
-            text.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
-        format!(
-            "-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n",
-            lines.join("\n")
-        )
+        pem("CERTIFICATE REQUEST", &self.0)
     }
 
     /// Checks that it asks for exactly this name, for this key, and was signed by it.
@@ -96,21 +89,13 @@ impl Csr {
     /// [`CsrError`] naming the first fault.
     pub fn check(&self, id: &SpiffeId, key: &PublicKey) -> Result<(), CsrError> {
         let csr = parsed(&self.0)?;
-        let info = &csr.certification_request_info;
-        let spki = &info.subject_pki;
-        if spki.algorithm.algorithm.to_id_string() != ED25519_OID
-            || spki.subject_public_key.data.as_ref() != key.as_bytes()
-        {
+        if key_of(&csr.certification_request_info.subject_pki) != Ok(*key) {
             return Err(CsrError::Key);
         }
         if !is_only_name(&csr, id) {
             return Err(CsrError::Name);
         }
-        let signature = csr.signature_value.data.as_ref().try_into().map_err(|_| CsrError::Signature)?;
-        // What is around the signed part is not signed: only its one encoding counts.
-        let holds = encoded(info.raw, signature) == *self.0
-            && key.verifies_bytes(info.raw, &Signature::new(*signature));
-        if holds { Ok(()) } else { Err(CsrError::Signature) }
+        if is_signed_by(&csr, &self.0, key) { Ok(()) } else { Err(CsrError::Signature) }
     }
 }
 
@@ -122,6 +107,16 @@ fn parsed(bytes: &[u8]) -> Result<X509CertificationRequest<'_>, CsrError> {
         Ok(([], csr)) => Ok(csr),
         Ok(_) | Err(_) => Err(CsrError::Unparsable),
     }
+}
+
+/// Whether whoever made a request, read from these bytes, has this key. What is around the signed part is not signed:
+/// only its one encoding counts.
+pub(super) fn is_signed_by(csr: &X509CertificationRequest<'_>, bytes: &[u8], key: &PublicKey) -> bool {
+    let info = csr.certification_request_info.raw;
+    let signature: Result<&[u8; 64], _> = csr.signature_value.data.as_ref().try_into();
+    signature.is_ok_and(|signature| {
+        encoded(info, signature) == bytes && key.verifies_bytes(info, &Signature::new(*signature))
+    })
 }
 
 /// RFC 2986 in DER: a sequence of what is signed, the algorithm Ed25519 (RFC 8410), and the signature.

@@ -9,7 +9,8 @@ use clap::Args;
 use testudo::bus::audit::{ProveError, cosigned_checkpoint, find_message, prove, prove_under};
 use testudo::bus::node::Bodies;
 use testudo::files::{self, FileError};
-use testudo::rules::audit::{Cosigned, Proof, Proven, Sent, Verdict, VerifierKey, WitnessKey, when};
+use testudo::rules::audit::{Cosigned, Proof, Proven, Sent, Verdict, VerifierKey, WitnessKey};
+use testudo::rules::moment::utc_millis;
 use testudo::wire::{AgentName, Bundle, Limits, MessageId, Timestamp};
 
 use super::super::{At, CliError, Done, say};
@@ -180,7 +181,7 @@ impl Check {
         } else {
             let by = match (&self.witness, cosigned) {
                 (Some(witness), Some(Cosigned { at })) => {
-                    let at = when(Timestamp::from_millis(at.saturating_mul(1000)));
+                    let at = utc_millis(Timestamp::from_millis(at.saturating_mul(1000)));
                     format!(" that {} cosigned at {at}", witness.name)
                 }
                 (Some(_) | None, _) => String::new(),

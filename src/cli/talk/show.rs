@@ -5,9 +5,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
 use testudo::ContentType;
 use testudo::rules::audit::is_unsafe;
+use testudo::rules::moment::{LAST_SECOND, utc_millis};
 use testudo::wire::Timestamp;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 /// Whether the ends of lines in a text are its own affair.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -52,11 +51,7 @@ pub(super) fn put_body(into: &mut Value, content_type: ContentType, body: &[u8])
 
 /// A time as people read it, in UTC, always with milliseconds.
 pub(super) fn time(at: Timestamp) -> String {
-    let seconds =
-        i64::try_from(at.as_secs()).ok().and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
-    let text = seconds.and_then(|at| at.format(&Rfc3339).ok());
-    let Some(text) = text else { return at.as_millis().to_string() };
-    format!("{}.{:03}Z", text.trim_end_matches('Z'), at.as_millis() % 1000)
+    if at.as_secs() > LAST_SECOND { at.as_millis().to_string() } else { utc_millis(at) }
 }
 
 #[cfg(test)]

@@ -8,8 +8,9 @@ use testudo::bus::env::Env as _;
 use testudo::config::{Config, Overrides};
 use testudo::env::System;
 use testudo::operator::{Answer, ChainStanding, Request};
+use testudo::rules::moment::at_of_text;
 use testudo::rules::token::{
-    Denial, Description, Link, Question, Step, Trust, Vouched, at_of_text, bytes_of_text, describe, judge,
+    Denial, Description, Link, Question, Step, Trust, Vouched, bytes_of_text, describe, judge,
 };
 use testudo::wire::{AgentName, Capability, Limits, PublicKey, Refusal, RegistrySequence, Timestamp};
 

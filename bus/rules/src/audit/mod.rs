@@ -27,7 +27,6 @@ pub mod story;
 mod unsettled;
 pub mod verifier;
 pub mod verify;
-mod when;
 pub mod witness;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Origin};
@@ -38,7 +37,7 @@ pub use merkle::{Frontier, LogHash};
 pub use note::{Note, is_unsafe};
 pub use open::OpenCopies;
 pub use outcome::{Cause, Outcome, OutcomeOf, Outcomes};
-pub use path::{ExtensionBuilder, PathBuilder};
+pub use path::ProofBuilder;
 pub use proof::{Proof, ProofFault, Proven};
 pub use record::{
     BundleRefused, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Record, RegistryChange,
@@ -51,7 +50,6 @@ pub use story::Story;
 pub use unsettled::Unsettled;
 pub use verifier::{VerifierKey, VerifierKeyError};
 pub use verify::{Fault, FaultKind, Segment, Verified, verify, verify_from};
-pub use when::when;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -8,59 +8,27 @@ use std::ops::Range;
 
 use super::merkle::{Frontier, LogHash};
 
-/// The tree of a known size, and some of its subtrees.
+/// Makes a proof about a tree of a known size while its leaves pass by: the path of a leaf, or that it extends an
+/// older tree.
 #[derive(Debug)]
-struct Subtrees {
+pub struct ProofBuilder {
     size: u64,
     /// All of the tree so far.
     tree: Frontier,
+    /// The subtrees whose roots are the proof.
     wanted: Vec<(Range<u64>, Frontier)>,
 }
 
-impl Subtrees {
-    /// Goes on behind the leaves of `base`.
-    fn new(size: u64, base: &Frontier, wanted: Vec<Range<u64>>) -> Self {
-        let seeded = |range: Range<u64>| (range.clone(), base.within(range.start, range.end));
-        Self { size, tree: base.clone(), wanted: wanted.into_iter().map(seeded).collect() }
-    }
-
-    fn append(&mut self, leaf: LogHash) {
-        let at = self.tree.size();
-        if at == self.size {
-            return;
-        }
-        self.tree.append(leaf);
-        for (_, subtree) in self.wanted.iter_mut().filter(|(leaves, _)| leaves.contains(&at)) {
-            subtree.append(leaf);
-        }
-    }
-
-    fn finish(&self) -> Option<(LogHash, Vec<LogHash>)> {
-        let hashes = || self.wanted.iter().map(|(_, subtree)| subtree.root()).collect();
-        (self.tree.size() == self.size).then(|| (self.tree.root(), hashes()))
-    }
-}
-
-/// Where a tree over `from..to` splits: the largest power of two below the number of leaves, of which there are two
-/// at least.
-const fn split(from: u64, to: u64) -> u64 {
-    from + (1 << (u64::BITS - 1 - (to - from - 1).leading_zeros()))
-}
-
-/// Makes the path of one leaf in a tree of a known size.
-#[derive(Debug)]
-pub struct PathBuilder(Subtrees);
-
-impl PathBuilder {
-    /// For leaf `index` of a tree of `size` leaves; `None` when there is no such leaf.
+impl ProofBuilder {
+    /// The path of leaf `index` in a tree of `size` leaves; `None` when there is no such leaf.
     #[must_use]
-    pub fn new(index: u64, size: u64) -> Option<Self> {
-        Self::behind(&Frontier::new(), index, size)
+    pub fn path(index: u64, size: u64) -> Option<Self> {
+        Self::path_behind(&Frontier::new(), index, size)
     }
 
     /// The same where the leaves of `base` do not pass by; `None` also when the leaf is one of those.
     #[must_use]
-    pub fn behind(base: &Frontier, index: u64, size: u64) -> Option<Self> {
+    pub fn path_behind(base: &Frontier, index: u64, size: u64) -> Option<Self> {
         if index >= size || index < base.size() {
             return None;
         }
@@ -78,37 +46,14 @@ impl PathBuilder {
         }
         // The leaf's own sibling first.
         beside.reverse();
-        Some(Self(Subtrees::new(size, base, beside)))
+        Some(Self::new(size, base, beside))
     }
 
-    /// Takes the next leaf. What is behind the tree is ignored.
-    pub fn append(&mut self, leaf: LogHash) {
-        self.0.append(leaf);
-    }
-
-    /// How many leaves were taken, those of the base among them.
-    #[must_use]
-    pub const fn taken(&self) -> u64 {
-        self.0.tree.size()
-    }
-
-    /// The root and the path; `None` while leaves are missing.
-    #[must_use]
-    pub fn finish(&self) -> Option<(LogHash, Vec<LogHash>)> {
-        self.0.finish()
-    }
-}
-
-/// Makes the proof that a tree of a known size extends an older one.
-#[derive(Debug)]
-pub struct ExtensionBuilder(Subtrees);
-
-impl ExtensionBuilder {
-    /// From `old` leaves to `size`, where the leaves of `base` do not pass by. From nothing the proof is empty, and
+    /// That a tree of `size` leaves extends one of `old`, where the leaves of `base` do not pass by. From nothing the proof is empty, and
     /// proves nothing. `None` when `old` is more than `size`, or when `base` is more than `old`: what a cut left
     /// says nothing of the trees within it.
     #[must_use]
-    pub fn behind(base: &Frontier, old: u64, size: u64) -> Option<Self> {
+    pub fn extension_behind(base: &Frontier, old: u64, size: u64) -> Option<Self> {
         if old > size || base.size() > size || (old > 0 && base.size() > old) {
             return None;
         }
@@ -129,23 +74,43 @@ impl ExtensionBuilder {
             beside.push(from..to);
         }
         beside.reverse();
-        Some(Self(Subtrees::new(size, base, beside)))
+        Some(Self::new(size, base, beside))
+    }
+
+    /// Goes on behind the leaves of `base`.
+    fn new(size: u64, base: &Frontier, wanted: Vec<Range<u64>>) -> Self {
+        let seeded = |range: Range<u64>| (range.clone(), base.within(range.start, range.end));
+        Self { size, tree: base.clone(), wanted: wanted.into_iter().map(seeded).collect() }
     }
 
     /// Takes the next leaf. What is behind the tree is ignored.
     pub fn append(&mut self, leaf: LogHash) {
-        self.0.append(leaf);
+        let at = self.tree.size();
+        if at == self.size {
+            return;
+        }
+        self.tree.append(leaf);
+        for (_, subtree) in self.wanted.iter_mut().filter(|(leaves, _)| leaves.contains(&at)) {
+            subtree.append(leaf);
+        }
     }
 
     /// How many leaves were taken, those of the base among them.
     #[must_use]
     pub const fn taken(&self) -> u64 {
-        self.0.tree.size()
+        self.tree.size()
     }
 
     /// The root and the proof; `None` while leaves are missing.
     #[must_use]
     pub fn finish(&self) -> Option<(LogHash, Vec<LogHash>)> {
-        self.0.finish()
+        let hashes = || self.wanted.iter().map(|(_, subtree)| subtree.root()).collect();
+        (self.tree.size() == self.size).then(|| (self.tree.root(), hashes()))
     }
+}
+
+/// Where a tree over `from..to` splits: the largest power of two below the number of leaves, of which there are two
+/// at least.
+const fn split(from: u64, to: u64) -> u64 {
+    from + (1 << (u64::BITS - 1 - (to - from - 1).leading_zeros()))
 }

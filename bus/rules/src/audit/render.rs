@@ -14,7 +14,7 @@ use super::record::{
     BundleRefused, EnvelopeRecord, Event, LinkChange, LinkEvent, NodeEvent, Record, RegistryChange,
     RegistryEvent, Verdict, Verdicts,
 };
-use super::when::when;
+use crate::moment::utc_millis;
 
 impl Record {
     /// The record as `{index, at_ms, registry, event, fields}`.
@@ -32,7 +32,7 @@ impl Record {
     /// The record as one line.
     #[must_use]
     pub fn to_line(&self, index: u64) -> String {
-        format!("#{index} {} {} {}", when(self.at), self.event.name(), self.event.words())
+        format!("#{index} {} {} {}", utc_millis(self.at), self.event.name(), self.event.words())
     }
 }
 

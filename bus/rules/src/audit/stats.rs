@@ -8,7 +8,7 @@ use testudo_wire::{AgentName, Timestamp};
 
 use super::outcome::{Cause, Outcome};
 use super::record::{Event, Record, Verdict, Verdicts};
-use super::when::when;
+use crate::moment::utc_millis;
 
 /// Agents that are counted one by one; the log names none that was never enrolled.
 const AGENTS_MAX: usize = 65_536;
@@ -158,7 +158,10 @@ impl Stats {
             let each: Vec<_> = counts.iter().map(|(word, n)| format!("{word} {n}")).collect();
             if each.is_empty() { "none".to_owned() } else { each.join(", ") }
         };
-        let span = self.span.as_ref().map(|span| format!("{} to {}", when(*span.start()), when(*span.end())));
+        let span = self
+            .span
+            .as_ref()
+            .map(|span| format!("{} to {}", utc_millis(*span.start()), utc_millis(*span.end())));
         let rate = self.rate().map_or_else(String::new, |rate| format!(", {rate} a second"));
         let rows = [
             ("records", format!("{} ({})", self.records, listed(&self.events))),

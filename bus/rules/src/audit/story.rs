@@ -11,7 +11,7 @@ use testudo_wire::{AgentName, Capability, CorrelationId, MessageId, Timestamp};
 use super::note::Note;
 use super::outcome::{Cause, Outcome, Outcomes};
 use super::record::{EnvelopeRecord, Event, Record, Verdict, Verdicts};
-use super::when::when;
+use crate::moment::utc_millis;
 
 /// Messages of a story that are kept; more are counted.
 pub const STEPS_MAX: usize = 10_000;
@@ -243,7 +243,8 @@ impl Story {
         let ms = end.as_millis().saturating_sub(first.at.as_millis());
         let n = self.steps.len();
         let messages = if n == 1 { "1 message".to_owned() } else { format!("{n} messages") };
-        let mut lines = vec![format!("{}: {messages} from {}, {ms} ms", self.correlation, when(first.at))];
+        let mut lines =
+            vec![format!("{}: {messages} from {}, {ms} ms", self.correlation, utc_millis(first.at))];
         // Depth is only bounded by the steps: no recursion.
         let mut open: Vec<(usize, String, bool)> = self.line_up(None, "");
         while let Some((at, indent, is_last)) = open.pop() {

@@ -31,12 +31,12 @@ fn paths_behind_a_cut_are_those_of_the_whole_tree() {
         for cut in 0..=size {
             let base = tree(&all[..cut]);
             for index in cut..size {
-                let mut builder = PathBuilder::behind(&base, index as u64, size as u64).unwrap();
+                let mut builder = ProofBuilder::path_behind(&base, index as u64, size as u64).unwrap();
                 all[cut..size].iter().for_each(|leaf| builder.append(*leaf));
                 let whole = (root(&all[..size]), prove_inclusion(&all[..size], index).unwrap());
                 assert_eq!(builder.finish().unwrap(), whole, "{index} of {size} behind {cut}");
             }
-            assert!(cut == 0 || PathBuilder::behind(&base, cut as u64 - 1, size as u64).is_none());
+            assert!(cut == 0 || ProofBuilder::path_behind(&base, cut as u64 - 1, size as u64).is_none());
         }
     }
 }
@@ -48,7 +48,7 @@ fn extensions_from_any_size_behind_a_cut_are_those_of_the_whole_tree() {
         for cut in 0..=size {
             let base = tree(&all[..cut]);
             for old in 0..=size {
-                let builder = ExtensionBuilder::behind(&base, old as u64, size as u64);
+                let builder = ProofBuilder::extension_behind(&base, old as u64, size as u64);
                 let Some(mut builder) = builder else {
                     assert!(old > 0 && old < cut, "{old} to {size} behind {cut}");
                     continue;
@@ -57,7 +57,7 @@ fn extensions_from_any_size_behind_a_cut_are_those_of_the_whole_tree() {
                 let proof = if old == 0 { Ok(Vec::new()) } else { prove_consistency(&all[..size], old) };
                 assert_eq!(builder.finish().unwrap(), (root(&all[..size]), proof.unwrap()));
             }
-            assert!(ExtensionBuilder::behind(&base, size as u64 + 1, size as u64).is_none());
+            assert!(ProofBuilder::extension_behind(&base, size as u64 + 1, size as u64).is_none());
         }
     }
 }

@@ -3,7 +3,7 @@
 use testudo_wire::SecretKey;
 
 use super::merkle::{leaf_hash, prove_inclusion, root, verify_inclusion};
-use super::path::PathBuilder;
+use super::path::ProofBuilder;
 use super::proof::{Proof, ProofFault};
 use super::tests::{events, hash, hashes, record, vectors};
 use super::verifier::{VerifierKey, VerifierKeyError};
@@ -23,7 +23,7 @@ fn ours() -> VerifierKey {
 
 /// The path and root over the leaves, from the builder.
 fn built(leaves: &[LogHash], index: usize) -> (LogHash, Vec<LogHash>) {
-    let mut builder = PathBuilder::new(index as u64, leaves.len() as u64).unwrap();
+    let mut builder = ProofBuilder::path(index as u64, leaves.len() as u64).unwrap();
     for leaf in leaves {
         assert_eq!(builder.finish(), None, "leaves are missing");
         builder.append(*leaf);
@@ -51,7 +51,7 @@ fn paths_of_leaves_that_pass_by_are_those_of_the_whole_tree() {
             assert_eq!(built(&leaves[..size], index), (root(&leaves[..size]), whole), "{index} of {size}");
         }
     }
-    assert!(PathBuilder::new(0, 0).is_none() && PathBuilder::new(7, 7).is_none());
+    assert!(ProofBuilder::path(0, 0).is_none() && ProofBuilder::path(7, 7).is_none());
 }
 
 #[test]

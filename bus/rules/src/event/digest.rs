@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::canonical::canonical;
 use super::cloud::{CloudEvent, Content};
-use super::moment;
+use crate::moment;
 
 /// The digest of an event's core attributes and data, each hashed alone, in this order; what is absent hashes as
 /// nothing. `None` when its time or its data has no signed form.

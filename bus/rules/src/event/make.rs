@@ -11,11 +11,11 @@ use testudo_wire::{AgentName, NodeName, SessionId, SpiffeId, SwarmId};
 
 use super::cloud::{CloudEvent, Content, Extension};
 use super::kind::{Kind, Severity};
-use super::moment;
 use crate::audit::{
     EnvelopeRecord, Event, LinkChange, NodeEvent, Outcome, OutcomeOf, Outcomes, Record, RegistryChange,
     Verdict, Verdicts,
 };
+use crate::moment;
 
 /// The version of the data that our events carry.
 const SCHEMA: &str = "1";
@@ -90,7 +90,7 @@ fn placed_event(
         ("id", format!("{index}-{place}")),
         ("source", source.0.clone()),
         ("type", draft.kind.type_name()),
-        ("time", moment::written(record.at)),
+        ("time", moment::utc_millis(record.at)),
         ("datacontenttype", "application/json".to_owned()),
     ]);
     if let Some(agent) = draft.agent {

@@ -14,7 +14,6 @@ mod digest;
 mod dsse;
 mod kind;
 mod make;
-mod moment;
 mod stream;
 mod verify;
 

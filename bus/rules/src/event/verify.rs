@@ -10,8 +10,8 @@ use testudo_wire::Signature;
 use super::cloud::{CORE, CloudEvent, MATERIAL, is_name};
 use super::digest;
 use super::dsse::{PAYLOAD_TYPE, Signed, key_name, pae};
-use super::moment;
 use crate::audit::VerifierKey;
+use crate::moment;
 
 /// Longest verification material in bytes of base64.
 const MATERIAL_MAX: usize = 64 * 1024;

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::breaker::{Breaker, BreakerState};
-use super::counts::Counts;
 use super::settings::Settings;
+use crate::account::Account;
 
 /// The wait after a first failure.
 const BACKOFF_BASE: Duration = Duration::from_millis(500);
@@ -58,7 +58,7 @@ pub enum Step {
 pub struct Pump<T> {
     settings: Settings,
     breaker: Breaker,
-    counts: Counts,
+    counts: Account,
     queue: VecDeque<T>,
     in_flight: usize,
     /// Sizes of the attempts that a split left to do, the next one last.
@@ -82,7 +82,7 @@ impl<T> Pump<T> {
         Self {
             breaker: Breaker::new(settings.failures, settings.open),
             settings,
-            counts: Counts::default(),
+            counts: Account::default(),
             queue: VecDeque::new(),
             in_flight: 0,
             splits: Vec::new(),
@@ -98,7 +98,7 @@ impl<T> Pump<T> {
 
     /// The books.
     #[must_use]
-    pub const fn counts(&self) -> Counts {
+    pub const fn counts(&self) -> Account {
         self.counts
     }
 

@@ -5,7 +5,7 @@
 
 use testudo_wire::{AgentName, Capability, Destination, Header, Refusal, Resource};
 
-use super::{Authorised, Inspected, Judged, Verdict};
+use super::{Authorised, Inspected, Judged};
 use crate::inspect::{Alert, Context, Inspection, Inspector, Said, Scratch};
 
 /// Who speaks to whom: what is said between them is vetted as one talk.
@@ -41,8 +41,8 @@ impl Pair {
 #[derive(Debug)]
 pub struct Read {
     judged: Judged,
-    /// By position; nothing of what was refused before.
-    read: Vec<Option<(Inspection, Said<'static>)>>,
+    /// Of what was still allowed, in its order.
+    read: Vec<(Inspection, Said<'static>)>,
 }
 
 /// Under which capability a pack's allowances are asked: that of the message, which its token covers. An answer has
@@ -75,13 +75,11 @@ impl Authorised {
     pub fn read(self, inspector: &Inspector) -> Read {
         let Self(judged) = self;
         let mut scratch = Scratch::default();
-        let read = judged.bundle.envelopes().zip(&judged.verdicts).map(|(envelope, verdict)| {
+        let read = judged.allowed().map(|(_, envelope)| {
             let (header, body) = (envelope.header(), envelope.body_bytes());
-            verdict.is_allowed().then(|| {
-                let content_type = header.content_type.as_str();
-                let (alone, said) = inspector.vet(&mut scratch, capability(header), content_type, body);
-                (alone, said.into_owned())
-            })
+            let content_type = header.content_type.as_str();
+            let (alone, said) = inspector.vet(&mut scratch, capability(header), content_type, body);
+            (alone, said.into_owned())
         });
         Read { read: read.collect(), judged }
     }
@@ -92,15 +90,13 @@ impl Read {
     #[must_use]
     pub fn follow(self, inspector: &Inspector, tails: &mut Context<Pair>) -> Inspected {
         let Self { mut judged, read } = self;
-        for ((envelope, verdict), read) in judged.bundle.envelopes().zip(&mut judged.verdicts).zip(read) {
-            let (Verdict::Allowed { alerts }, Some((alone, said))) = (&mut *verdict, read) else { continue };
+        let mut read = read.into_iter();
+        judged.narrow(|envelope| {
             let header = envelope.header();
-            let inspection = tails.follow(inspector, &Pair::of(header), capability(header), &said, alone);
-            match decision(&inspection) {
-                Ok(more) => alerts.extend(more),
-                Err((refusal, alerts)) => *verdict = Verdict::Refused { refusal, alerts },
-            }
-        }
+            // There is one for each that is allowed.
+            let (alone, said) = read.next().ok_or((Refusal::GuardFault, Vec::new()))?;
+            decision(&tails.follow(inspector, &Pair::of(header), capability(header), &said, alone))
+        });
         Inspected(judged)
     }
 }

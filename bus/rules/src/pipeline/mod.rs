@@ -84,6 +84,16 @@ struct Judged {
 }
 
 impl Judged {
+    /// The envelopes that may go on, with position.
+    fn allowed(&self) -> impl Iterator<Item = (usize, &Envelope)> {
+        self.bundle.items().iter().zip(&self.verdicts).enumerate().filter_map(|(at, (item, verdict))| {
+            match item {
+                Item::Envelope(envelope) if verdict.is_allowed() => Some((at, envelope)),
+                Item::Envelope(_) | Item::Pruned { .. } => None,
+            }
+        })
+    }
+
     /// Decides again about every envelope that is still allowed.
     fn narrow(&mut self, mut decide: impl FnMut(&Envelope) -> Result<Vec<Alert>, (Refusal, Vec<Alert>)>) {
         for (envelope, verdict) in self.bundle.envelopes().zip(&mut self.verdicts) {
@@ -373,12 +383,7 @@ impl Inspected {
 
     /// The envelopes that may go on, with position.
     pub fn allowed(&self) -> impl Iterator<Item = (usize, &Envelope)> {
-        self.0.bundle.items().iter().zip(&self.0.verdicts).enumerate().filter_map(|(at, (item, verdict))| {
-            match item {
-                Item::Envelope(envelope) if verdict.is_allowed() => Some((at, envelope)),
-                Item::Envelope(_) | Item::Pruned { .. } => None,
-            }
-        })
+        self.0.allowed()
     }
 
     /// Refuses one more envelope: the later stages may only narrow.

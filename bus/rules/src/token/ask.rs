@@ -12,7 +12,7 @@ use super::describe::list;
 use super::error::TokenError;
 use super::meaning::Meaning;
 use super::read::{self, Trust};
-use super::when::utc;
+use crate::moment::utc;
 
 /// What is asked of a token. `None` is not asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

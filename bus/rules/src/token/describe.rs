@@ -14,7 +14,7 @@ use super::block::{Attenuation, Chain, Narrowing};
 use super::error::TokenError;
 use super::meaning::Meaning;
 use super::read::{self, Seal, Trust};
-use super::when::utc;
+use crate::moment::utc;
 
 /// Whether an authority vouches for what a token says.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]

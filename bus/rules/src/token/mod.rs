@@ -25,7 +25,6 @@ mod meaning;
 mod read;
 mod shape;
 mod text;
-mod when;
 
 pub use ask::{Denial, Question, judge};
 pub use block::{Attenuation, Delegation, Mint};
@@ -35,7 +34,6 @@ pub use error::{BuildError, TokenError};
 pub use meaning::{Link, Meaning};
 pub use read::Trust;
 pub use text::bytes_of_text;
-pub use when::{at_of_text, utc};
 
 #[cfg(test)]
 mod tests;
