@@ -276,6 +276,7 @@ impl Running {
             window: config.node.window_bytes,
             bodies: bodies(config),
             inspector: packs.inspector.clone(),
+            spans: None,
             env: folder.env,
             socket: Socket::Udp(links),
         });

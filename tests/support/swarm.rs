@@ -172,6 +172,7 @@ impl Swarm {
             window: 512 * 1024,
             bodies: testudo_bus::node::Bodies::default(),
             inspector: Inspector::standard(),
+            spans: None,
             env: self.env.clone(),
             socket,
         })?;
