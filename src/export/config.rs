@@ -53,7 +53,7 @@ impl Default for ExportSection {
 }
 
 impl ExportSection {
-    fn settings(self) -> Result<Settings, String> {
+    pub(super) fn settings(self) -> Result<Settings, String> {
         let ms = |ms: u32| Duration::from_millis(ms.into());
         let settings = Settings {
             queue: self.queue as usize,
@@ -244,7 +244,7 @@ impl ExporterSection {
 }
 
 /// An address that may be sent to: HTTPS, or HTTP on this machine, and no secret in it.
-fn url(text: &str) -> Result<Url, String> {
+pub(super) fn url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("its url cannot be read: {error}"))?;
     let host = url.host_str().unwrap_or_default();
     let address: Option<std::net::IpAddr> = host.trim_matches(['[', ']']).parse().ok();
