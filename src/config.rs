@@ -225,7 +225,8 @@ impl Config {
         let (text, folder) = Self::text(path)?;
         let env = Env::prefixed("TESTUDO_").filter(|key| key.as_str().contains("__")).split("__");
         // Where spans go to stands in the file alone, as for exporters (threat A76).
-        if let Some((key, _)) = env.iter().find(|(key, _)| key.as_str().to_lowercase().starts_with("traces")) {
+        if let Some((key, _)) = env.iter().find(|(key, _)| key.as_str().to_lowercase().starts_with("traces"))
+        {
             return Err(ConfigError::Environment {
                 variable: format!("TESTUDO_{}", key.as_str().replace('.', "__").to_uppercase()),
                 what: "[traces] is read from the file alone".to_owned(),

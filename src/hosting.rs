@@ -87,7 +87,11 @@ pub struct Parts {
 #[must_use]
 pub fn carrier(member: Member, arrivals: Arrivals) -> (Carrier, Mail, Arc<Ledger>) {
     let ledger = Arc::new(Ledger::default());
-    (Carrier { member, ledger: ledger.clone(), spans: None }, Mail { arrivals, ledger: ledger.clone() }, ledger)
+    (
+        Carrier { member, ledger: ledger.clone(), spans: None },
+        Mail { arrivals, ledger: ledger.clone() },
+        ledger,
+    )
 }
 
 fn outgoing(message: Message) -> Outgoing {

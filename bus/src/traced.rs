@@ -168,9 +168,7 @@ impl Traced {
         };
         let messages: Vec<_> = self.messages.iter().filter_map(place).collect();
         let goes_on = nth < COPIES_MAX && !messages.is_empty();
-        goes_on.then(|| {
-            Box::new(Handing { spans: self.spans.clone(), messages, taken: None, written: None })
-        })
+        goes_on.then(|| Box::new(Handing { spans: self.spans.clone(), messages, taken: None, written: None }))
     }
 
     fn span(&self, under: &TraceParent, name: &'static str, start: Instant, end: Instant) -> Span {

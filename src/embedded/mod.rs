@@ -43,8 +43,8 @@ use zeroize::Zeroizing;
 use crate::config::ConfigError;
 use crate::connection::{Connection, connect};
 use crate::env::System;
-use crate::export::{ExporterStatus, TracesSection, TracesView};
 use crate::export::config::ExporterSection;
+use crate::export::{ExporterStatus, TracesSection, TracesView};
 use crate::files::FileError;
 use crate::identity::Identity;
 use crate::operator::{Answer, Request};
@@ -181,7 +181,14 @@ impl Swarm {
     /// The same, with a choice.
     pub fn builder(name: &str) -> Builder {
         let name = name.to_owned();
-        Builder(Plan { name, folder: None, listen: None, packs: Vec::new(), exporters: Vec::new(), traces: None })
+        Builder(Plan {
+            name,
+            folder: None,
+            listen: None,
+            packs: Vec::new(),
+            exporters: Vec::new(),
+            traces: None,
+        })
     }
 
     /// Enrols an agent: the result is all that it needs to join from anywhere that reaches the node.

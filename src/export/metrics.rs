@@ -54,7 +54,11 @@ pub(crate) fn register_traces(registry: &mut Registry, status: &TracesStatus) {
     registry.register("trace_spans_queued", "Spans waiting", queued);
     registry.register("trace_spans_in_flight", "Spans on their way", in_flight);
     registry.register("trace_breaker", "0 closed, 1 half open, 2 open", open);
-    registry.register("trace_messages_declined", "Sampled messages not traced: too many a second", not_traced);
+    registry.register(
+        "trace_messages_declined",
+        "Sampled messages not traced: too many a second",
+        not_traced,
+    );
 }
 
 const fn breaker_number(breaker: Breaker) -> i64 {

@@ -315,7 +315,19 @@ impl Running {
         };
         let serving = door.map(|(listener, file)| (admin::serve(listener, served, node.clone()), file));
         let traces = tracing_to;
-        Ok(Self { node, operator, rules, port, listen, checker, serving, syncing, exporters, traces, witnessing })
+        Ok(Self {
+            node,
+            operator,
+            rules,
+            port,
+            listen,
+            checker,
+            serving,
+            syncing,
+            exporters,
+            traces,
+            witnessing,
+        })
     }
 
     /// The node.

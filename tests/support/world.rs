@@ -8,8 +8,8 @@ use testudo_bus::client::{Client, ClientIdentity, Deliveries, Delivery, DialErro
 use testudo_bus::metrics::Account;
 use testudo_bus::node::{Commit, Node};
 use testudo_bus::transport;
-use testudo_wire::{ContentType, Spans};
 use testudo_wire::frame::Seen;
+use testudo_wire::{ContentType, Spans};
 
 use super::ledger::Ledger;
 use super::net::SimNet;

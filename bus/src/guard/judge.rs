@@ -199,13 +199,7 @@ impl Recorded {
 }
 
 /// No record, no delivery.
-fn refuse_all(
-    shared: &Shared,
-    case: &Case,
-    mut inspected: Inspected,
-    steps: &Steps,
-    traced: Option<Traced>,
-) {
+fn refuse_all(shared: &Shared, case: &Case, mut inspected: Inspected, steps: &Steps, traced: Option<Traced>) {
     let allowed: Vec<_> = inspected.allowed().map(|(position, _)| position).collect();
     allowed.into_iter().for_each(|position| inspected.refuse(position, Refusal::AuditUnavailable));
     shared.metrics.submitted(inspected.verdicts().len());

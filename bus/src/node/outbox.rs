@@ -396,7 +396,8 @@ impl Outbox {
         if state.traced > state.written {
             let (now, from) = (Instant::now(), state.written + 1);
             let written = state.in_flight.range_mut(from..=number.max(from));
-            let traced = written.filter_map(|(at, (_, parcel))| parcel.traced.as_mut().filter(|_| *at <= number));
+            let traced =
+                written.filter_map(|(at, (_, parcel))| parcel.traced.as_mut().filter(|_| *at <= number));
             traced.for_each(|traced| traced.written = Some(now));
         }
         state.written = state.written.max(number);

@@ -99,7 +99,8 @@ impl Traces {
             runtime.shutdown_background();
             let _ = last.send(clean);
         };
-        let _detached = std::thread::Builder::new().name("traces".to_owned()).spawn(work).map_err(no_thread)?;
+        let _detached =
+            std::thread::Builder::new().name("traces".to_owned()).spawn(work).map_err(no_thread)?;
         Ok(Some(Self { queue, stop, ended: Some(ended) }))
     }
 

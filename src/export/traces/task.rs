@@ -104,7 +104,9 @@ fn tell(outcome: Outcome, trouble: Option<&str>) {
     let trouble = trouble.unwrap_or("no reason given");
     match outcome {
         Outcome::Delivered | Outcome::Dropped => {}
-        Outcome::Failed { .. } => tracing::warn!(trouble, "spans could not be sent; they wait, as far as there is room"),
+        Outcome::Failed { .. } => {
+            tracing::warn!(trouble, "spans could not be sent; they wait, as far as there is room")
+        }
         Outcome::Partly { .. } | Outcome::Refused => tracing::warn!(trouble, "a collector refused spans"),
     }
 }
