@@ -14,6 +14,7 @@ use testudo_rules::event::Kind;
 use testudo_rules::export::Settings;
 use testudo_wire::{Digest, NodeName};
 
+use super::TracesSection;
 use super::sink::{FileSink, HttpSink, LinesSink, Off, Sink, Wire};
 
 /// Exporters of one node.
@@ -259,10 +260,15 @@ pub(super) fn url(text: &str) -> Result<Url, String> {
     }
 }
 
-/// What is on record of a configuration: how many exporters, and its digest.
-pub(crate) fn on_record(sections: &[ExporterSection]) -> NodeEvent {
-    let text = serde_json::to_vec(sections).unwrap_or_default();
-    let exporters = u16::try_from(sections.len()).unwrap_or(u16::MAX);
+/// What is on record of a configuration: to how many the node sends, a collector of spans among them, and its digest.
+pub(crate) fn on_record(sections: &[ExporterSection], traces: &TracesSection) -> NodeEvent {
+    let text = if traces.url.is_some() {
+        serde_json::to_vec(&(sections, traces))
+    } else {
+        serde_json::to_vec(sections)
+    };
+    let text = text.unwrap_or_default();
+    let exporters = u16::try_from(sections.len() + usize::from(traces.url.is_some())).unwrap_or(u16::MAX);
     NodeEvent::Exporting { exporters, configuration: Digest::new(*blake3::hash(&text).as_bytes()) }
 }
 

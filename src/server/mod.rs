@@ -247,8 +247,9 @@ impl Running {
             dir: audit_dir(config),
             source: EventSource::of_node(config.swarm.id, config.node.name),
         };
-        if !config.exporter.is_empty() || was_exported(&following.dir) {
-            let event = on_record(&config.exporter).into();
+        let sends = !config.exporter.is_empty() || config.traces.url.is_some();
+        if sends || was_exported(&following.dir) {
+            let event = on_record(&config.exporter, &config.traces).into();
             let record = Record { at: folder.env.now(), registry: folder.witnessed, event };
             let _ = folder.audit.append(&record).map_err(OpenError::from)?;
         }
