@@ -257,9 +257,9 @@ impl Running {
         let (dir, names) =
             (following.dir.clone(), config.exporter.iter().map(|one| one.name).collect::<Vec<_>>());
         folder.audit.hold(move || lowest_cursor(&dir, names.iter().map(testudo_wire::NodeName::as_str)));
-        let instance = format!("{}/{}", config.swarm.id, config.node.name);
+        let instance = following.source.as_str();
         let tracing_to =
-            Traces::start(&config.traces, config.export, ("testudo", &instance), folder.env.clone())
+            Traces::start(&config.traces, config.export, ("testudo", instance), folder.env.clone())
                 .map_err(ServerError::Export)?;
         // Dropped with whatever fails below, which ends them.
         let exporters = Exporters::start(exporting, &following)
