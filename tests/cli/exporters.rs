@@ -290,3 +290,27 @@ fn t_a76_spans_go_only_where_the_file_says_and_that_is_on_the_log() {
         place.fails(2, "status --config s/testudo.toml", says);
     }
 }
+
+#[test]
+fn r_c05_r_c19_a_source_of_ones_own_and_a_flat_form_are_had_for_the_asking() {
+    let place = Place::swarm();
+    configure(&place, &format!("{FILE}source = \"/swarm/blue\"\nflat = true\n"));
+    Node::start(&place).end();
+    let flat = events(&place, "s/events.jsonl");
+    assert!(flat.len() >= 2, "{flat:?}");
+    for event in &flat {
+        assert!(event["event_id"].is_string() && event["occurred_at"].is_string());
+        assert!(event["kind"].as_str().unwrap().starts_with("node."));
+        assert_eq!(event["source"], "/swarm/blue");
+        assert!(event.get("specversion").is_none());
+    }
+    for (more, says) in [("source = \"a b\"", "source must be a URI reference"), ("flat = 1", "exporter")] {
+        let place = Place::swarm();
+        configure(&place, &format!("{FILE}{more}\n"));
+        place.fails(2, "status --config s/testudo.toml", says);
+    }
+    let place = Place::swarm();
+    let hook = "[[exporter]]\nname = \"x\"\nkind = \"webhook\"\nurl = \"https://a/\"\nflat = true\n";
+    configure(&place, hook);
+    place.fails(2, "status --config s/testudo.toml", "flat is for file and stdout");
+}

@@ -49,10 +49,9 @@ fn attribute(span: &Span, key: &str) -> Option<Any> {
 }
 
 fn text(span: &Span, key: &str) -> Option<String> {
-    match attribute(span, key)? {
-        Any::StringValue(text) => Some(text),
-        other => panic!("{key} is no text: {other:?}"),
-    }
+    let value = attribute(span, key)?;
+    let Any::StringValue(text) = value else { panic!("{key} is no text: {value:?}") };
+    Some(text)
 }
 
 /// A swarm of a middle and a back, both traced, and who asks.
