@@ -35,7 +35,7 @@ pub(super) struct Taken {
 #[derive(Debug)]
 pub(super) enum Written {
     /// As signed CloudEvents.
-    Signed(EventKey),
+    Signed(Box<EventKey>),
     /// Flat, without a signature.
     Flat,
 }

@@ -122,7 +122,7 @@ impl Task {
                 Cursor { record: oldest.cursor(), place: 0 }
             }
         };
-        let written = if self.flat { Written::Flat } else { Written::Signed(self.key) };
+        let written = if self.flat { Written::Flat } else { Written::Signed(Box::new(self.key)) };
         let source = Source::new(&self.dir, self.source, written, self.filter, from);
         let mut running = Running {
             pump: Pump::new(self.settings),
