@@ -170,7 +170,7 @@ async fn a_collector_that_is_down_or_hangs_delays_nobody_and_costs_bounded_memor
             ask(&front, root(7)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(8), asked).await.expect("nobody waited for the collector");
+    tokio::time::timeout(Duration::from_secs(30), asked).await.expect("nobody waited for the collector");
     let state = status(&swarm);
     assert!(state.counts.queued + state.counts.in_flight <= 64, "{state:?}");
     assert!(state.no_room > 0, "{state:?}");
@@ -188,8 +188,10 @@ async fn what_fails_goes_again_and_what_a_collector_refuses_is_counted() {
     let mut answers = 0;
     let receiver = Receiver::start(Box::new(move |_| {
         answers += 1;
-        if answers == 1 {
-            return (StatusCode::SERVICE_UNAVAILABLE, Vec::new());
+        match answers {
+            1 => return (StatusCode::SERVICE_UNAVAILABLE, Vec::new()),
+            2 => {}
+            _ => return fine(),
         }
         let partial = ExportTracePartialSuccess { rejected_spans: 2, error_message: "too old".into() };
         (StatusCode::OK, ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec())
