@@ -13,6 +13,7 @@ use testudo_bus::node::Bodies;
 use testudo_registry::OnSilence;
 use testudo_wire::{NodeName, PublicKey, SwarmId};
 
+use crate::export::TracesSection;
 use crate::export::config::{ExportSection, ExporterSection, exporters};
 use crate::files::{self, FileError};
 
@@ -192,6 +193,9 @@ pub struct Config {
     /// Where the log's events go.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exporter: Vec<ExporterSection>,
+    /// Whether sampled messages are traced.
+    #[serde(default, skip_serializing_if = "TracesSection::is_default")]
+    pub traces: TracesSection,
     /// The audit log.
     #[serde(default)]
     pub audit: AuditSection,
@@ -220,6 +224,14 @@ impl Config {
     pub fn load(path: &Path, flags: Overrides) -> Result<Self, ConfigError> {
         let (text, folder) = Self::text(path)?;
         let env = Env::prefixed("TESTUDO_").filter(|key| key.as_str().contains("__")).split("__");
+        // Where spans go to stands in the file alone, as for exporters (threat A76).
+        if let Some((key, _)) = env.iter().find(|(key, _)| key.as_str().to_lowercase().starts_with("traces"))
+        {
+            return Err(ConfigError::Environment {
+                variable: format!("TESTUDO_{}", key.as_str().replace('.', "__").to_uppercase()),
+                what: "[traces] is read from the file alone".to_owned(),
+            });
+        }
         let mut figment = Figment::from(Toml::string(&text)).merge(env);
         if let Some(listen) = flags.listen {
             figment = figment.merge(Serialized::default("node.listen", listen));
@@ -236,6 +248,7 @@ impl Config {
         config.guard.packs.iter_mut().for_each(|pack| *pack = folder.join(&*pack));
         config.issuer.resolve(&folder);
         config.exporter.iter_mut().for_each(|exporter| exporter.within(&folder));
+        config.traces.within(&folder);
         config.check(path)?;
         Ok(config)
     }
@@ -290,6 +303,9 @@ impl Config {
             return wrong(&what);
         }
         if let Err(what) = exporters(self.export, &self.exporter) {
+            return wrong(&what);
+        }
+        if let Err(what) = self.traces.check(self.export) {
             return wrong(&what);
         }
         self.audit.check().or_else(|what| wrong(&what))

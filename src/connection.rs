@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use testudo_agents::{Agent, Bus, HostHandle, HostOptions, Transport as _, host};
 use testudo_bus::client::{Arrivals, DialError, Ended, Member};
+use testudo_wire::Spans;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::time::timeout;
 
@@ -57,6 +58,13 @@ pub async fn join(identity: &Identity) -> Result<(Member, Arrivals), DialError> 
 }
 
 impl Connection {
+    /// Gives the spans of traced messages that are handled here to `spans`, such as those of
+    /// [`crate::export::Traces`]. Say it before [`Connection::host`].
+    #[must_use]
+    pub fn traced(self, spans: Arc<dyn Spans>) -> Self {
+        Self { out: self.out.traced(spans), ..self }
+    }
+
     /// The way to other agents.
     #[must_use]
     pub fn bus(&self) -> Bus {

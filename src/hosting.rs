@@ -11,8 +11,10 @@ use testudo_agents::{
 use testudo_bus::client::{self, Arrivals, Delivery, Member, Outgoing, SendError};
 use testudo_bus::env::random;
 use testudo_rules::token::{Delegation, Fresh, Token};
-use testudo_wire::{ContentType, Destination, Limits, MessageId, Part, Resource, TokenFactId, TokenId};
-use tokio::time::timeout;
+use testudo_wire::{
+    ContentType, Destination, Limits, MessageId, Part, Resource, Spans, TokenFactId, TokenId, TraceParent,
+};
+use tokio::time::{Instant, timeout};
 
 /// So long what was sent last may take to the node; less than a host leaves for its goodbye.
 const LAST_WORDS: Duration = Duration::from_millis(400);
@@ -64,6 +66,7 @@ impl Ledger {
 pub struct Carrier {
     member: Member,
     ledger: Arc<Ledger>,
+    spans: Option<Arc<dyn Spans>>,
 }
 
 /// What arrives on them, as hosts take it.
@@ -84,7 +87,11 @@ pub struct Parts {
 #[must_use]
 pub fn carrier(member: Member, arrivals: Arrivals) -> (Carrier, Mail, Arc<Ledger>) {
     let ledger = Arc::new(Ledger::default());
-    (Carrier { member, ledger: ledger.clone() }, Mail { arrivals, ledger: ledger.clone() }, ledger)
+    (
+        Carrier { member, ledger: ledger.clone(), spans: None },
+        Mail { arrivals, ledger: ledger.clone() },
+        ledger,
+    )
 }
 
 fn outgoing(message: Message) -> Outgoing {
@@ -159,6 +166,12 @@ fn incoming(delivery: &Delivery) -> Option<Incoming> {
 }
 
 impl Carrier {
+    /// Gives the spans of traced messages that are handled here to `spans`.
+    #[must_use]
+    pub fn traced(self, spans: Arc<dyn Spans>) -> Self {
+        Self { spans: Some(spans), ..self }
+    }
+
     fn counted<T>(&self, result: Result<T, SendError>) -> Result<T, SendFailure> {
         self.ledger.count(&result);
         result.map_err(failure)
@@ -260,6 +273,18 @@ impl Transport for Carrier {
         let made = parent.delegate(&delegation, &own.key, Fresh::from_random(random(env)));
         let made = made.map_err(|error| bad_token(&error))?;
         TokenText::parse(&made.to_text()).map_err(|error| bad_token(&error))
+    }
+
+    fn spans(&self) -> Option<Arc<dyn Spans>> {
+        self.spans.clone()
+    }
+
+    fn arrived(&self, of: &Delivery) -> Option<Instant> {
+        of.arrived()
+    }
+
+    fn carry_on(&self, of: &mut Delivery, trace: TraceParent) {
+        of.carry_on(trace);
     }
 
     async fn failed(&self) {

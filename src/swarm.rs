@@ -266,6 +266,7 @@ pub fn configuration(name: &str, keys: &Keys, at: Addresses) -> Result<Config, S
         issuer: crate::config::IssuerSection::default(),
         export: ExportSection::default(),
         exporter: Vec::new(),
+        traces: crate::export::TracesSection::default(),
         audit: AuditSection::default(),
     })
 }

@@ -15,3 +15,5 @@ mod kit;
 mod streams;
 #[path = "agents/topics.rs"]
 mod topics;
+#[path = "agents/traces.rs"]
+mod traces;

@@ -9,5 +9,7 @@ mod collector;
 mod kit;
 #[path = "exporters/secure.rs"]
 mod secure;
+#[path = "exporters/traces.rs"]
+mod traces;
 #[path = "exporters/webhook.rs"]
 mod webhook;

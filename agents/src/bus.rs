@@ -58,6 +58,18 @@ impl Bus {
         Self { correlation: Some(incoming.correlation), trace: incoming.trace, ..self.clone() }
     }
 
+    /// The same bus, as part of this trace: what goes over it is recorded by those who trace, if the context is sampled.
+    #[must_use]
+    pub fn under_trace(&self, trace: TraceParent) -> Self {
+        Self { trace: Some(trace), ..self.clone() }
+    }
+
+    /// The trace that is carried on by default.
+    #[must_use]
+    pub const fn trace(&self) -> Option<TraceParent> {
+        self.trace
+    }
+
     /// The piece of work that is carried on by default.
     #[must_use]
     pub const fn correlation(&self) -> Option<CorrelationId> {

@@ -34,7 +34,7 @@ pub struct Incoming {
     pub wants_reply: bool,
     /// Rules of the content guard that alerted without blocking.
     pub alerts: Vec<String>,
-    /// Trace context.
+    /// Trace context: its sender's, or, while a host that traces has it handled, that of the handler's own span.
     pub trace: Option<TraceParent>,
     /// The token that came with it. The host takes it out of the body; transports leave it `None`.
     pub delegated: Option<TokenText>,

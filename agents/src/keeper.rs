@@ -27,6 +27,7 @@ use crate::host::Stopped;
 use crate::incoming::Incoming;
 use crate::intensity::{Intensity, Verdict};
 use crate::signals::{Phase, Signals};
+use crate::traced::Traced;
 use crate::transport::{Arrived, Transport};
 
 /// Before a topic is asked for again that no link brought a word on.
@@ -127,27 +128,42 @@ impl<T: Transport, F: Fn() -> A, A: Agent> Keeper<T, F, A> {
     }
 
     /// Handles one message to its end, answer included.
-    pub(crate) async fn handle(&mut self, arrived: Arrived<T::Origin>) {
+    pub(crate) async fn handle(&mut self, mut arrived: Arrived<T::Origin>) {
+        let traced = Traced::begin(&self.transport, &mut arrived);
         let Arrived { incoming, origin } = arrived;
         let span = tracing::debug_span!(
             "handle",
             message = %incoming.message.short(),
             correlation = %incoming.correlation.short(),
-            capability = %incoming.capability
+            capability = %incoming.capability,
+            traceparent = tracing::field::Empty
         );
+        if let Some(trace) = incoming.trace {
+            span.record("traceparent", tracing::field::display(trace));
+        }
         let answering = Answering::new(self.transport.clone(), origin, incoming.wants_reply);
         async {
             match delegated::open(incoming) {
-                Ok(incoming) => self.work(incoming, answering).await,
-                Err(error) => answering.conclude(Err(AgentError::bad_request(error))).await,
+                Ok(incoming) => self.work(incoming, answering, traced).await,
+                Err(error) => {
+                    let error = AgentError::bad_request(error);
+                    end(traced, Some(&error));
+                    answering.conclude(Err(error)).await;
+                }
             }
         }
         .instrument(span)
         .await;
     }
 
-    async fn work(&mut self, incoming: Incoming, answering: Arc<Answering>) {
-        match self.give(incoming, &answering).await {
+    async fn work(&mut self, incoming: Incoming, answering: Arc<Answering>, traced: Option<Traced>) {
+        let given = self.give(incoming, &answering).await;
+        match &given {
+            Turn::Ended(result) => end(traced, result.as_ref().err()),
+            Turn::Abandoned => end(traced, Some(&stopped_error())),
+            Turn::Panicked => end(traced, Some(&fault_error())),
+        }
+        match given {
             Turn::Ended(result) => answering.conclude(result).await,
             Turn::Abandoned => answering.conclude(Err(stopped_error())).await,
             Turn::Panicked => {
@@ -203,6 +219,13 @@ impl<T: Transport, F: Fn() -> A, A: Agent> Keeper<T, F, A> {
 
     fn throw_away(&mut self) {
         discard(self.agent.take());
+    }
+}
+
+/// The handler's work has ended; of an error the trace gets the code alone.
+fn end(traced: Option<Traced>, error: Option<&AgentError>) {
+    if let Some(traced) = traced {
+        traced.end(error.map(|error| error.code().to_string()));
     }
 }
 

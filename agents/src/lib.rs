@@ -67,6 +67,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod token;
+mod traced;
 mod transport;
 
 pub use agent::{Agent, Outcome};

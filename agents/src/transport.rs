@@ -3,9 +3,11 @@
 //! The root crate implements these traits over a link of the bus; tests do so in memory.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use testudo_wire::{ContentType, MessageId, Part, Resource, TokenId};
+use testudo_wire::{ContentType, MessageId, Part, Resource, Spans, TokenId, TraceParent};
+use tokio::time::Instant;
 
 use crate::failure::SendFailure;
 use crate::incoming::{Answer, Incoming, Receipt};
@@ -87,6 +89,19 @@ pub trait Transport: Clone + Send + Sync + 'static {
         from: Option<&TokenText>,
         delegate: &Delegate,
     ) -> impl Future<Output = Result<TokenText, SendFailure>> + Send;
+
+    /// Who takes the spans of traced messages; nobody, unless a transport says so.
+    fn spans(&self) -> Option<Arc<dyn Spans>> {
+        None
+    }
+
+    /// When a traced message came in, as far as the transport knows.
+    fn arrived(&self, _: &Self::Origin) -> Option<Instant> {
+        None
+    }
+
+    /// From here on the trace of a message goes on under this context, in its answer, too.
+    fn carry_on(&self, _: &mut Self::Origin, _: TraceParent) {}
 
     /// The agent failed too often: asks the node to revoke and report it. Said at most once, right before
     /// [`Transport::goodbye`]. Also called when the link has ended already.

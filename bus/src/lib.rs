@@ -16,4 +16,5 @@ pub mod metrics;
 pub mod node;
 pub mod stream;
 pub mod tls;
+mod traced;
 pub mod transport;

@@ -18,8 +18,8 @@ use tokio::time::timeout;
 use super::EmbeddedError;
 use crate::config::{Config, Overrides};
 use crate::env::System;
-use crate::export::States;
 use crate::export::config::ExporterSection;
+use crate::export::{States, TracesSection, TracesView};
 use crate::files::FileError;
 use crate::operator::Operator;
 use crate::runtime::Jobs;
@@ -68,6 +68,7 @@ pub(super) struct Plan {
     /// Packs of rules for the content guard.
     pub(super) packs: Vec<PathBuf>,
     pub(super) exporters: Vec<ExporterSection>,
+    pub(super) traces: Option<TracesSection>,
 }
 
 /// What a caller needs of a swarm that has started.
@@ -78,6 +79,7 @@ pub(super) struct Started {
     pub(super) log: PublicKey,
     pub(super) audit: PathBuf,
     pub(super) exporters: States,
+    pub(super) traces: Option<TracesView>,
 }
 
 /// Everything on disk and in memory that a node starts from.
@@ -95,6 +97,9 @@ impl Plan {
             self.folder.as_ref().map_or_else(|| self.temporary(), |folder| self.kept(folder.clone()));
         ground.map(|mut ground| {
             ground.config.exporter.extend(self.exporters.iter().cloned());
+            if let Some(traces) = &self.traces {
+                ground.config.traces = traces.clone();
+            }
             ground
         })
     }
@@ -145,6 +150,7 @@ impl Ground {
             log,
             audit: audit_dir(&config),
             exporters: running.exporters(),
+            traces: running.traces(),
         };
         Ok((running, started, temporary))
     }

@@ -43,8 +43,8 @@ use zeroize::Zeroizing;
 use crate::config::ConfigError;
 use crate::connection::{Connection, connect};
 use crate::env::System;
-use crate::export::ExporterStatus;
 use crate::export::config::ExporterSection;
+use crate::export::{ExporterStatus, TracesSection, TracesView};
 use crate::files::FileError;
 use crate::identity::Identity;
 use crate::operator::{Answer, Request};
@@ -135,6 +135,13 @@ impl Builder {
         self
     }
 
+    /// Sends spans of sampled messages to an OpenTelemetry collector, as `[traces]` of a node's configuration does:
+    /// the node's, and those of the agents that run in this process.
+    pub fn traces(mut self, traces: TracesSection) -> Self {
+        self.0.traces = Some(traces);
+        self
+    }
+
     /// Starts the swarm.
     ///
     /// # Errors
@@ -174,7 +181,14 @@ impl Swarm {
     /// The same, with a choice.
     pub fn builder(name: &str) -> Builder {
         let name = name.to_owned();
-        Builder(Plan { name, folder: None, listen: None, packs: Vec::new(), exporters: Vec::new() })
+        Builder(Plan {
+            name,
+            folder: None,
+            listen: None,
+            packs: Vec::new(),
+            exporters: Vec::new(),
+            traces: None,
+        })
     }
 
     /// Enrols an agent: the result is all that it needs to join from anywhere that reaches the node.
@@ -252,8 +266,9 @@ impl Swarm {
     {
         let identity = self.enrol(name, role).await?;
         let (name, hosts) = (identity.client.name, self.hosts.clone());
+        let traces = self.started.traces.clone();
         let hosted = self.thread.run(move || async move {
-            let host = connect(&identity).await?.host(factory, options).await?;
+            let host = traced(connect(&identity).await?, traces.as_ref()).host(factory, options).await?;
             hosts.add(host.clone());
             Ok(host)
         });
@@ -272,6 +287,7 @@ impl Swarm {
     pub async fn connect(&self, name: &str, role: Role) -> Result<Connection, EmbeddedError> {
         let identity = self.enrol(name, role).await?;
         let connection = connect(&identity).await.map_err(EmbeddedError::from);
+        let connection = connection.map(|made| traced(made, self.started.traces.as_ref()));
         self.or_out(identity.client.name, connection).await
     }
 
@@ -315,6 +331,12 @@ impl Swarm {
     #[must_use]
     pub fn exporters(&self) -> Vec<ExporterStatus> {
         self.started.exporters.all()
+    }
+
+    /// The spans of its sampled messages and what becomes of them, if it traces any.
+    #[must_use]
+    pub fn traces(&self) -> Option<TracesView> {
+        self.started.traces.clone()
     }
 
     /// Where the audit log is. Without [`Builder::data`] it goes with the swarm.
@@ -364,6 +386,13 @@ impl Swarm {
             }
         }
         done
+    }
+}
+
+fn traced(connection: Connection, traces: Option<&TracesView>) -> Connection {
+    match traces {
+        Some(traces) => connection.traced(traces.spans()),
+        None => connection,
     }
 }
 

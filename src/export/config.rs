@@ -10,10 +10,11 @@ use std::time::Duration;
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 use testudo_rules::audit::NodeEvent;
-use testudo_rules::event::Kind;
+use testudo_rules::event::{EventSource, Kind};
 use testudo_rules::export::Settings;
 use testudo_wire::{Digest, NodeName};
 
+use super::TracesSection;
 use super::sink::{FileSink, HttpSink, LinesSink, Off, Sink, Wire};
 
 /// Exporters of one node.
@@ -53,7 +54,7 @@ impl Default for ExportSection {
 }
 
 impl ExportSection {
-    fn settings(self) -> Result<Settings, String> {
+    pub(super) fn settings(self) -> Result<Settings, String> {
         let ms = |ms: u32| Duration::from_millis(ms.into());
         let settings = Settings {
             queue: self.queue as usize,
@@ -95,6 +96,12 @@ pub struct ExporterSection {
     /// The kinds of events, or groups of them, that it sends; all when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<String>,
+    /// The `source` of its events, in the place of the node's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// `file` and `stdout`: whether events are flat and unsigned, for readers that know no CloudEvents.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub flat: bool,
     /// `file`: where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
@@ -113,6 +120,11 @@ pub struct ExporterSection {
     /// `webhook` and `otlp`: the only authorities to be trusted, in PEM, instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 const fn enabled() -> bool {
@@ -174,6 +186,9 @@ pub struct Exporter {
     pub(super) settings: Settings,
     pub(super) events: Vec<String>,
     pub(super) target: Target,
+    /// In the place of the node's own.
+    pub(super) source: Option<EventSource>,
+    pub(super) flat: bool,
     pub(super) enabled: bool,
 }
 
@@ -186,6 +201,8 @@ impl ExporterSection {
             kind,
             enabled: true,
             events: Vec::new(),
+            source: None,
+            flat: false,
             path: None,
             file_bytes: None,
             files: None,
@@ -211,8 +228,14 @@ impl ExporterSection {
             }
         }
         let (events, enabled) = (self.events.clone(), self.enabled);
+        let source = self.source.as_deref().map(EventSource::explicit).transpose();
+        let source = source.map_err(|error| wrong(error.to_string()))?;
+        let flat = self.flat;
+        if flat && !matches!(self.kind, ExporterKind::File | ExporterKind::Stdout) {
+            return Err(wrong("flat is for file and stdout; a receiver gets what is signed".to_owned()));
+        }
         let target = self.target().map_err(wrong)?;
-        Ok(Exporter { name, settings, events, target, enabled })
+        Ok(Exporter { name, settings, events, target, source, flat, enabled })
     }
 
     fn target(self) -> Result<Target, String> {
@@ -244,7 +267,7 @@ impl ExporterSection {
 }
 
 /// An address that may be sent to: HTTPS, or HTTP on this machine, and no secret in it.
-fn url(text: &str) -> Result<Url, String> {
+pub(super) fn url(text: &str) -> Result<Url, String> {
     let url = Url::parse(text).map_err(|error| format!("its url cannot be read: {error}"))?;
     let host = url.host_str().unwrap_or_default();
     let address: Option<std::net::IpAddr> = host.trim_matches(['[', ']']).parse().ok();
@@ -259,10 +282,15 @@ fn url(text: &str) -> Result<Url, String> {
     }
 }
 
-/// What is on record of a configuration: how many exporters, and its digest.
-pub(crate) fn on_record(sections: &[ExporterSection]) -> NodeEvent {
-    let text = serde_json::to_vec(sections).unwrap_or_default();
-    let exporters = u16::try_from(sections.len()).unwrap_or(u16::MAX);
+/// What is on record of a configuration: to how many the node sends, a collector of spans among them, and its digest.
+pub(crate) fn on_record(sections: &[ExporterSection], traces: &TracesSection) -> NodeEvent {
+    let text = if traces.url.is_some() {
+        serde_json::to_vec(&(sections, traces))
+    } else {
+        serde_json::to_vec(sections)
+    };
+    let text = text.unwrap_or_default();
+    let exporters = u16::try_from(sections.len() + usize::from(traces.url.is_some())).unwrap_or(u16::MAX);
     NodeEvent::Exporting { exporters, configuration: Digest::new(*blake3::hash(&text).as_bytes()) }
 }
 

@@ -7,6 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::state::{Breaker, ExporterStatus};
+use super::traces::TracesStatus;
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Of {
@@ -21,6 +22,51 @@ struct Ended {
 
 fn gauge(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct SpansEnded {
+    outcome: &'static str,
+}
+
+/// Adds the series of the spans.
+pub(crate) fn register_traces(registry: &mut Registry, status: &TracesStatus) {
+    let TracesStatus { counts, over_limit, declined, breaker, .. } = status;
+    let (submitted, not_traced) = (Counter::<u64>::default(), Counter::<u64>::default());
+    submitted.inc_by(counts.submitted);
+    not_traced.inc_by(*declined);
+    let ended = Family::<SpansEnded, Counter>::default();
+    for (outcome, n) in [
+        ("delivered", counts.delivered),
+        ("failed", counts.failed),
+        ("dropped_over_limit", *over_limit),
+        // No room, or the end came first.
+        ("dropped_no_room", counts.dropped.saturating_sub(*over_limit)),
+    ] {
+        ended.get_or_create(&SpansEnded { outcome }).inc_by(n);
+    }
+    let [queued, in_flight, open] = std::array::from_fn(|_| Gauge::<i64>::default());
+    queued.set(gauge(counts.queued));
+    in_flight.set(gauge(counts.in_flight));
+    open.set(breaker_number(*breaker));
+    registry.register("trace_spans_submitted", "Spans of sampled messages", submitted);
+    registry.register("trace_spans", "Spans by outcome", ended);
+    registry.register("trace_spans_queued", "Spans waiting", queued);
+    registry.register("trace_spans_in_flight", "Spans on their way", in_flight);
+    registry.register("trace_breaker", "0 closed, 1 half open, 2 open", open);
+    registry.register(
+        "trace_messages_declined",
+        "Sampled messages not traced: too many a second",
+        not_traced,
+    );
+}
+
+const fn breaker_number(breaker: Breaker) -> i64 {
+    match breaker {
+        Breaker::Closed => 0,
+        Breaker::HalfOpen => 1,
+        Breaker::Open => 2,
+    }
 }
 
 /// Adds the series of these exporters.
@@ -39,11 +85,7 @@ pub(crate) fn register(registry: &mut Registry, states: &[ExporterStatus]) {
         queued.get_or_create(&of).set(gauge(counts.queued));
         in_flight.get_or_create(&of).set(gauge(counts.in_flight));
         behind.get_or_create(&of).set(gauge(state.behind));
-        breaker.get_or_create(&of).set(match state.breaker {
-            Breaker::Closed => 0,
-            Breaker::HalfOpen => 1,
-            Breaker::Open => 2,
-        });
+        breaker.get_or_create(&of).set(breaker_number(state.breaker));
     }
     registry.register("export_submitted", "Events taken from the log, by exporter", submitted);
     registry.register("export_events", "Events by exporter and outcome", ended);

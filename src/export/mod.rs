@@ -14,6 +14,7 @@ mod sink;
 mod source;
 mod state;
 mod task;
+mod traces;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,10 +28,11 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
 use config::Exporter;
-pub(crate) use metrics::register;
+pub(crate) use metrics::{register, register_traces};
 use state::Shared;
 pub use state::{Breaker, ExporterStatus};
 use task::Task;
+pub use traces::{Traces, TracesSection, TracesStatus, TracesView};
 
 /// How long the end may take.
 const END: Duration = Duration::from_secs(5);

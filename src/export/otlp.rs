@@ -1,4 +1,4 @@
-//! Events as OpenTelemetry logs: the few messages of OTLP 1.x that they need
+//! Events as OpenTelemetry logs, and spans as its traces: the few messages of OTLP 1.x that they need
 //! (<https://github.com/open-telemetry/opentelemetry-proto>), written out, so that no SDK comes with them. A test
 //! reads them with OpenTelemetry's own.
 //!
@@ -10,6 +10,10 @@ use serde_json::Value;
 use testudo_rules::event::{CloudEvent, Content, Extension};
 
 use super::source::Item;
+
+mod spans;
+
+pub(super) use spans::{Stamped, request as trace_request};
 
 /// `ExportLogsServiceRequest`.
 #[derive(Clone, PartialEq, prost::Message)]
@@ -81,45 +85,54 @@ struct AnyValue {
     /// The `string_value` of a `oneof`, which is on the wire even when it is empty.
     #[prost(string, optional, tag = "1")]
     string_value: Option<String>,
+    /// The `int_value` of the same; never both.
+    #[prost(int64, optional, tag = "3")]
+    int_value: Option<i64>,
 }
 
-/// `ExportLogsServiceResponse`.
+/// `ExportLogsServiceResponse`, and `ExportTraceServiceResponse`, whose fields have the same tags.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Answer {
     #[prost(message, optional, tag = "1")]
     pub(super) partial_success: Option<Partial>,
 }
 
-/// `ExportLogsPartialSuccess`.
+/// `ExportLogsPartialSuccess`, and `ExportTracePartialSuccess`.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct Partial {
     #[prost(int64, tag = "1")]
-    pub(super) rejected_log_records: i64,
+    pub(super) rejected: i64,
     #[prost(string, tag = "2")]
     pub(super) error_message: String,
 }
 
 fn text(value: impl Into<String>) -> Option<AnyValue> {
-    Some(AnyValue { string_value: Some(value.into()) })
+    Some(AnyValue { string_value: Some(value.into()), int_value: None })
 }
 
 fn attribute(key: &str, value: impl Into<String>) -> KeyValue {
     KeyValue { key: key.to_owned(), value: text(value) }
 }
 
+/// Who speaks.
+fn resource(service: &str, instance: &str) -> Resource {
+    let attributes = vec![
+        attribute("service.name", service),
+        attribute("service.version", env!("CARGO_PKG_VERSION")),
+        attribute("service.instance.id", instance),
+    ];
+    Resource { attributes }
+}
+
 /// A batch as one request.
 pub(super) fn request(batch: &[Arc<Item>]) -> Request {
     let source = batch.first().and_then(|item| item.event.core("source")).unwrap_or_default();
-    let resource = vec![
-        attribute("service.name", "testudo"),
-        attribute("service.version", env!("CARGO_PKG_VERSION")),
-        attribute("service.instance.id", source),
-    ];
+    let resource = resource("testudo", source);
     let scope = Scope { name: "dev.testudo.audit".into(), version: env!("CARGO_PKG_VERSION").into() };
     let log_records = batch.iter().map(|item| record(item)).collect();
     Request {
         resource_logs: vec![ResourceLogs {
-            resource: Some(Resource { attributes: resource }),
+            resource: Some(resource),
             scope_logs: vec![ScopeLogs { scope: Some(scope), log_records }],
         }],
     }

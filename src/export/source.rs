@@ -19,7 +19,7 @@ pub(super) struct Item {
     pub(super) at: Cursor,
     /// The event, for those who look at its parts.
     pub(super) event: CloudEvent,
-    /// It, signed, as one line of JSON.
+    /// It, signed unless it is flat, as one line of JSON.
     pub(super) line: String,
 }
 
@@ -31,13 +31,31 @@ pub(super) struct Taken {
     pub(super) spoilt: usize,
 }
 
+/// How events are written down.
+#[derive(Debug)]
+pub(super) enum Written {
+    /// As signed CloudEvents.
+    Signed(Box<EventKey>),
+    /// Flat, without a signature.
+    Flat,
+}
+
+impl Written {
+    fn line(&self, event: &CloudEvent) -> Option<String> {
+        match self {
+            Self::Signed(key) => event.clone().sign(key).and_then(|signed| signed.to_line()).ok(),
+            Self::Flat => Some(event.flat().to_string()),
+        }
+    }
+}
+
 /// The events of a log, in order.
 #[derive(Debug)]
 pub(super) struct Source {
     dir: PathBuf,
     reader: LogReader,
     source: EventSource,
-    key: EventKey,
+    written: Written,
     filter: Vec<String>,
     /// What a record held beyond the room there was.
     pending: VecDeque<(Cursor, CloudEvent)>,
@@ -48,12 +66,12 @@ impl Source {
     pub(super) fn new(
         dir: &Path,
         source: EventSource,
-        key: EventKey,
+        written: Written,
         filter: Vec<String>,
         from: Cursor,
     ) -> Self {
         let reader = LogReader::new(dir, from.record);
-        Self { dir: dir.to_owned(), reader, source, key, filter, pending: VecDeque::new(), next: from }
+        Self { dir: dir.to_owned(), reader, source, written, filter, pending: VecDeque::new(), next: from }
     }
 
     /// Everything before this place was taken, or is none of this exporter's.
@@ -72,9 +90,9 @@ impl Source {
             while taken.items.len() < room
                 && let Some((at, event)) = self.pending.pop_front()
             {
-                match event.clone().sign(&self.key).and_then(|signed| signed.to_line()) {
-                    Ok(line) => taken.items.push(Arc::new(Item { at, event, line })),
-                    Err(_) => taken.spoilt += 1,
+                match self.written.line(&event) {
+                    Some(line) => taken.items.push(Arc::new(Item { at, event, line })),
+                    None => taken.spoilt += 1,
                 }
             }
             self.next = match self.pending.front() {

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::Following;
 use super::config::Exporter;
 use super::sink::{Sent, Sink};
-use super::source::{Item, Source};
+use super::source::{Item, Source, Written};
 use super::state::Shared;
 use crate::env::System;
 
@@ -30,6 +30,7 @@ pub(super) struct Task {
     synced: watch::Receiver<u64>,
     dir: PathBuf,
     source: EventSource,
+    flat: bool,
     key: EventKey,
     shared: Shared,
     stop: watch::Receiver<Option<Instant>>,
@@ -68,8 +69,8 @@ impl Task {
         following: &Following,
         stop: watch::Receiver<Option<Instant>>,
     ) -> Self {
-        let Exporter { name, settings, events, target, enabled } = exporter;
-        let Following { log, dir, source } = following.clone();
+        let Exporter { name, settings, events, target, source, flat, enabled } = exporter;
+        let Following { log, dir, source: own } = following.clone();
         let shared = Shared::new(name.as_str(), target.kind());
         let (key, synced) = (log.event_key(), log.synced());
         let sink = target.sink(enabled);
@@ -80,7 +81,8 @@ impl Task {
             sink,
             synced,
             dir,
-            source,
+            source: source.unwrap_or(own),
+            flat,
             key,
             shared,
             stop,
@@ -120,7 +122,8 @@ impl Task {
                 Cursor { record: oldest.cursor(), place: 0 }
             }
         };
-        let source = Source::new(&self.dir, self.source, self.key, self.filter, from);
+        let written = if self.flat { Written::Flat } else { Written::Signed(Box::new(self.key)) };
+        let source = Source::new(&self.dir, self.source, written, self.filter, from);
         let mut running = Running {
             pump: Pump::new(self.settings),
             settings: self.settings,

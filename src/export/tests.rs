@@ -89,7 +89,15 @@ impl Scene {
 
 pub(super) fn exporter(name: &str, settings: Settings, sink: impl Sink + 'static) -> Exporter {
     let target = Target::Test(Box::new(sink));
-    Exporter { name: NodeName::parse(name).unwrap(), settings, events: Vec::new(), target, enabled: true }
+    Exporter {
+        name: NodeName::parse(name).unwrap(),
+        settings,
+        events: Vec::new(),
+        target,
+        source: None,
+        flat: false,
+        enabled: true,
+    }
 }
 
 /// An exporter's task.

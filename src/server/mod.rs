@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::export::config::{exporters, on_record};
-use crate::export::{Exporters, Following, States};
+use crate::export::{Exporters, Following, States, Traces, TracesView};
 use crate::files::FileError;
 use crate::health::Checker;
 use crate::issuer::VaultError;
@@ -207,6 +207,7 @@ pub(crate) struct Running {
     serving: Option<(JoinHandle<()>, SocketFile)>,
     syncing: JoinHandle<()>,
     exporters: Exporters,
+    traces: Option<Traces>,
     witnessing: Option<JoinHandle<()>>,
 }
 
@@ -246,8 +247,9 @@ impl Running {
             dir: audit_dir(config),
             source: EventSource::of_node(config.swarm.id, config.node.name),
         };
-        if !config.exporter.is_empty() || was_exported(&following.dir) {
-            let event = on_record(&config.exporter).into();
+        let sends = !config.exporter.is_empty() || config.traces.url.is_some();
+        if sends || was_exported(&following.dir) {
+            let event = on_record(&config.exporter, &config.traces).into();
             let record = Record { at: folder.env.now(), registry: folder.witnessed, event };
             let _ = folder.audit.append(&record).map_err(OpenError::from)?;
         }
@@ -255,6 +257,10 @@ impl Running {
         let (dir, names) =
             (following.dir.clone(), config.exporter.iter().map(|one| one.name).collect::<Vec<_>>());
         folder.audit.hold(move || lowest_cursor(&dir, names.iter().map(testudo_wire::NodeName::as_str)));
+        let instance = following.source.as_str();
+        let tracing_to =
+            Traces::start(&config.traces, config.export, ("testudo", instance), folder.env.clone())
+                .map_err(ServerError::Export)?;
         // Dropped with whatever fails below, which ends them.
         let exporters = Exporters::start(exporting, &following)
             .map_err(|error| ServerError::Export(format!("the exporters cannot be started: {error}")))?;
@@ -276,6 +282,7 @@ impl Running {
             window: config.node.window_bytes,
             bodies: bodies(config),
             inspector: packs.inspector.clone(),
+            spans: tracing_to.as_ref().map(|traces| traces.view().spans()),
             env: folder.env,
             socket: Socket::Udp(links),
         });
@@ -308,7 +315,20 @@ impl Running {
             checker: checker.clone(),
         };
         let serving = door.map(|(listener, file)| (admin::serve(listener, served, node.clone()), file));
-        Ok(Self { node, operator, rules, port, listen, checker, serving, syncing, exporters, witnessing })
+        let traces = tracing_to;
+        Ok(Self {
+            node,
+            operator,
+            rules,
+            port,
+            listen,
+            checker,
+            serving,
+            syncing,
+            exporters,
+            traces,
+            witnessing,
+        })
     }
 
     /// The node.
@@ -321,9 +341,19 @@ impl Running {
         &self.operator
     }
 
+    /// What it sends elsewhere, for its metrics.
+    fn sending(&self) -> web::Sending {
+        web::Sending { exporters: self.exporters(), traces: self.traces() }
+    }
+
     /// How its exporters are.
     pub(crate) fn exporters(&self) -> States {
         self.exporters.states()
+    }
+
+    /// The spans of its messages, if they are traced.
+    pub(crate) fn traces(&self) -> Option<TracesView> {
+        self.traces.as_ref().map(Traces::view)
     }
 
     /// Drains, seals the log, lets the exporters send what it holds, and returns the last account.
@@ -339,6 +369,11 @@ impl Running {
         }
         let account = self.node.shut_down().await;
         self.syncing.abort();
+        if let Some(traces) = self.traces
+            && !traces.shut_down().await
+        {
+            tracing::warn!("not every span was delivered; see /metrics for how many");
+        }
         if !self.exporters.shut_down().await {
             tracing::warn!(
                 "not every event of the log was delivered to every exporter; what failed goes out after the next start"
@@ -370,7 +405,7 @@ impl Server {
         let running = Running::start(config, keys, links, Operators::Served)?;
         let secret = Secret::make(&config.node.data.join(HEALTH_SECRET), &*running.operator.env)?;
         let pages =
-            web::serve(pages, running.node.clone(), running.checker.clone(), secret, running.exporters());
+            web::serve(pages, running.node.clone(), running.checker.clone(), secret, running.sending());
         Ok(Self { running, health, pages })
     }
 

@@ -19,7 +19,7 @@ use testudo_bus::node::Node;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
-use crate::export::{States, register};
+use crate::export::{States, TracesView, register, register_traces};
 use crate::files::{self, FileError};
 use crate::health::Checker;
 
@@ -28,7 +28,14 @@ struct Pages {
     checker: Checker,
     node: Arc<Node>,
     secret: Secret,
-    exporters: States,
+    sending: Sending,
+}
+
+/// What a node sends elsewhere.
+#[derive(Clone)]
+pub(super) struct Sending {
+    pub(super) exporters: States,
+    pub(super) traces: Option<TracesView>,
 }
 
 /// Whoever shows the operator's secret sees why: it lies in the data folder, for the operator alone.
@@ -70,8 +77,14 @@ async fn metrics(State(pages): State<Pages>) -> Response {
         first: log.first(),
         works: log.health().is_working(),
     };
-    let exporters = pages.exporters.all();
-    let more = |registry: &mut Registry| register(registry, &exporters);
+    let Sending { exporters, traces } = pages.sending;
+    let (exporters, traces) = (exporters.all(), traces.map(|traces| traces.status()));
+    let more = |registry: &mut Registry| {
+        register(registry, &exporters);
+        if let Some(status) = &traces {
+            register_traces(registry, status);
+        }
+    };
     let text = pages.node.metrics().render_with(&sizes, more);
     let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
     text.map_or_else(
@@ -92,9 +105,9 @@ pub(super) fn serve(
     node: Arc<Node>,
     checker: Checker,
     secret: Secret,
-    exporters: States,
+    sending: Sending,
 ) -> JoinHandle<()> {
-    let pages = Pages { checker, node, secret, exporters };
+    let pages = Pages { checker, node, secret, sending };
     let router = Router::new()
         // Alive means that this answers: it depends on nothing else (case r_H11).
         .route("/livez", get(|| std::future::ready("ok\n")))

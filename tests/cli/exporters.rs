@@ -252,3 +252,65 @@ fn r_c20_standard_output_has_a_line_for_each_event() {
     let event: Value = serde_json::from_str(events[0]).unwrap();
     assert_eq!(event["type"], "dev.testudo.node.stopped");
 }
+
+#[test]
+fn t_a76_spans_go_only_where_the_file_says_and_that_is_on_the_log() {
+    let place = Place::swarm();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    configure(&place, &format!("[traces]\nurl = \"http://{closed}/v1/traces\"\n"));
+    let node = Node::start(&place);
+    let (_, metrics) = node.page("/metrics");
+    assert!(metrics.contains("testudo_trace_spans_submitted_total 0"), "{metrics}");
+    place.does("agent add a --allow read:x --serve read:x --out a.id --config s/testudo.toml");
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    // Nobody serves it: a refusal is traced as well.
+    let _ = place.run(&format!("send a read:x hello --identity a.id --traceparent {trace}"));
+    until("the spans are counted", || {
+        let (_, metrics) = node.page("/metrics");
+        !metrics.contains("testudo_trace_spans_submitted_total 0")
+    });
+    let (state, _) = node.page("/healthz");
+    assert!(state.contains("200"), "a collector that is down is nobody's illness: {state}");
+    node.end();
+    let tail = place.does("audit tail -n 0 --json --config s/testudo.toml");
+    let records = tail.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let exporting: Vec<_> = records.filter(|record| record["fields"]["what"] == "exporting").collect();
+    assert_eq!((exporting.len(), &exporting[0]["fields"]["exporters"]), (1, &Value::from(1)));
+    let mut redirected = place.command(&["status", "--config", "s/testudo.toml"]);
+    redirected.env("TESTUDO_TRACES__URL", "https://elsewhere.example/v1/traces");
+    finished(redirected).fails(2, "[traces] is read from the file alone", "status");
+    for (text, says) in [
+        ("ratio = 2.0", "traces.ratio must be 0 to 1"),
+        ("url = \"http://elsewhere.example/\"", "traces: its url must be https"),
+        ("batch = 0", "traces.batch must be 1 to"),
+        ("bodies = true", "unknown field"),
+    ] {
+        let place = Place::swarm();
+        configure(&place, &format!("[traces]\n{text}\n"));
+        place.fails(2, "status --config s/testudo.toml", says);
+    }
+}
+
+#[test]
+fn r_c05_r_c19_a_source_of_ones_own_and_a_flat_form_are_had_for_the_asking() {
+    let place = Place::swarm();
+    configure(&place, &format!("{FILE}source = \"/swarm/blue\"\nflat = true\n"));
+    Node::start(&place).end();
+    let flat = events(&place, "s/events.jsonl");
+    assert!(flat.len() >= 2, "{flat:?}");
+    for event in &flat {
+        assert!(event["event_id"].is_string() && event["occurred_at"].is_string());
+        assert!(event["kind"].as_str().unwrap().starts_with("node."));
+        assert_eq!(event["source"], "/swarm/blue");
+        assert!(event.get("specversion").is_none());
+    }
+    for (more, says) in [("source = \"a b\"", "source must be a URI reference"), ("flat = 1", "exporter")] {
+        let place = Place::swarm();
+        configure(&place, &format!("{FILE}{more}\n"));
+        place.fails(2, "status --config s/testudo.toml", says);
+    }
+    let place = Place::swarm();
+    let hook = "[[exporter]]\nname = \"x\"\nkind = \"webhook\"\nurl = \"https://a/\"\nflat = true\n";
+    configure(&place, hook);
+    place.fails(2, "status --config s/testudo.toml", "flat is for file and stdout");
+}

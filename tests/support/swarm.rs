@@ -16,8 +16,8 @@ use testudo_rules::audit::Origin;
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token::{self, Delegation, Fresh, Mint, Token};
 use testudo_wire::{
-    AgentName, Capability, Grant, Holder, Limits, RegistrySequence, SecretKey, SpiffeId, SwarmId, Timestamp,
-    TokenFactId,
+    AgentName, Capability, Grant, Holder, Limits, RegistrySequence, SecretKey, Spans, SpiffeId, SwarmId,
+    Timestamp, TokenFactId,
 };
 
 /// A wall clock that runs with the runtime's clock, and dice that are only counted.
@@ -88,6 +88,8 @@ pub(crate) struct Swarm {
     pub(crate) ca: Arc<EmbeddedCa>,
     pub(crate) trust: tls::Trust,
     pub(crate) id: SwarmId,
+    /// Who takes its nodes' spans.
+    pub(crate) spans: Option<Arc<dyn Spans>>,
 }
 
 pub(crate) fn name(text: &str) -> AgentName {
@@ -132,7 +134,7 @@ impl Swarm {
         let ca = Arc::new(EmbeddedCa::create(&id, &ca_key, &*env).unwrap());
         let trust = tls::Trust::new(id, &[ca.certificate().clone()]).unwrap();
         let (node_key, log_key) = (SecretKey::from_seed(&[3; 32]), SecretKey::from_seed(&[4; 32]));
-        Self { env, authority, node_key, log_key, ca_key, ca, trust, id }
+        Self { env, authority, node_key, log_key, ca_key, ca, trust, id, spans: None }
     }
 
     pub(crate) fn origin(&self) -> Origin {
@@ -172,6 +174,7 @@ impl Swarm {
             window: 512 * 1024,
             bodies: testudo_bus::node::Bodies::default(),
             inspector: Inspector::standard(),
+            spans: self.spans.clone(),
             env: self.env.clone(),
             socket,
         })?;

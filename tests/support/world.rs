@@ -8,8 +8,8 @@ use testudo_bus::client::{Client, ClientIdentity, Deliveries, Delivery, DialErro
 use testudo_bus::metrics::Account;
 use testudo_bus::node::{Commit, Node};
 use testudo_bus::transport;
-use testudo_wire::ContentType;
 use testudo_wire::frame::Seen;
+use testudo_wire::{ContentType, Spans};
 
 use super::ledger::Ledger;
 use super::net::SimNet;
@@ -50,7 +50,17 @@ impl World {
 
     /// One that keeps its data in this folder.
     pub(crate) fn within(dir: tempfile::TempDir, seed: u64, commit: Commit) -> Self {
-        let (swarm, net) = (Swarm::new(), SimNet::new(seed));
+        Self::of(Swarm::new(), dir, seed, commit)
+    }
+
+    /// One whose node gives its spans to `spans`.
+    pub(crate) fn traced(seed: u64, commit: Commit, spans: Arc<dyn Spans>) -> Self {
+        let swarm = Swarm { spans: Some(spans), ..Swarm::new() };
+        Self::of(swarm, tempfile::tempdir().unwrap(), seed, commit)
+    }
+
+    fn of(swarm: Swarm, dir: tempfile::TempDir, seed: u64, commit: Commit) -> Self {
+        let net = SimNet::new(seed);
         let (address, socket) = net.bind();
         let (node, _) = swarm.node_with(dir.path(), socket, commit).unwrap();
         Self { swarm, net, dir, address, node }

@@ -7,8 +7,9 @@ use testudo_rules::receive::Vetted;
 use testudo_rules::token::Meaning;
 use testudo_wire::{
     Capability, ContentType, CorrelationId, Digest, Header, Holder, MessageId, ReceiptWish, Resource,
-    Timestamp,
+    Timestamp, TraceParent,
 };
+use tokio::time::Instant;
 
 use super::answering::Answering;
 
@@ -21,17 +22,22 @@ pub struct Delivery {
     handed_over: Timestamp,
     answering: Option<Arc<Answering>>,
     joined: Option<Bytes>,
+    /// When it was verified, if it is traced.
+    arrived: Option<Instant>,
+    trace: Option<TraceParent>,
 }
 
 impl Delivery {
     /// What a receiver verified, with what it knows besides.
-    pub(super) const fn new(
+    pub(super) fn new(
         vetted: Vetted,
         alerts: Vec<String>,
         meaning: Arc<Meaning>,
         handed_over: Timestamp,
     ) -> Self {
-        Self { vetted, alerts, meaning, handed_over, answering: None, joined: None }
+        let trace = vetted.envelope().header().trace;
+        let arrived = trace.is_some_and(|trace| trace.is_sampled()).then(Instant::now);
+        Self { vetted, alerts, meaning, handed_over, answering: None, joined: None, arrived, trace }
     }
 
     /// It is a request that this agent may answer.
@@ -139,6 +145,23 @@ impl Delivery {
     #[must_use]
     pub const fn handed_over(&self) -> Timestamp {
         self.handed_over
+    }
+
+    /// When it was verified, if it is part of a sampled trace.
+    #[must_use]
+    pub const fn arrived(&self) -> Option<Instant> {
+        self.arrived
+    }
+
+    /// The trace that an answer to it goes on with: its sender's own, unless [`Delivery::carry_on`] said another.
+    #[must_use]
+    pub const fn trace(&self) -> Option<TraceParent> {
+        self.trace
+    }
+
+    /// Answers go on with this trace, such as under a span of whoever handles it.
+    pub const fn carry_on(&mut self, trace: TraceParent) {
+        self.trace = Some(trace);
     }
 
     /// What the token under which it came lets its sender do.

@@ -95,7 +95,7 @@ impl Client {
             in_reply_to: Some(to.message()),
             part,
             receipt: ReceiptWish::None,
-            trace: to.header().trace,
+            trace: to.trace(),
             token: self.link().token,
             ttl: to.header().ttl,
             content_type,

@@ -17,6 +17,7 @@ use super::large::{Large, Pool};
 use super::rules::{Rules, Tails};
 use crate::metrics::Stage;
 use crate::node::{Link, Shared, Ticket};
+use crate::traced::Steps;
 
 /// Bundles in the mailbox at once, of all links; a link has one, and one for each lane.
 const PERMITS: usize = 256;
@@ -50,6 +51,7 @@ impl Guard {
 struct Judge {
     case: Case,
     bytes: Bytes,
+    arrived: Option<Instant>,
     sent: Instant,
     _permit: OwnedSemaphorePermit,
 }
@@ -61,11 +63,13 @@ impl Message for Judge {
 impl Handler<Judge> for Guard {
     type Result = ();
     fn handle(&mut self, message: Judge, _: &mut Context<Self>) {
-        let Judge { case, bytes, sent, _permit } = message;
-        self.shared.metrics.took(Stage::Wait, sent.elapsed());
+        let Judge { case, bytes, arrived, sent, _permit } = message;
+        let began = Instant::now();
+        self.shared.metrics.took(Stage::Wait, began.saturating_duration_since(sent));
+        let mut steps = Steps::begun(arrived, sent, began);
         self.contain(&case, |guard| {
             let rules = guard.tails.under(&guard.rules);
-            judge(&guard.shared, &rules, &mut guard.tails.kept, &case, bytes);
+            judge(&guard.shared, &rules, &mut guard.tails.kept, &case, &mut steps, bytes);
         });
     }
 }
@@ -74,18 +78,23 @@ impl Handler<Judge> for Guard {
 struct Assess {
     case: Case,
     decoded: Result<Decoded, Refusal>,
+    arrived: Option<Instant>,
+    sent: Instant,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Message for Assess {
-    type Result = Option<Authorised>;
+    type Result = Option<(Authorised, Steps)>;
 }
 
 impl Handler<Assess> for Guard {
-    type Result = Option<Authorised>;
-    fn handle(&mut self, message: Assess, _: &mut Context<Self>) -> Option<Authorised> {
-        let Assess { case, decoded, _permit } = message;
-        self.contain(&case, |guard| assess(&guard.shared, &case, decoded)).flatten()
+    type Result = Option<(Authorised, Steps)>;
+    fn handle(&mut self, message: Assess, _: &mut Context<Self>) -> Self::Result {
+        let Assess { case, decoded, arrived, sent, _permit } = message;
+        let mut steps = Steps::begun(arrived, sent, Instant::now());
+        let assessed =
+            self.contain(&case, |guard| assess(&guard.shared, &case, &mut steps, decoded)).flatten();
+        assessed.map(|authorised| (authorised, steps))
     }
 }
 
@@ -95,6 +104,7 @@ struct Conclude {
     read: Option<Read>,
     /// The requests that it answers.
     answers: Vec<MessageId>,
+    steps: Steps,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -105,11 +115,13 @@ impl Message for Conclude {
 impl Handler<Conclude> for Guard {
     type Result = ();
     fn handle(&mut self, message: Conclude, _: &mut Context<Self>) {
-        let Conclude { case, read, answers, _permit } = message;
+        let Conclude { case, read, answers, mut steps, _permit } = message;
         self.contain(&case, |guard| match read {
             Some(read) => {
                 let rules = guard.tails.under(&guard.rules);
-                conclude(&guard.shared, &case, read.follow(&rules, &mut guard.tails.kept));
+                let inspected = read.follow(&rules, &mut guard.tails.kept);
+                steps.inspected = Instant::now();
+                conclude(&guard.shared, &case, steps, inspected);
             }
             None => {
                 guard.shared.metrics.guard_fault();
@@ -153,13 +165,19 @@ impl GuardDoor {
 
     /// Has a bundle of the data stream judged; returns when it is. `false` when the guard is gone: nothing may
     /// pass any more.
-    pub(crate) async fn judge(&self, link: &Arc<Link>, bundle: u64, bytes: Bytes) -> bool {
+    pub(crate) async fn judge(
+        &self,
+        link: &Arc<Link>,
+        bundle: u64,
+        bytes: Bytes,
+        arrived: Option<Instant>,
+    ) -> bool {
         let Ok(_permit) = self.permits.clone().acquire_owned().await else { return false };
         let (lane, size) = (0, bytes.len());
         let ticket = Ticket::new(&link.settling[0], bundle, size);
         let case = Case { link: link.clone(), lane, bundle, size, ticket };
         let sent = Instant::now();
-        self.actor.send(Judge { case, bytes, sent, _permit }).await.is_ok()
+        self.actor.send(Judge { case, bytes, arrived, sent, _permit }).await.is_ok()
     }
 
     /// The same for a bundle of a lane.
@@ -169,18 +187,21 @@ impl GuardDoor {
         let settling = &link.settling[usize::from(lane)];
         let ticket = Ticket::holding(settling, bundle, size, Some(reservation));
         let case = Case { link: link.clone(), lane, bundle, size, ticket };
+        let arrived = shared.tracing.now();
         let decoded = self.pool.decode(shared, bytes).await;
         let Ok(_permit) = self.permits.clone().acquire_owned().await else { return false };
-        let assessed = self.actor.send(Assess { case: case.clone(), decoded, _permit }).await;
-        let authorised = match assessed {
-            Ok(Some(authorised)) => authorised,
+        let sent = Instant::now();
+        let assess = Assess { case: case.clone(), decoded, arrived, sent, _permit };
+        let assessed = self.actor.send(assess).await;
+        let (authorised, steps) = match assessed {
+            Ok(Some(assessed)) => assessed,
             Ok(None) => return true,
             Err(_) => return false,
         };
         let answers = authorised.answers().collect();
         let read = self.pool.read(&case, authorised).await;
         let Ok(_permit) = self.permits.clone().acquire_owned().await else { return false };
-        self.actor.send(Conclude { case, read, answers, _permit }).await.is_ok()
+        self.actor.send(Conclude { case, read, answers, steps, _permit }).await.is_ok()
     }
 
     /// Whether the actor lives.

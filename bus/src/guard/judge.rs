@@ -16,6 +16,7 @@ use super::placing::{Placed, place};
 use crate::audit::Appended;
 use crate::metrics::Stage;
 use crate::node::{Judging, Link, Pending, Shared, Ticket};
+use crate::traced::{Steps, Traced};
 
 /// Which bundle of which link.
 #[derive(Clone)]
@@ -34,19 +35,26 @@ pub(super) fn judge(
     inspector: &Inspector,
     tails: &mut Context<Pair>,
     case: &Case,
+    steps: &mut Steps,
     bytes: Bytes,
 ) {
     let decoded = Decoded::of(bytes, &shared.limits);
-    if let Some(authorised) = assess(shared, case, decoded) {
+    if let Some(authorised) = assess(shared, case, steps, decoded) {
         let began = Instant::now();
         let inspected = authorised.inspect(inspector, tails);
-        shared.metrics.took(Stage::Inspect, began.elapsed());
-        conclude(shared, case, inspected);
+        steps.inspected = Instant::now();
+        shared.metrics.took(Stage::Inspect, steps.inspected.saturating_duration_since(began));
+        conclude(shared, case, *steps, inspected);
     }
 }
 
 /// The pure stages before the content. What they refuse whole is told here.
-pub(super) fn assess(shared: &Shared, case: &Case, decoded: Result<Decoded, Refusal>) -> Option<Authorised> {
+pub(super) fn assess(
+    shared: &Shared,
+    case: &Case,
+    steps: &mut Steps,
+    decoded: Result<Decoded, Refusal>,
+) -> Option<Authorised> {
     let snapshot = shared.directory().load();
     // A poisoned lock: a panic left this link's windows half changed. Nothing of it passes any more.
     let Ok(mut judging) = case.link.judging.lock() else {
@@ -55,7 +63,8 @@ pub(super) fn assess(shared: &Shared, case: &Case, decoded: Result<Decoded, Refu
     };
     let began = Instant::now();
     let decided = decide(shared, case, &mut judging, &snapshot, decoded);
-    shared.metrics.took(Stage::Assess, began.elapsed());
+    steps.assessed = Instant::now();
+    shared.metrics.took(Stage::Assess, steps.assessed.saturating_duration_since(began));
     match decided {
         Ok(authorised) => Some(authorised),
         Err((refusal, messages)) => {
@@ -103,29 +112,32 @@ fn charge(shared: &Shared, case: &Case, judging: &mut Judging, refusal: Refusal)
 }
 
 /// Everything after the content: room, record, hand-over.
-pub(super) fn conclude(shared: &Arc<Shared>, case: &Case, mut inspected: Inspected) {
+pub(super) fn conclude(shared: &Arc<Shared>, case: &Case, mut steps: Steps, mut inspected: Inspected) {
     let link = &case.link;
     let snapshot = shared.directory().load();
     let began = Instant::now();
     let placed = place(shared, &snapshot, case, &mut inspected);
-    shared.metrics.took(Stage::Reserve, began.elapsed());
+    steps.placed = Instant::now();
+    shared.metrics.took(Stage::Reserve, steps.placed.saturating_duration_since(began));
     if placed.goes_nowhere(&inspected) && is_flood(shared, case, &inspected) {
         shared.metrics.submitted(inspected.verdicts().len());
         return tell_refused(shared, link, &inspected);
     }
     let verdicts = verdicts(case, &inspected, &placed);
-    let began = Instant::now();
+    let traced = shared.tracing.follow(&link.peer.holder.name, &inspected);
+    steps.recording = Instant::now();
     let recorded = shared.audit.append(&shared.record(Event::Verdicts(verdicts)));
-    shared.metrics.took(Stage::Record, began.elapsed());
+    steps.recorded = Instant::now();
+    shared.metrics.took(Stage::Record, steps.recorded.saturating_duration_since(steps.recording));
     match recorded {
         Ok(recorded) => {
             let (case, snapshot) = (case.clone(), Arc::clone(&snapshot));
-            Recorded { case, inspected, placed, snapshot, recorded }.commit(shared);
+            Recorded { case, inspected, placed, snapshot, recorded, steps, traced }.commit(shared);
         }
         Err(error) => {
             tracing::debug!(%error, "no record, no delivery");
             drop(placed);
-            refuse_all(shared, case, inspected);
+            refuse_all(shared, case, inspected, &steps, traced);
         }
     }
 }
@@ -137,6 +149,8 @@ pub(crate) struct Recorded {
     placed: Placed,
     snapshot: Arc<Snapshot>,
     recorded: Appended,
+    steps: Steps,
+    traced: Option<Traced>,
 }
 
 impl Recorded {
@@ -160,7 +174,7 @@ impl Recorded {
 
     /// Tells, promises, hands over.
     pub(super) fn act(self, shared: &Arc<Shared>) {
-        let Self { case, inspected, placed, snapshot, recorded } = self;
+        let Self { case, inspected, placed, snapshot, recorded, steps, traced } = self;
         // Not before: had one of the steps above panicked, nothing would ever be said of these messages.
         let began = Instant::now();
         shared.metrics.submitted(placed.submitted(&inspected));
@@ -168,23 +182,31 @@ impl Recorded {
         shared.metrics.dropped_at_once(Cause::NoReceiver, placed.without_receiver(&inspected));
         tell_refused(shared, &case.link, &inspected);
         promise(shared, &case, &recorded, &inspected);
-        placed.hand_over(shared, &snapshot, &case, &inspected, &recorded);
-        shared.metrics.took(Stage::HandOver, began.elapsed());
+        placed.hand_over(shared, &snapshot, &case, &inspected, &recorded, traced.as_ref());
+        let ended = Instant::now();
+        shared.metrics.took(Stage::HandOver, ended.saturating_duration_since(began));
+        if let Some(traced) = traced {
+            let waited = (shared.commit == Commit::Delivery).then_some(began);
+            traced.routed(&steps, &inspected, Some(recorded.index()), waited, ended);
+        }
     }
 
     /// The record will never be durable: nothing of it is handed over. The next start finds its verdicts without an
     /// outcome.
     pub(super) fn refuse(self, shared: &Shared) {
-        refuse_all(shared, &self.case, self.inspected);
+        refuse_all(shared, &self.case, self.inspected, &self.steps, self.traced);
     }
 }
 
 /// No record, no delivery.
-fn refuse_all(shared: &Shared, case: &Case, mut inspected: Inspected) {
+fn refuse_all(shared: &Shared, case: &Case, mut inspected: Inspected, steps: &Steps, traced: Option<Traced>) {
     let allowed: Vec<_> = inspected.allowed().map(|(position, _)| position).collect();
     allowed.into_iter().for_each(|position| inspected.refuse(position, Refusal::AuditUnavailable));
     shared.metrics.submitted(inspected.verdicts().len());
     tell_refused(shared, &case.link, &inspected);
+    if let Some(traced) = traced {
+        traced.routed(steps, &inspected, None, None, Instant::now());
+    }
 }
 
 /// Rules that travel with one message: annotations and refusals must fit their frames whatever a sender

@@ -22,6 +22,7 @@ use crate::node::{
     Answer, Candidates, Carried, Ended, Held, Judging, Link, Outbox, Parcel, Permit, Place, Shared,
     may_subscribe, outbox, subscribe_right,
 };
+use crate::traced::{Handing, Traced};
 
 /// The messages of a bundle that go to one receiver.
 struct Group {
@@ -268,10 +269,11 @@ impl Placed {
         case: &Case,
         inspected: &Inspected,
         recorded: &Appended,
+        traced: Option<&Traced>,
     ) {
         let Ok(judging) = case.link.judging.lock() else { return };
         let mut cuts: Vec<Cut> = Vec::new();
-        for group in self.groups {
+        for (nth, group) in self.groups.into_iter().enumerate() {
             group.miss(shared, case, recorded);
             if group.positions.is_empty() {
                 continue;
@@ -286,7 +288,8 @@ impl Placed {
                 }
             };
             open(shared, case, &group, inspected);
-            group.send(shared, snapshot, case, &cuts[at], recorded);
+            let traced = traced.and_then(|traced| traced.part(&group.positions, nth));
+            group.send(shared, snapshot, case, &cuts[at], recorded, traced);
         }
     }
 }
@@ -305,7 +308,15 @@ impl Group {
         shared.drop_copies(&case.link, ended);
     }
 
-    fn send(self, shared: &Arc<Shared>, snapshot: &Snapshot, case: &Case, cut: &Cut, recorded: &Appended) {
+    fn send(
+        self,
+        shared: &Arc<Shared>,
+        snapshot: &Snapshot,
+        case: &Case,
+        cut: &Cut,
+        recorded: &Appended,
+        traced: Option<Box<Handing>>,
+    ) {
         let now = Instant::now();
         let waits =
             if self.is_copy { self.outbox.holds_publishers(now) } else { self.outbox.holds_senders(now) };
@@ -323,6 +334,7 @@ impl Group {
             since: now,
             expires: now + cut.ttl.duration(),
             ticket: waits.then(|| case.ticket.clone()),
+            traced,
             _permit: self.permit,
         };
         shared.metrics.queued(parcel.places.len());

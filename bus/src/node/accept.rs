@@ -396,8 +396,9 @@ async fn take_bundles(listener: Arc<Listener>, link: Arc<Link>, stream: RecvStre
     loop {
         match frames.next().await {
             Ok(Some(bytes)) => {
+                let arrived = shared.tracing.now();
                 link.settling[0].room(bytes.len(), shared.window as usize).await;
-                if !listener.guard.judge(&link, bundle, bytes).await {
+                if !listener.guard.judge(&link, bundle, bytes, arrived).await {
                     return Left::Broken("the guard is gone");
                 }
                 bundle += 1;

@@ -37,7 +37,7 @@ use testudo_rules::audit::{Cause, Event, NodeEvent};
 use testudo_rules::inspect::Inspector;
 use testudo_rules::token;
 use testudo_wire::frame::CloseReason;
-use testudo_wire::{AgentName, Digest, Holder, NodeName, Refusal, RegistrySequence, SecretKey};
+use testudo_wire::{AgentName, Digest, Holder, NodeName, Refusal, RegistrySequence, SecretKey, Spans};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
@@ -52,6 +52,7 @@ use crate::tls::{
     self, ChainToCa, EmbeddedCa, Issuer, IssuerError, Listed, Listing, NodeCertificate, TlsError,
     server_config,
 };
+use crate::traced::Tracing;
 use crate::transport::{self, Socket};
 
 pub use crate::guard::Commit;
@@ -110,6 +111,8 @@ pub struct NodeParts {
     pub bodies: Bodies,
     /// The content guard.
     pub inspector: Inspector,
+    /// Who takes the spans of sampled messages; nobody, then nothing is traced.
+    pub spans: Option<Arc<dyn Spans>>,
     /// Clock and dice.
     pub env: SharedEnv,
     /// Where links come in.
@@ -204,6 +207,7 @@ impl Node {
             capability,
             audit: audit.clone(),
             commit: parts.commit,
+            tracing: Tracing::new(parts.spans),
             certifier,
         }));
         let guard = GuardDoor::start(shared.clone(), parts.inspector);

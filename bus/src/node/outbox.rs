@@ -179,6 +179,8 @@ struct State {
     done: Option<Instant>,
     deliveries: u64,
     written: u64,
+    /// The highest number in flight that is traced.
+    traced: u64,
     reserved: usize,
     messages: usize,
     shares: HashMap<AgentName, usize>,
@@ -374,18 +376,30 @@ impl Outbox {
     }
 
     /// The writer begins to hand this parcel over.
-    pub(crate) fn in_flight(&self, number: u64, parcel: Parcel) -> Result<(), Box<Parcel>> {
+    pub(crate) fn in_flight(&self, number: u64, mut parcel: Parcel) -> Result<(), Box<Parcel>> {
         let mut state = self.state();
         if state.closed {
             return Err(Box::new(parcel));
         }
-        state.in_flight.insert(number, (Instant::now(), parcel));
+        let now = Instant::now();
+        if let Some(traced) = &mut parcel.traced {
+            traced.taken = Some(now);
+            state.traced = number;
+        }
+        state.in_flight.insert(number, (now, parcel));
         Ok(())
     }
 
     /// Every delivery up to this number is with the transport; before that nobody can have received it.
     pub(crate) fn written(&self, number: u64) {
         let mut state = self.state();
+        if state.traced > state.written {
+            let (now, from) = (Instant::now(), state.written + 1);
+            let written = state.in_flight.range_mut(from..=number.max(from));
+            let traced =
+                written.filter_map(|(at, (_, parcel))| parcel.traced.as_mut().filter(|_| *at <= number));
+            traced.for_each(|traced| traced.written = Some(now));
+        }
         state.written = state.written.max(number);
     }
 

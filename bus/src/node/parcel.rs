@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::link::Link;
 use super::outbox::Permit;
 use super::settle::Ticket;
+use crate::traced::Handing;
 
 /// An answer, or a part of one.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +55,8 @@ pub(crate) struct Parcel {
     pub(crate) expires: Instant,
     /// Holds the sender's window; let go of when the receiver is too slow.
     pub(crate) ticket: Option<Arc<Ticket>>,
+    /// Those of its messages that are traced.
+    pub(crate) traced: Option<Box<Handing>>,
     pub(crate) _permit: Permit,
 }
 
@@ -84,6 +87,14 @@ impl Parcel {
             Some(Cause::Expired)
         } else {
             None
+        }
+    }
+
+    /// Tells whoever takes spans how it ended; `error` says of a message, by its place, why in no good way.
+    pub(crate) fn trace(&self, error: impl Fn(usize) -> Option<String>) {
+        if let Some(traced) = &self.traced {
+            let message = |place: usize| self.places.get(place).map(|place| place.message);
+            traced.ended(&self.to, self.since, |place| (message(place), error(place)));
         }
     }
 

@@ -35,6 +35,7 @@ use crate::env::SharedEnv;
 use crate::guard::{Commit, Commits};
 use crate::join::Ended as Newcomer;
 use crate::metrics::Metrics;
+use crate::traced::Tracing;
 
 /// Records that strangers can cause in a second: beyond it they are only counted, or anyone who can send a
 /// datagram could fill the disk.
@@ -68,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) services: Services,
     pub(crate) topics: Topics,
     pub(crate) certifier: Certifier,
+    pub(crate) tracing: Tracing,
     strangers: Mutex<Bucket>,
     /// What agents without a link have left of their quota: a new link is no new quota.
     spent: Mutex<HashMap<AgentName, Bucket>>,
@@ -89,6 +91,7 @@ pub(crate) struct Given {
     pub(crate) capability: CapabilityDoor,
     pub(crate) audit: Arc<AuditLog>,
     pub(crate) commit: Commit,
+    pub(crate) tracing: Tracing,
     pub(crate) certifier: Certifier,
 }
 
@@ -151,6 +154,7 @@ impl Shared {
             services: Services::default(),
             topics: Topics::default(),
             certifier: given.certifier,
+            tracing: given.tracing,
             strangers: Mutex::new(Bucket::new(STRANGERS, Duration::ZERO)),
             spent: Mutex::default(),
             routes: RwLock::default(),
@@ -310,6 +314,7 @@ impl Shared {
     /// Messages given up before hand-over: counted, recorded, and their sender hears of it.
     pub(crate) fn drop_parcel(&self, parcel: &Parcel, cause: Cause) {
         self.metrics.dropped(cause, parcel.places.len());
+        parcel.trace(|_| Some(cause.as_str().to_owned()));
         self.note_ended(parcel.all(Outcome::Dropped(cause)));
         let refusal = match cause {
             Cause::Expired => Refusal::Expired,
@@ -366,6 +371,7 @@ impl Shared {
     /// Messages handed over whose receiver never answered: nobody can know what became of them.
     pub(crate) fn fail_parcel(&self, parcel: &Parcel, cause: Cause) {
         self.metrics.failed(cause, parcel.places.len());
+        parcel.trace(|_| Some(cause.as_str().to_owned()));
         self.note_ended(parcel.all(Outcome::Failed(cause)));
         if !parcel.is_copy {
             let messages = parcel.places.iter().map(|place| place.message);
@@ -376,6 +382,7 @@ impl Shared {
 
     /// The receiver's word on each message of a parcel.
     pub(crate) fn finish_parcel(&self, parcel: &Parcel, verdicts: &[Option<Refusal>]) {
+        parcel.trace(|place| verdicts.get(place)?.map(|refusal| refusal.as_str().to_owned()));
         let mut refused = Vec::new();
         let outcomes = parcel.places.iter().zip(verdicts).map(|(place, verdict)| {
             let outcome = verdict.map_or(Outcome::Delivered, |refusal| {

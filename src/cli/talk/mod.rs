@@ -17,7 +17,7 @@ use clap::Args;
 use testudo::agents::{SendFailure, TokenText};
 use testudo::bus::client::Ended;
 use testudo::wire::frame::CloseReason;
-use testudo::wire::{AgentName, Capability};
+use testudo::wire::{AgentName, Capability, TraceParent};
 use testudo::{Bus, DialError, Identity, Member, Ttl};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -47,6 +47,9 @@ struct Who {
     /// Act under this token instead of the identity's own: a file, its text, or `-` for standard input
     #[arg(long)]
     token: Option<String>,
+    /// The W3C trace context that it is part of, such as 00-<trace id>-<span id>-01
+    #[arg(long, value_name = "CONTEXT")]
+    traceparent: Option<TraceParent>,
     /// Give up after so long
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     timeout: Option<Duration>,
@@ -184,7 +187,9 @@ impl Who {
         let connected = timeout_at(until, testudo::connect(&identity)).await;
         let connection = connected.unwrap_or(Err(DialError::Unreachable(identity.node)))?;
         let (stop, stopped) = watch::channel(false);
-        let mut line = Line { bus: connection.bus(), member: connection.member().clone(), stop: stopped };
+        let bus = connection.bus();
+        let bus = self.traceparent.map_or_else(|| bus.clone(), |trace| bus.under_trace(trace));
+        let mut line = Line { bus, member: connection.member().clone(), stop: stopped };
         // Nobody takes what comes for this agent: its answers must not wait behind it.
         drop(connection);
         let member = line.member.clone();

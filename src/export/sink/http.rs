@@ -1,4 +1,4 @@
-//! Sending over HTTP: a web hook takes CloudEvents batches, a collector takes OTLP logs. HTTPS, or plain HTTP on
+//! Sending over HTTP: a web hook takes CloudEvents batches, a collector takes OTLP logs and traces. HTTPS, or plain HTTP on
 //! this machine; no redirects, no proxies, no cookies, so that nothing goes where the configuration does not say.
 
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ const TOLD_CHARS_MAX: usize = 200;
 pub(in crate::export) enum Wire {
     /// The JSON batch format of CloudEvents.
     CloudEvents,
-    /// OpenTelemetry logs in protobuf.
+    /// OpenTelemetry logs or traces in protobuf.
     Otlp,
 }
 
@@ -94,13 +94,14 @@ impl HttpSink {
         Ok(headers)
     }
 
-    async fn post(&mut self, batch: &[Arc<Item>]) -> Result<Sent, String> {
+    /// Sends what is written already.
+    pub(in crate::export) async fn post(&mut self, body: Vec<u8>) -> Sent {
+        self.try_post(body).await.unwrap_or_else(Sent::failed)
+    }
+
+    async fn try_post(&mut self, body: Vec<u8>) -> Result<Sent, String> {
         let client = self.client().await?;
         let headers = self.headers().await?;
-        let body = match self.wire {
-            Wire::CloudEvents => batch_of(batch.iter().map(|item| item.line.as_str())).into_bytes(),
-            Wire::Otlp => otlp::request(batch).encode_to_vec(),
-        };
         let answer = client.post(self.url.clone()).headers(headers).body(body).send().await;
         let answer = answer.map_err(|error| told(&error))?;
         Ok(self.judge(answer).await)
@@ -132,17 +133,21 @@ impl HttpSink {
 
 impl Sink for HttpSink {
     fn send<'a>(&'a mut self, batch: &'a [Arc<Item>]) -> Sending<'a> {
-        Box::pin(async move { self.post(batch).await.unwrap_or_else(Sent::failed) })
+        let body = match self.wire {
+            Wire::CloudEvents => batch_of(batch.iter().map(|item| item.line.as_str())).into_bytes(),
+            Wire::Otlp => otlp::request(batch).encode_to_vec(),
+        };
+        Box::pin(self.post(body))
     }
 }
 
 /// A collector that took less than all says how many it did not, and must not be asked again.
 fn partial(body: &[u8]) -> Sent {
     let answer = otlp::Answer::decode(body).unwrap_or_default();
-    let Some(partial) = answer.partial_success.filter(|partial| partial.rejected_log_records > 0) else {
+    let Some(partial) = answer.partial_success.filter(|partial| partial.rejected > 0) else {
         return Sent::delivered();
     };
-    let failed = usize::try_from(partial.rejected_log_records).unwrap_or(usize::MAX);
+    let failed = usize::try_from(partial.rejected).unwrap_or(usize::MAX);
     Sent { outcome: Outcome::Partly { failed }, reason: Some(shown(&partial.error_message)) }
 }
 

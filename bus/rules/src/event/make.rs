@@ -20,6 +20,16 @@ use crate::moment;
 /// The version of the data that our events carry.
 const SCHEMA: &str = "1";
 
+/// Longest source that is given.
+const SOURCE_BYTES_MAX: usize = 256;
+
+/// A source that is none.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error(
+    "source must be a URI reference of 1 to 256 bytes, such as /swarm/blue; percent-encode other letters"
+)]
+pub struct SourceError;
+
 /// Whose log it is: the `source` of its events.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct EventSource(String);
@@ -29,6 +39,21 @@ impl EventSource {
     #[must_use]
     pub fn of_node(swarm: SwarmId, node: NodeName) -> Self {
         Self(SpiffeId::Node(swarm, node).to_string())
+    }
+
+    /// A source of an operator's choice, in the place of the node's own.
+    ///
+    /// # Errors
+    /// [`SourceError`] when it is no URI reference, or a longer one than readers need.
+    pub fn explicit(text: &str) -> Result<Self, SourceError> {
+        let marks = b"-._~:/?#[]@!$&'()*+,;=";
+        let bytes = text.as_bytes();
+        let good = |(at, byte): (usize, &u8)| match byte {
+            b'%' => bytes.get(at + 1..at + 3).is_some_and(|two| two.iter().all(u8::is_ascii_hexdigit)),
+            byte => byte.is_ascii_alphanumeric() || marks.contains(byte),
+        };
+        let fits = (1..=SOURCE_BYTES_MAX).contains(&bytes.len());
+        if fits && bytes.iter().enumerate().all(good) { Ok(Self(text.to_owned())) } else { Err(SourceError) }
     }
 
     /// The URI.

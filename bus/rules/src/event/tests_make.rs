@@ -185,3 +185,50 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn r_c05_an_explicit_source_wins_and_is_a_uri_reference() {
+    let explicit = EventSource::explicit("https://ops.example/swarm/blue?node=1#a%20b").unwrap();
+    for event in events() {
+        for (_, event) in events_of(&explicit, 12, &record(event)) {
+            let json = json_of(&event.sign(&key()).unwrap());
+            assert_eq!(json["source"], "https://ops.example/swarm/blue?node=1#a%20b");
+        }
+    }
+    assert!(EventSource::explicit("/a").is_ok());
+    for bad in ["", "a b", "a\nb", "\u{e9}", "a%2", "a%zz", "<a>", "a\"b", &"a".repeat(257)] {
+        assert_eq!(EventSource::explicit(bad), Err(SourceError), "{bad:?}");
+    }
+}
+
+#[test]
+fn r_c19_the_flat_form_has_no_specversion_keeps_its_three_names_and_omits_nulls() {
+    fn has_null(value: &Value) -> bool {
+        match value {
+            Value::Null => true,
+            Value::Array(items) => items.iter().any(has_null),
+            Value::Object(fields) => fields.values().any(has_null),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+        }
+    }
+    let mut nulls = 0;
+    for event in events() {
+        for (kind, event) in events_of(&source(), 12, &record(event)) {
+            let flat = event.flat();
+            let json = json_of(&event.sign(&key()).unwrap());
+            assert!(flat.get("specversion").is_none() && flat.get("dssematerial").is_none());
+            assert!(Signed::parse(&flat).is_err(), "nobody takes it for a signed event");
+            assert_eq!(flat["event_id"], json["id"]);
+            assert_eq!(flat["kind"], kind.as_str());
+            assert_eq!((&flat["occurred_at"], &flat["source"]), (&json["time"], &json["source"]));
+            assert!(!has_null(&flat), "{flat}");
+            nulls += usize::from(has_null(&json["data"]));
+            for (name, value) in json["data"].as_object().unwrap() {
+                let own = ["event_id", "kind", "occurred_at", "source", "subject"].contains(&name.as_str());
+                assert!(!own, "{name} would be hidden");
+                assert_eq!(flat.get(name).is_some(), !value.is_null(), "{name}");
+            }
+        }
+    }
+    assert!(nulls > 0, "there was something to omit");
+}
