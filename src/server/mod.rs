@@ -6,6 +6,7 @@ mod admin;
 mod checks;
 mod folder;
 mod guard;
+mod office;
 mod web;
 mod witnessing;
 
@@ -43,6 +44,7 @@ pub use admin::{AskError, ask};
 use folder::Folder;
 pub(crate) use folder::belong_together;
 use guard::Rules;
+use office::Office as OperatorsOffice;
 use web::Secret;
 use witnessing::Witnessing;
 
@@ -205,6 +207,7 @@ pub(crate) struct Running {
     listen: SocketAddr,
     checker: Checker,
     serving: Option<(JoinHandle<()>, SocketFile)>,
+    office: OperatorsOffice,
     syncing: JoinHandle<()>,
     exporters: Exporters,
     witnessing: Option<JoinHandle<()>>,
@@ -307,8 +310,21 @@ impl Running {
             exporters: exporters.states(),
             checker: checker.clone(),
         };
+        let office = OperatorsOffice::open(served.clone(), node.clone());
         let serving = door.map(|(listener, file)| (admin::serve(listener, served, node.clone()), file));
-        Ok(Self { node, operator, rules, port, listen, checker, serving, syncing, exporters, witnessing })
+        Ok(Self {
+            node,
+            operator,
+            rules,
+            port,
+            listen,
+            checker,
+            serving,
+            office,
+            syncing,
+            exporters,
+            witnessing,
+        })
     }
 
     /// The node.
@@ -333,6 +349,7 @@ impl Running {
             let _ = serving.await;
             drop(socket);
         }
+        self.office.close().await;
         drop(self.port);
         if let Some(witnessing) = self.witnessing {
             witnessing.abort();
