@@ -20,6 +20,7 @@ use testudo_wire::standing::RevocationCause;
 use testudo_wire::{
     AgentName, Capability, Grant, Holder, PublicKey, RegistrySequence, SpiffeId, SwarmId, TokenFactId,
 };
+use tokio::task::spawn_blocking;
 
 use crate::export::ExporterStatus;
 use crate::health::Report;
@@ -28,12 +29,14 @@ use crate::swarm::pem;
 
 mod invitations;
 mod mandate;
+mod records;
 mod remote;
 mod standing;
 
 pub use invitations::{INVITATION_SECONDS_MAX, InvitationLine, Invited, JoinDoor};
 pub(crate) use mandate::operates;
 pub use mandate::{Mandate, Verb};
+pub use records::{LINES_MAX, Wanted};
 pub use remote::{Remote, RemoteError};
 pub use standing::{ChainStanding, LinkStanding};
 
@@ -129,6 +132,11 @@ pub enum Request {
         /// The registry's sequence when it was minted.
         minted: RegistrySequence,
     },
+    /// The end of the audit log.
+    AuditTail {
+        /// What of it.
+        wanted: Wanted,
+    },
     /// Read the content guard's packs of rules again.
     GuardReload,
     /// How the node is.
@@ -150,6 +158,11 @@ pub enum Answer {
     Changed {
         /// Its number.
         sequence: RegistrySequence,
+    },
+    /// Records of the audit log.
+    Records {
+        /// One each, oldest first.
+        lines: Vec<String>,
     },
     /// The content guard's packs are in use.
     Rules(InUse),
@@ -184,6 +197,7 @@ impl std::fmt::Debug for Answer {
             Self::Credentials(_) => "Credentials",
             Self::Invitations { .. } => "Invitations",
             Self::Invited(_) => "Invited",
+            Self::Records { .. } => "Records",
             Self::Refused { .. } => "Refused",
             Self::Rules(_) => "Rules",
             Self::Standing(_) => "Standing",
@@ -379,6 +393,12 @@ impl Operator {
             }
             Request::TokenStanding { chain, minted } => {
                 Ok(Answer::Standing(ChainStanding::of(&chain, minted, &registry.directory().load())))
+            }
+            Request::AuditTail { wanted } => {
+                let audit = self.office.audit.clone();
+                let read = spawn_blocking(move || records::tail(audit.dir(), audit.records(), wanted)).await;
+                let lines = read.map_err(|_| "the audit log cannot be read".to_owned())??;
+                Ok(Answer::Records { lines })
             }
             Request::GuardReload => Err("no node runs; it reads the packs when it starts".into()),
             Request::Status => Ok(Answer::Status(Box::new(Status {

@@ -158,7 +158,7 @@ pub(super) fn joined(set: &BTreeSet<Capability>) -> String {
 pub(super) fn may(grant: &Grant) -> String {
     let operates = Verb::rights();
     let rights = if grant.right.is_superset(&operates) {
-        // Thirteen words that say one thing.
+        // A dozen words that say one thing.
         format!("{} (operator)", joined(&(&grant.right - &operates))).trim_start().to_owned()
     } else {
         joined(&grant.right)

@@ -175,11 +175,10 @@ impl Verb {
         match self {
             Self::Publish(_) | Self::Request(_) | Self::Send(_) | Self::Subscribe(_) => "error",
             // An operator's link is told of in the same way; what is amiss in a folder is not.
-            Self::Agent(_) | Self::Guard(_) | Self::Status(_) | Self::Token(_) => {
+            Self::Agent(_) | Self::Audit(_) | Self::Guard(_) | Self::Status(_) | Self::Token(_) => {
                 "warn,testudo_bus::client=error"
             }
-            Self::Audit(_)
-            | Self::Demo(_)
+            Self::Demo(_)
             | Self::DemoRole(_)
             | Self::Init(_)
             | Self::Join(_)

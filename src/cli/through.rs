@@ -83,6 +83,16 @@ impl Through {
         Ok(Door::Remote(Box::new((Identity::load(path)?, token))))
     }
 
+    /// The folder's configuration.
+    pub(super) const fn at(&self) -> &At {
+        &self.at
+    }
+
+    /// Whether it goes over the network.
+    pub(super) const fn is_remote(&self) -> bool {
+        self.identity.is_some()
+    }
+
     /// The swarm that it is about.
     pub(super) fn swarm(&self) -> Result<SwarmId, CliError> {
         Ok(match self.door()? {

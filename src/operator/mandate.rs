@@ -21,6 +21,8 @@ pub enum Verb {
     AgentRenew,
     /// [`Request::AgentRevoke`].
     AgentRevoke,
+    /// [`Request::AuditTail`].
+    AuditTail,
     /// [`Request::GuardReload`].
     GuardReload,
     /// [`Request::InvitationCancel`].
@@ -39,13 +41,14 @@ pub enum Verb {
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::AgentAdd,
         Self::AgentInvite,
         Self::AgentList,
         Self::AgentReinstate,
         Self::AgentRenew,
         Self::AgentRevoke,
+        Self::AuditTail,
         Self::GuardReload,
         Self::InvitationCancel,
         Self::InvitationList,
@@ -65,6 +68,7 @@ impl Verb {
             Self::AgentReinstate => "operate:agent-reinstate",
             Self::AgentRenew => "operate:agent-renew",
             Self::AgentRevoke => "operate:agent-revoke",
+            Self::AuditTail => "operate:audit-tail",
             Self::GuardReload => "operate:guard-reload",
             Self::InvitationCancel => "operate:invitation-cancel",
             Self::InvitationList => "operate:invitation-list",
@@ -102,6 +106,7 @@ impl Request {
             | Self::AgentReinstate { .. }
             | Self::AgentRenew { .. }
             | Self::AgentRevoke { .. }
+            | Self::AuditTail { .. }
             | Self::GuardReload
             | Self::InvitationCancel { .. }
             | Self::InvitationList
@@ -122,6 +127,7 @@ impl Request {
             Self::AgentReinstate { .. } => Verb::AgentReinstate,
             Self::AgentRenew { .. } => Verb::AgentRenew,
             Self::AgentRevoke { .. } => Verb::AgentRevoke,
+            Self::AuditTail { .. } => Verb::AuditTail,
             Self::GuardReload => Verb::GuardReload,
             Self::InvitationCancel { .. } => Verb::InvitationCancel,
             Self::InvitationList => Verb::InvitationList,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use testudo::config::{Config, Overrides};
-use testudo::operator::{Answer, Mandate, Request, Verb};
+use testudo::operator::{Answer, Mandate, Request, Verb, Wanted};
 use testudo::wire::standing::RevocationCause;
 use testudo::wire::{AgentName, Capability, Grant, RegistrySequence, SecretKey, TokenFactId};
 
@@ -29,6 +29,7 @@ pub(crate) fn request(verb: Verb, turn: u16) -> Request {
             host: None,
         },
         Verb::AgentList => Request::AgentList,
+        Verb::AuditTail => Request::AuditTail { wanted: Wanted { last: 5, ..Wanted::default() } },
         Verb::GuardReload => Request::GuardReload,
         Verb::InvitationCancel => Request::InvitationCancel { which: "guest-0".into() },
         Verb::InvitationList => Request::InvitationList,
@@ -98,6 +99,7 @@ pub(crate) fn ready(verb: Verb) -> Request {
         | Verb::AgentList
         | Verb::AgentRenew
         | Verb::AgentRevoke
+        | Verb::AuditTail
         | Verb::GuardReload
         | Verb::InvitationList
         | Verb::Status

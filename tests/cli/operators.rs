@@ -160,6 +160,12 @@ fn an_operator_does_everything_from_another_folder_and_by_an_environment_variabl
     assert_eq!((&first["done"], &first["sequence"]), (&Value::from("revoked"), &again["sequence"]), "twice is once");
     place.fails(1, &format!("agent reinstate a {OPS}"), "for good");
     place.fails(1, &format!("agent revoke nobody {OPS}"), "no agent of this name");
+    let far = place.does(&format!("audit tail -n 3 --reason cancelled {OPS}"));
+    let near = place.does(&format!("audit tail -n 3 --reason cancelled {C}"));
+    assert_eq!(far, near);
+    let last = place.json(&format!("audit tail -n 1 --agent a --json {OPS}"));
+    assert!(last.to_string().contains("revoked"), "{last}");
+    place.fails(2, &format!("audit tail -f {OPS}"), "cannot go with --identity");
     let mut command = place.command(&["status", "--json"]);
     command.env("TESTUDO_OPERATOR__IDENTITY", place.path("ops.id"));
     let said = finished(command);
@@ -186,6 +192,7 @@ fn t_a36_an_agent_without_rights_to_operate_is_refused_every_verb_on_record() {
     let before = seat.sequence();
     for line in [
         "agent list",
+        "audit tail",
         "agent add eve --operator --out eve.id",
         "agent invite eve --operator",
         "agent invite --list",
@@ -201,9 +208,9 @@ fn t_a36_an_agent_without_rights_to_operate_is_refused_every_verb_on_record() {
     }
     place.fails(1, "agent renew --identity m.id --by m.id", "not allowed; it needs the right operate:agent-renew");
     assert!(!place.exists("eve.id"));
-    assert_eq!((seat.sequence(), seat.refused("unauthorised")), (before, 12));
+    assert_eq!((seat.sequence(), seat.refused("unauthorised")), (before, 13));
     let log = seat.log("--agent mallory --reason unauthorised");
-    assert_eq!(log.len(), 12, "{log:#?}");
+    assert_eq!(log.len(), 13, "{log:#?}");
     seat.end();
 }
 
@@ -271,7 +278,7 @@ fn t_a43_a_narrowed_or_handed_on_token_works_as_such_and_a_stolen_one_not_at_all
     let key = place.json(&format!("agent list --json {C}"));
     let key = key.as_array().unwrap().iter().find(|agent| agent["name"] == "bob").unwrap()["key"].clone();
     let handed = place.does(&format!(
-        "token delegate --identity boss.id --token {own} --to bob --key {} --grant operate:agent-list",
+        "token delegate --identity boss.id --token {own} --to bob --key {} --seconds 600 --grant operate:agent-list",
         key.as_str().unwrap()
     ));
     let as_bob = |verb: &str| place.run(&format!("{verb} --identity bob.id --token {handed}"));
@@ -305,7 +312,7 @@ fn t_a36_a_revoked_operator_is_out_at_once_and_one_may_revoke_itself() {
         assert!(matches!(Remote::open(&identity, None).await, Err(RemoteError::Dial(_))));
     });
     let place = &seat.place;
-    assert!(place.states().contains(&("ops".into(), "offline".into())), "{:?}", place.states());
+    assert!(place.states().contains(&("ops".into(), "enrolled".into())), "{:?}", place.states());
     let said = place.json(&format!("agent revoke ops {OPS} --cause compromised --json"));
     assert_eq!((&said["done"], &said["sequence"]), (&Value::from("revoked"), &Value::Null), "it heard no more");
     place.fails(1, &format!("agent list {OPS}"), "revoked");
@@ -341,7 +348,7 @@ fn t_a36_what_is_asked_is_what_the_message_was_let_pass_for() {
         {}
         let revoke = "{\"do\":\"agent_revoke\",\"name\":\"a\",\"cause\":\"Operator\"}";
         let revoke_small = "{\"do\":\"agent_revoke\",\"name\":\"a\",\"cause\":\"operator\"}";
-        for body in [revoke, revoke_small, "", "{}", "[1,2]", "{\"do\":\"nothing\"}"] {
+        for body in [revoke, revoke_small, "", "{", "{}", "[1,2]", "{\"do\":\"nothing\"}"] {
             let said = ask("operate:status", body).await;
             assert!(said.starts_with("{\"done\":\"refused\""), "{body}: {said}");
         }

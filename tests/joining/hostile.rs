@@ -10,7 +10,7 @@ use testudo_bus::join::{AskError, PortState, ask};
 use testudo_bus::{tls, transport};
 use testudo_rules::audit::RegistryChange;
 use testudo_wire::join::{JOIN_ALPN, JoinAnswer, JoinRefusal, JoinRequest, JoinToken, REQUEST_BYTES_MAX};
-use testudo_wire::{InvitationId, SecretKey, Signature};
+use testudo_wire::{CaFingerprint, InvitationId, SecretKey, Signature};
 use tokio::time::timeout;
 
 use super::kit::{Hall, Stranger, key};
@@ -184,6 +184,37 @@ fn t_a01_silent_strangers_do_not_keep_a_newcomer_out() {
         let start = tokio::time::Instant::now();
         hall.ask(&bob, &key(51)).await.unwrap();
         assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    });
+}
+
+#[test]
+fn t_a01_neither_port_answers_a_false_address_with_more_than_three_times_what_came() {
+    sim(async {
+        let hall = Hall::new(40);
+        hall.invite("ada", &["read:logs"], 3600).await;
+        let bob = hall.world.enrol("bob", &["read:logs"], &[]).await;
+        let (swarm, net) = (&hall.world.swarm, &hall.world.net);
+        for port in [hall.address, hall.world.address] {
+            // As somebody who writes another's address on its datagrams: no answer ever reaches it.
+            let (address, endpoint) = hall.world.endpoint();
+            net.cut_one(port, address);
+            let tls = if port == hall.address {
+                let (ca, own) =
+                    (CaFingerprint::of(swarm.ca.certificate()), tls::self_signed(&key(50)).unwrap());
+                tls::join_client_config(swarm.id, ca, own, &key(50), swarm.env.another()).unwrap().0
+            } else {
+                tls::client_config(bob.trust.clone(), bob.chain.clone(), &bob.key, swarm.env.another()).unwrap()
+            };
+            let dialling = endpoint.connect_with(transport::client(tls), port, "testudo").unwrap();
+            for _ in 0..40 {
+                pass(Duration::from_millis(500)).await;
+                let (came, went) = (net.sent(address, port), net.sent(port, address));
+                assert!(went > 0 && went <= 3 * came, "{port}: {went} bytes for {came}");
+            }
+            let (came, went) = (net.sent(address, port), net.sent(port, address));
+            println!("{port}: {came} bytes came from a false address, {went} went there");
+            drop(dialling);
+        }
     });
 }
 

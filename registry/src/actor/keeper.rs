@@ -384,7 +384,8 @@ impl Keeper {
         self.book.house(holder, grant).map_err(VerbError::Refused)?;
         let standings = self.book.standing(&holder.name).map(|standing| (holder.name, standing));
         let standings = standings.into_iter().collect();
-        self.publisher.publish(Update { sequence: self.book.sequence(), standings, ..Update::default() });
+        let (sequence, resident) = (self.book.sequence(), Some(holder.name));
+        self.publisher.publish(Update { sequence, standings, resident, ..Update::default() });
         Ok(())
     }
 
