@@ -117,7 +117,9 @@ impl Add {
         let key = SecretKey::from_seed(&testudo::bus::env::random(&testudo::env::System));
         let csr = csr(&self.through, self.name, &key)?;
         let request = Request::AgentAdd { name: self.name, key: key.public(), grant, csr };
-        let Answer::Credentials(mut credentials) = self.through.ask(request)? else { return Err(unexpected()) };
+        let Answer::Credentials(mut credentials) = self.through.ask(request)? else {
+            return Err(unexpected());
+        };
         if let Some(operator) = self.through.operator()?
             && credentials.node.ip().is_unspecified()
         {

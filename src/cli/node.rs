@@ -165,7 +165,9 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn run(self) -> Done {
-        let Answer::Status(status) = self.through.ask_node(Request::Status)? else { return Err(unexpected()) };
+        let Answer::Status(status) = self.through.ask_node(Request::Status)? else {
+            return Err(unexpected());
+        };
         say(&if self.json { serde_json::to_string(&status)? } else { table(&status).to_string() });
         Ok(())
     }

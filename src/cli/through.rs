@@ -28,7 +28,13 @@ pub(super) struct Through {
     #[arg(long, value_name = "FILE", env = "TESTUDO_OPERATOR__IDENTITY")]
     identity: Option<PathBuf>,
     /// Ask under this token instead of the identity's own: its text, a file, or `-` for standard input
-    #[arg(long, value_name = "TOKEN", requires = "identity", env = "TESTUDO_OPERATOR__TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        requires = "identity",
+        env = "TESTUDO_OPERATOR__TOKEN",
+        hide_env_values = true
+    )]
     token: Option<String>,
 }
 

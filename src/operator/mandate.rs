@@ -183,9 +183,9 @@ impl Mandate {
         let served = grant.serve.iter().find(of_operators);
         let given = grant.right.iter().chain(&grant.delegatable);
         match served.or_else(|| given.filter(of_operators).find(|right| !own(right))) {
-            Some(beyond) => {
-                Err(format!("not allowed; nobody gives {beyond} who has not got it: ask the owner of the machine"))
-            }
+            Some(beyond) => Err(format!(
+                "not allowed; nobody gives {beyond} who has not got it: ask the owner of the machine"
+            )),
             None => Ok(()),
         }
     }

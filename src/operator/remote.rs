@@ -16,7 +16,7 @@ use crate::identity::Identity;
 
 /// A node that has just heard of its first operator takes a moment to answer.
 const OPENING: Duration = Duration::from_secs(5);
-/// Between two tries to reach it.
+/// Before the second try to reach it; before each further one twice as long, for each is on the log.
 const AGAIN: Duration = Duration::from_millis(100);
 /// The word on the end of a link comes within this, or it is another end.
 const LAST_WORD: Duration = Duration::from_secs(5);
@@ -48,7 +48,9 @@ pub enum RemoteError {
     #[error("the token cannot be shown: {0}")]
     Token(String),
     /// The link ended before the answer.
-    #[error("unknown: {0} before the answer came; it may have been done: look at `testudo agent list`, then ask again")]
+    #[error(
+        "unknown: {0} before the answer came; it may have been done: look at `testudo agent list`, then ask again"
+    )]
     Unknown(String),
 }
 
@@ -100,13 +102,14 @@ impl Remote {
         let capability = Capability::parse(right).map_err(|error| broken(&error))?;
         let body = serde_json::to_vec(request).map_err(|error| broken(&error))?;
         let message = Outgoing { token: self.token, ..Outgoing::new(office, capability, body) };
-        let until = Instant::now() + OPENING;
+        let (until, mut pause) = (Instant::now() + OPENING, AGAIN);
         loop {
             match self.whole(message.clone()).await {
                 Ok(body) => return serde_json::from_slice(&body).map_err(|error| broken(&error)),
                 // Refused before anybody had it: to ask again is to ask once.
                 Err(SendError::Refused { refusal: Refusal::Unroutable, .. }) if Instant::now() < until => {
-                    sleep(AGAIN).await;
+                    sleep(pause).await;
+                    pause *= 2;
                 }
                 Err(error) => return Err(self.explain(error, request).await),
             }

@@ -252,7 +252,9 @@ async fn send(member: &Member, question: &Delivery, answer: &Answer) -> Option<(
     let text = if text.len() <= ANSWER_BYTES_MAX {
         text
     } else {
-        let why = format!("the answer is longer than {ANSWER_BYTES_MAX} bytes; ask through the socket in the node's folder");
+        let why = format!(
+            "the answer is longer than {ANSWER_BYTES_MAX} bytes; ask through the socket in the node's folder"
+        );
         serde_json::to_vec(&refused(why)).ok()?
     };
     let text = Bytes::from(text);

@@ -67,8 +67,11 @@ impl Seat {
 
     /// An identity with these rights and no other.
     async fn enrol(&self, who: &str, right: BTreeSet<Capability>) -> Identity {
+        self.enrol_for(who, Grant { right, ..Grant::default() }).await
+    }
+
+    async fn enrol_for(&self, who: &str, grant: Grant) -> Identity {
         let (name, key) = (AgentName::parse(who).unwrap(), secret(who));
-        let grant = Grant { right, ..Grant::default() };
         let add = Request::AgentAdd { name, key: key.public(), grant, csr: None };
         let Answer::Credentials(credentials) = self.owner(&add).await else { panic!("{who}") };
         Identity::issued(name, key, *credentials).unwrap()
@@ -124,7 +127,8 @@ fn t_a36_every_verb_against_every_role_over_the_network_denied_by_default() {
                     }
                     allowed += 1;
                 } else {
-                    let refused = matches!(&answer, Err(RemoteError::NotAllowed(right)) if *right == verb.right());
+                    let refused =
+                        matches!(&answer, Err(RemoteError::NotAllowed(right)) if *right == verb.right());
                     assert!(refused, "{role} may {verb:?}: {answer:?}");
                     denied += 1;
                 }
@@ -142,7 +146,11 @@ fn t_a36_every_verb_against_every_role_over_the_network_denied_by_default() {
 fn an_operator_does_everything_from_another_folder_and_by_an_environment_variable() {
     let seat = Seat::new();
     let place = &seat.place;
-    assert_eq!(place.json(&format!("agent list --json {OPS}")).as_array().unwrap().len(), 1, "no office in it");
+    assert_eq!(
+        place.json(&format!("agent list --json {OPS}")).as_array().unwrap().len(),
+        1,
+        "no office in it"
+    );
     place.does(&format!("agent add a {OPS} --allow read:logs --out a.id"));
     place.does(&format!("agent renew --identity a.id --by ops.id"));
     assert_eq!(place.mode_of("a.id"), 0o600);
@@ -157,7 +165,11 @@ fn an_operator_does_everything_from_another_folder_and_by_an_environment_variabl
     assert!(place.does(&format!("guard reload {OPS}")).contains("in use"));
     let first = place.json(&format!("agent revoke a {OPS} --json"));
     let again = place.json(&format!("agent revoke a {OPS} --json"));
-    assert_eq!((&first["done"], &first["sequence"]), (&Value::from("revoked"), &again["sequence"]), "twice is once");
+    assert_eq!(
+        (&first["done"], &first["sequence"]),
+        (&Value::from("revoked"), &again["sequence"]),
+        "twice is once"
+    );
     place.fails(1, &format!("agent reinstate a {OPS}"), "for good");
     place.fails(1, &format!("agent revoke nobody {OPS}"), "no agent of this name");
     let far = place.does(&format!("audit tail -n 3 --reason cancelled {OPS}"));
@@ -177,7 +189,9 @@ fn an_operator_does_everything_from_another_folder_and_by_an_environment_variabl
     node.env("TESTUDO_OPERATOR__IDENTITY", "none.id");
     finished(node).fails(2, "none.id does not exist", "an identity that is not there");
     let log = seat.log("--agent ops");
-    for verb in ["agent-add", "agent-renew", "token-mint", "agent-invite", "agent-revoke", "guard-reload", "status"] {
+    for verb in
+        ["agent-add", "agent-renew", "token-mint", "agent-invite", "agent-revoke", "guard-reload", "status"]
+    {
         let right = format!("operate:{verb}");
         assert!(log.iter().any(|line| line.contains(&right) && line.contains("ops")), "{right}: {log:#?}");
     }
@@ -206,7 +220,11 @@ fn t_a36_an_agent_without_rights_to_operate_is_refused_every_verb_on_record() {
     ] {
         place.fails(1, &format!("{line} --identity m.id"), "not allowed; it needs the right operate:");
     }
-    place.fails(1, "agent renew --identity m.id --by m.id", "not allowed; it needs the right operate:agent-renew");
+    place.fails(
+        1,
+        "agent renew --identity m.id --by m.id",
+        "not allowed; it needs the right operate:agent-renew",
+    );
     assert!(!place.exists("eve.id"));
     assert_eq!((seat.sequence(), seat.refused("unauthorised")), (before, 13));
     let log = seat.log("--agent mallory --reason unauthorised");
@@ -218,7 +236,9 @@ fn t_a36_an_agent_without_rights_to_operate_is_refused_every_verb_on_record() {
 fn t_a36_nobody_gives_a_right_to_operate_who_has_not_got_it() {
     let seat = Seat::new();
     let place = &seat.place;
-    place.does(&format!("agent add hr {C} --allow operate:agent-add operate:agent-invite operate:agent-list --out hr.id"));
+    place.does(&format!(
+        "agent add hr {C} --allow operate:agent-add operate:agent-invite operate:agent-list --out hr.id"
+    ));
     let beyond = "nobody gives operate:agent-reinstate who has not got it";
     for (line, says) in [
         ("agent add eve --operator --out eve.id", beyond),
@@ -314,7 +334,11 @@ fn t_a36_a_revoked_operator_is_out_at_once_and_one_may_revoke_itself() {
     let place = &seat.place;
     assert!(place.states().contains(&("ops".into(), "enrolled".into())), "{:?}", place.states());
     let said = place.json(&format!("agent revoke ops {OPS} --cause compromised --json"));
-    assert_eq!((&said["done"], &said["sequence"]), (&Value::from("revoked"), &Value::Null), "it heard no more");
+    assert_eq!(
+        (&said["done"], &said["sequence"]),
+        (&Value::from("revoked"), &Value::Null),
+        "it heard no more"
+    );
     place.fails(1, &format!("agent list {OPS}"), "revoked");
     assert!(place.states().contains(&("ops".into(), "revoked (compromised)".into())));
     // A node that starts with an operator has its office; its key is another one.
@@ -342,7 +366,11 @@ fn t_a36_what_is_asked_is_what_the_message_was_let_pass_for() {
         };
         // The office is open by now.
         while member
-            .request(Outgoing::new(office, Capability::parse("operate:status").unwrap(), "{\"do\":\"status\"}"))
+            .request(Outgoing::new(
+                office,
+                Capability::parse("operate:status").unwrap(),
+                "{\"do\":\"status\"}",
+            ))
             .await
             .is_err()
         {}
@@ -380,11 +408,13 @@ fn names_are_no_content_and_long_answers_come_whole() {
         place.does(&format!("agent add {name} {OPS} --allow read:logs --out {name}.id"));
         place.does(&format!("token mint {name} {OPS}"));
     }
-    let many: BTreeSet<_> =
-        (0..200).map(|at| Capability::parse(&format!("read:a-long-name-of-a-resource/{at}")).unwrap()).collect();
+    let many: BTreeSet<_> = (0..200)
+        .map(|at| Capability::parse(&format!("read:a-long-name-of-a-resource/{at}")).unwrap())
+        .collect();
     runtime().block_on(async {
         for number in 0..30 {
-            seat.enrol(&format!("wide-{number}"), many.clone()).await;
+            let grant = Grant { serve: many.clone(), ..Grant::default() };
+            seat.enrol_for(&format!("wide-{number}"), grant).await;
         }
     });
     let far = place.does(&format!("agent list --json {OPS}"));

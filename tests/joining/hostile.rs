@@ -203,7 +203,8 @@ fn t_a01_neither_port_answers_a_false_address_with_more_than_three_times_what_ca
                     (CaFingerprint::of(swarm.ca.certificate()), tls::self_signed(&key(50)).unwrap());
                 tls::join_client_config(swarm.id, ca, own, &key(50), swarm.env.another()).unwrap().0
             } else {
-                tls::client_config(bob.trust.clone(), bob.chain.clone(), &bob.key, swarm.env.another()).unwrap()
+                tls::client_config(bob.trust.clone(), bob.chain.clone(), &bob.key, swarm.env.another())
+                    .unwrap()
             };
             let dialling = endpoint.connect_with(transport::client(tls), port, "testudo").unwrap();
             for _ in 0..40 {

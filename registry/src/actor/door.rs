@@ -19,7 +19,8 @@ use super::vault::Durability;
 use super::{LinkRequest, VerbError};
 use crate::barrier::WriterBarrier;
 use crate::book::{
-    AgentView, EnrolError, FailError, GrantError, HouseError, LoginError, ReinstateError, RevokeError, TokenError,
+    AgentView, EnrolError, FailError, GrantError, HouseError, LoginError, ReinstateError, RevokeError,
+    TokenError,
 };
 use crate::snapshot::Directory;
 

@@ -18,8 +18,8 @@ use super::vault::{Durability, Vault};
 use super::{LinkClose, LinkControl, LinkRequest, VerbError, WallClock};
 use crate::barrier::WriterBarrier;
 use crate::book::{
-    AgentView, Beat, Book, Change, ChangeKind, EnrolError, FailError, GrantError, HouseError, LoginError, ReinstateError,
-    RevokeError, TokenError,
+    AgentView, Beat, Book, Change, ChangeKind, EnrolError, FailError, GrantError, HouseError, LoginError,
+    ReinstateError, RevokeError, TokenError,
 };
 use crate::snapshot::{Publisher, Update};
 use crate::store::Batch;
