@@ -191,9 +191,9 @@ pub(super) fn unexpected() -> CliError {
 
 impl From<RemoteError> for CliError {
     fn from(error: RemoteError) -> Self {
-        match error {
-            RemoteError::RevokedItself => Self::RevokedItself,
-            other => Self::Failed(other.to_string()),
+        if matches!(error, RemoteError::RevokedItself) {
+            return Self::RevokedItself;
         }
+        Self::Failed(error.to_string())
     }
 }

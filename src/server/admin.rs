@@ -83,14 +83,11 @@ impl Served {
             let reloaded = self.rules.reload(node).await;
             return reloaded.map_or_else(|error| Answer::Refused { error }, Answer::Rules);
         }
-        match self.operator.answer_for(mandate, request).await {
-            Answer::Status(status) => {
-                let health = Some(self.checker.report().await);
-                let status = with_node(*status, node, &self.exporters);
-                Answer::Status(Box::new(Status { health, ..status }))
-            }
-            other => other,
-        }
+        let answer = self.operator.answer_for(mandate, request).await;
+        let Answer::Status(status) = answer else { return answer };
+        let health = Some(self.checker.report().await);
+        let status = with_node(*status, node, &self.exporters);
+        Answer::Status(Box::new(Status { health, ..status }))
     }
 }
 

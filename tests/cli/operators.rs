@@ -152,7 +152,7 @@ fn an_operator_does_everything_from_another_folder_and_by_an_environment_variabl
         "no office in it"
     );
     place.does(&format!("agent add a {OPS} --allow read:logs --out a.id"));
-    place.does(&format!("agent renew --identity a.id --by ops.id"));
+    place.does("agent renew --identity a.id --by ops.id");
     assert_eq!(place.mode_of("a.id"), 0o600);
     let token = place.does(&format!("token mint a {OPS} --allow read:logs"));
     let id = place.json(&format!("token inspect {token} --json {C}"));
