@@ -223,7 +223,9 @@ impl Config {
     /// [`ConfigError`].
     pub fn load(path: &Path, flags: Overrides) -> Result<Self, ConfigError> {
         let (text, folder) = Self::text(path)?;
-        let env = Env::prefixed("TESTUDO_").filter(|key| key.as_str().contains("__")).split("__");
+        // TESTUDO_OPERATOR__IDENTITY and _TOKEN are the commands', who need no node's configuration.
+        let ours = |key: &str| key.contains("__") && !key.to_ascii_lowercase().starts_with("operator__");
+        let env = Env::prefixed("TESTUDO_").filter(move |key| ours(key.as_str())).split("__");
         // Where spans go to stands in the file alone, as for exporters (threat A76).
         if let Some((key, _)) = env.iter().find(|(key, _)| key.as_str().to_lowercase().starts_with("traces"))
         {

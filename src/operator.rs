@@ -1,10 +1,12 @@
 //! What an operator may ask, as data, and the one place that does it: the same through a running node's socket
 //! and, when no node runs, on its folder.
 //!
-//! Whoever may open the socket (a file of mode 0600 in the data folder) is the operator.
+//! Whoever may open the socket (a file of mode 0600 in the data folder) is the owner and may ask everything. Everybody
+//! else is an agent that asks the node's own one, [`OFFICE`], by a message under a capability token: what that token
+//! lets it do of [`Verb::rights`] is its mandate.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +20,7 @@ use testudo_wire::standing::RevocationCause;
 use testudo_wire::{
     AgentName, Capability, Grant, Holder, PublicKey, RegistrySequence, SpiffeId, SwarmId, TokenFactId,
 };
+use tokio::task::spawn_blocking;
 
 use crate::export::ExporterStatus;
 use crate::health::Report;
@@ -26,11 +29,22 @@ use crate::swarm::pem;
 
 mod invitations;
 mod mandate;
+mod records;
+mod remote;
 mod standing;
 
 pub use invitations::{INVITATION_SECONDS_MAX, InvitationLine, Invited, JoinDoor};
+pub(crate) use mandate::operates;
 pub use mandate::{Mandate, Verb};
+pub use records::{LINES_MAX, Wanted};
+pub use remote::{Remote, RemoteError};
 pub use standing::{ChainStanding, LinkStanding};
+
+/// The name of the node's own agent, whom operators ask. Nobody else has it.
+pub const OFFICE: &str = "office";
+
+/// Longest answer, in bytes.
+pub(crate) const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Times that a token may be handed on when nobody says.
 pub const HOPS: u8 = 3;
@@ -118,6 +132,11 @@ pub enum Request {
         /// The registry's sequence when it was minted.
         minted: RegistrySequence,
     },
+    /// The end of the audit log.
+    AuditTail {
+        /// What of it.
+        wanted: Wanted,
+    },
     /// Read the content guard's packs of rules again.
     GuardReload,
     /// How the node is.
@@ -139,6 +158,11 @@ pub enum Answer {
     Changed {
         /// Its number.
         sequence: RegistrySequence,
+    },
+    /// Records of the audit log.
+    Records {
+        /// One each, oldest first.
+        lines: Vec<String>,
     },
     /// The content guard's packs are in use.
     Rules(InUse),
@@ -173,6 +197,7 @@ impl std::fmt::Debug for Answer {
             Self::Credentials(_) => "Credentials",
             Self::Invitations { .. } => "Invitations",
             Self::Invited(_) => "Invited",
+            Self::Records { .. } => "Records",
             Self::Refused { .. } => "Refused",
             Self::Rules(_) => "Rules",
             Self::Standing(_) => "Standing",
@@ -312,11 +337,10 @@ fn words<E: std::error::Error>(error: VerbError<E>) -> String {
 impl Operator {
     /// Does one request of somebody with a mandate, if it covers that.
     pub async fn answer_for(&self, mandate: &Mandate, request: Request) -> Answer {
-        let verb = request.verb();
-        if mandate.allows(verb) {
-            return self.answer(request).await;
+        match mandate.covers(&request) {
+            Ok(()) => self.answer(request).await,
+            Err(error) => Answer::Refused { error },
         }
-        Answer::Refused { error: format!("not allowed; it needs the right {}", verb.right()) }
     }
 
     /// Does one request. The node's own status is added by whoever runs a node.
@@ -370,6 +394,12 @@ impl Operator {
             Request::TokenStanding { chain, minted } => {
                 Ok(Answer::Standing(ChainStanding::of(&chain, minted, &registry.directory().load())))
             }
+            Request::AuditTail { wanted } => {
+                let audit = self.office.audit.clone();
+                let read = spawn_blocking(move || records::tail(audit.dir(), audit.records(), wanted)).await;
+                let lines = read.map_err(|_| "the audit log cannot be read".to_owned())??;
+                Ok(Answer::Records { lines })
+            }
             Request::GuardReload => Err("no node runs; it reads the packs when it starts".into()),
             Request::Status => Ok(Answer::Status(Box::new(Status {
                 audit_records: self.office.audit.records(),
@@ -405,6 +435,18 @@ impl Operator {
             certificate: pem(&leaf),
             token,
         })
+    }
+
+    /// What the node's own agent needs to link to it: from this machine, and with no right to anything.
+    pub(crate) async fn own_credentials(&self, holder: Holder, csr: String) -> Result<Credentials, String> {
+        let minted = self.office.registry.directory().sequence();
+        let mut credentials = self.credentials(holder, &Grant::default(), minted, Some(csr)).await?;
+        match credentials.node.ip() {
+            IpAddr::V4(ip) if ip.is_unspecified() => credentials.node.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(ip) if ip.is_unspecified() => credentials.node.set_ip(Ipv6Addr::LOCALHOST.into()),
+            IpAddr::V4(_) | IpAddr::V6(_) => {}
+        }
+        Ok(credentials)
     }
 
     /// The CAs of the agents, unless they are the nodes'.

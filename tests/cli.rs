@@ -26,6 +26,8 @@ mod kit;
 mod mandates;
 #[path = "cli/node.rs"]
 mod node;
+#[path = "cli/operators.rs"]
+mod operators;
 #[path = "cli/pages.rs"]
 mod pages;
 #[path = "cli/reading.rs"]

@@ -47,6 +47,8 @@ pub struct Snapshot {
     sequence: RegistrySequence,
     shards: Vec<Arc<Shard>>,
     tokens: Arc<HashSet<TokenFactId>>,
+    /// The node's own agent.
+    resident: Option<AgentName>,
 }
 
 /// What differs from the snapshot before.
@@ -58,6 +60,8 @@ pub struct Update {
     pub standings: Vec<(AgentName, Standing)>,
     /// Newly revoked token ids; they are never taken back.
     pub tokens: Vec<TokenFactId>,
+    /// The node's own agent, once it has one; else it stays as it is.
+    pub resident: Option<AgentName>,
 }
 
 /// FNV-1a: a name that is chosen to collide makes one shard larger, nothing else.
@@ -71,12 +75,13 @@ fn shard_of(name: &AgentName) -> usize {
 impl Snapshot {
     fn empty() -> Self {
         let shards = vec![Arc::default(); SHARDS];
-        Self { sequence: RegistrySequence(0), shards, tokens: Arc::default() }
+        Self { sequence: RegistrySequence(0), shards, tokens: Arc::default(), resident: None }
     }
 
     fn updated(&self, update: Update) -> Self {
         let mut next = self.clone();
         next.sequence = next.sequence.max(update.sequence);
+        next.resident = update.resident.or(next.resident);
         for (name, standing) in update.standings {
             Arc::make_mut(&mut next.shards[shard_of(&name)]).insert(name, standing);
         }
@@ -137,6 +142,10 @@ impl Standings for Snapshot {
 
     fn knows(&self, name: &AgentName) -> bool {
         self.agent(name).is_some()
+    }
+
+    fn resident(&self) -> Option<AgentName> {
+        self.resident
     }
 }
 
@@ -208,7 +217,7 @@ mod tests {
     }
 
     fn update(sequence: u64, standings: Vec<(AgentName, Standing)>) -> Update {
-        Update { sequence: RegistrySequence(sequence), standings, tokens: Vec::new() }
+        Update { sequence: RegistrySequence(sequence), standings, ..Update::default() }
     }
 
     #[test]

@@ -5,17 +5,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use comfy_table::{ContentArrangement, Table, presets::UTF8_BORDERS_ONLY};
-use testudo::config::{Config, Overrides};
 use testudo::files::Reserved;
 use testudo::identity::Identity;
-use testudo::operator::{AgentLine, Answer, Credentials, Request};
-use testudo::server::{self, AskError};
+use testudo::operator::{AgentLine, Answer, Credentials, Request, Verb};
 use testudo::wire::standing::RevocationCause;
-use testudo::wire::{AgentName, Capability, Grant, SecretKey};
+use testudo::wire::{AgentName, Capability, Grant, RegistrySequence, SecretKey};
 
 use super::invite::Invite;
 use super::rights::Rights;
-use super::{At, CliError, Done, actor_system, say};
+use super::through::{By, Through, unexpected};
+use super::{CliError, Done, say};
 
 /// Agents of a swarm.
 #[derive(Debug, Subcommand)]
@@ -43,7 +42,7 @@ pub(super) struct Add {
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
     #[command(flatten)]
-    at: At,
+    through: Through,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -52,7 +51,7 @@ pub(super) struct Add {
 #[derive(Args, Debug)]
 pub(super) struct List {
     #[command(flatten)]
-    at: At,
+    through: Through,
     /// JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -72,7 +71,7 @@ pub(super) struct Revoke {
     #[arg(long, value_enum, default_value_t = Cause::Operator)]
     cause: Cause,
     #[command(flatten)]
-    at: At,
+    through: Through,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -82,7 +81,7 @@ pub(super) struct Revoke {
 pub(super) struct Reinstate {
     name: AgentName,
     #[command(flatten)]
-    at: At,
+    through: Through,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -94,35 +93,7 @@ pub(super) struct Renew {
     #[arg(long, value_name = "FILE")]
     identity: PathBuf,
     #[command(flatten)]
-    at: At,
-}
-
-/// Does a request: through the node that runs on the folder, or on the folder itself.
-pub(super) fn operate(at: &At, request: Request) -> Result<Answer, CliError> {
-    let config = Config::load(&at.config, Overrides::default())?;
-    let mut answer = None;
-    actor_system(async {
-        answer = Some(match server::ask(&config.node.data, &request).await {
-            Ok(answer) => answer,
-            Err(AskError::NoNode(_)) => {
-                let operator = server::offline(&config)?;
-                let answer = operator.answer(request).await;
-                operator.office.close().await;
-                answer
-            }
-            Err(error) => return Err(error.into()),
-        });
-        Ok(())
-    })?;
-    match answer {
-        Some(Answer::Refused { error }) => Err(CliError::Failed(error)),
-        Some(answer) => Ok(answer),
-        None => Err(unexpected()),
-    }
-}
-
-pub(super) fn unexpected() -> CliError {
-    CliError::Failed("the node gave an answer of another kind; are both of one version?".into())
+    by: By,
 }
 
 impl Agent {
@@ -144,15 +115,23 @@ impl Add {
         // Taken first: an agent whose identity cannot be written must not be enrolled.
         let place = Reserved::new(&self.out)?;
         let key = SecretKey::from_seed(&testudo::bus::env::random(&testudo::env::System));
-        let csr = csr(&self.at, self.name, &key)?;
+        let csr = csr(&self.through, self.name, &key)?;
         let request = Request::AgentAdd { name: self.name, key: key.public(), grant, csr };
-        let Answer::Credentials(credentials) = operate(&self.at, request)? else { return Err(unexpected()) };
+        let Answer::Credentials(mut credentials) = self.through.ask(request)? else {
+            return Err(unexpected());
+        };
+        if let Some(operator) = self.through.operator()?
+            && credentials.node.ip().is_unspecified()
+        {
+            // The node listens everywhere: where this operator reaches it others do.
+            credentials.node.set_ip(operator.node.ip());
+        }
         let saved = identity(self.name, key, *credentials)
             .and_then(|identity| identity.save_in(place).map_err(CliError::from));
         if let Err(error) = saved {
             // Nobody holds its key any more: it must not stay enrolled.
             let cause = RevocationCause::Operator;
-            operate(&self.at, Request::AgentRevoke { name: self.name, cause })?;
+            self.through.ask(Request::AgentRevoke { name: self.name, cause })?;
             return Err(error);
         }
         if self.json {
@@ -165,9 +144,8 @@ impl Add {
 }
 
 /// The agent's own request: a PKI service signs nothing else.
-fn csr(at: &At, name: AgentName, key: &SecretKey) -> Result<Option<String>, CliError> {
-    let swarm = Config::load(&at.config, Overrides::default())?.swarm.id;
-    testudo::identity::request(swarm, name, key).map(Some).map_err(CliError::Failed)
+fn csr(through: &Through, name: AgentName, key: &SecretKey) -> Result<Option<String>, CliError> {
+    testudo::identity::request(through.swarm()?, name, key).map(Some).map_err(CliError::Failed)
 }
 
 fn identity(name: AgentName, key: SecretKey, credentials: Credentials) -> Result<Identity, CliError> {
@@ -180,7 +158,13 @@ pub(super) fn joined(set: &BTreeSet<Capability>) -> String {
 
 /// What it may do, and whether under tokens of others alone.
 pub(super) fn may(grant: &Grant) -> String {
-    let rights = joined(&grant.right);
+    let operates = Verb::rights();
+    let rights = if grant.right.is_superset(&operates) {
+        // A dozen words that say one thing.
+        format!("{} (operator)", joined(&(&grant.right - &operates))).trim_start().to_owned()
+    } else {
+        joined(&grant.right)
+    };
     match (grant.delegated_only, rights.is_empty()) {
         (false, _) => rights,
         (true, true) => "(delegated only)".to_owned(),
@@ -206,7 +190,7 @@ fn table(agents: &[AgentLine]) -> Table {
 
 impl List {
     fn run(self) -> Done {
-        let Answer::Agents { agents } = operate(&self.at, Request::AgentList)? else {
+        let Answer::Agents { agents } = self.through.ask(Request::AgentList)? else {
             return Err(unexpected());
         };
         if self.json {
@@ -222,10 +206,16 @@ impl List {
 
 fn changed(answer: Answer, name: AgentName, what: &str, json: bool) -> Done {
     let Answer::Changed { sequence } = answer else { return Err(unexpected()) };
+    told(name, what, Some(sequence), json)
+}
+
+/// Says what was done; without a number when whoever asked was cut off before it heard that.
+fn told(name: AgentName, what: &str, sequence: Option<RegistrySequence>, json: bool) -> Done {
     if json {
         say(&serde_json::json!({"agent": name, "done": what, "sequence": sequence}).to_string());
     } else {
-        say(&format!("{name} is {what} (registry sequence {sequence})"));
+        let at = sequence.map(|sequence| format!(" (registry sequence {sequence})")).unwrap_or_default();
+        say(&format!("{name} is {what}{at}"));
     }
     Ok(())
 }
@@ -236,14 +226,19 @@ impl Revoke {
             Cause::Compromised => RevocationCause::Compromised,
             Cause::Operator => RevocationCause::Operator,
         };
-        let answer = operate(&self.at, Request::AgentRevoke { name: self.name, cause })?;
+        let answer = match self.through.ask(Request::AgentRevoke { name: self.name, cause }) {
+            Err(CliError::RevokedItself) => {
+                return told(self.name, "revoked", None, self.json);
+            }
+            answer => answer?,
+        };
         changed(answer, self.name, "revoked", self.json)
     }
 }
 
 impl Reinstate {
     fn run(self) -> Done {
-        let answer = operate(&self.at, Request::AgentReinstate { name: self.name })?;
+        let answer = self.through.ask(Request::AgentReinstate { name: self.name })?;
         changed(answer, self.name, "reinstated; renew its identity with `testudo agent renew`", self.json)
     }
 }
@@ -251,9 +246,9 @@ impl Reinstate {
 impl Renew {
     fn run(self) -> Done {
         let old = Identity::load(&self.identity)?;
-        let name = old.client.name;
-        let csr = csr(&self.at, name, &old.client.key)?;
-        let answer = operate(&self.at, Request::AgentRenew { name, csr })?;
+        let (name, through) = (old.client.name, Through::from(self.by));
+        let csr = csr(&through, name, &old.client.key)?;
+        let answer = through.ask(Request::AgentRenew { name, csr })?;
         let Answer::Credentials(mut credentials) = answer else { return Err(unexpected()) };
         if credentials.node.ip().is_unspecified() {
             // The node listens everywhere: where this agent reaches it the identity knows best.

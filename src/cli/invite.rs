@@ -11,7 +11,8 @@ use testudo::wire::{AgentName, SecretKey};
 use zeroize::Zeroizing;
 
 use super::rights::Rights;
-use super::{At, CliError, Done, agent, say};
+use super::through::{Through, unexpected};
+use super::{CliError, Done, agent, say};
 
 #[derive(Args, Debug)]
 pub(super) struct Invite {
@@ -33,7 +34,7 @@ pub(super) struct Invite {
     #[arg(long, value_name = "NAME|ID", conflicts_with = "name")]
     cancel: Option<String>,
     #[command(flatten)]
-    at: At,
+    through: Through,
     /// One JSON value instead of text
     #[arg(long)]
     json: bool,
@@ -46,14 +47,14 @@ impl Invite {
             return Err(CliError::Usage(why.into()));
         }
         if let Some(which) = self.cancel {
-            return cancel(&self.at, which, self.json);
+            return cancel(&self.through, which, self.json);
         }
-        let Some(name) = self.name else { return list(&self.at, self.json) };
+        let Some(name) = self.name else { return list(&self.through, self.json) };
         let key = SecretKey::from_seed(&Zeroizing::new(testudo::bus::env::random(&System)));
         let (grant, seconds) = (self.rights.grant()?, self.ttl);
         let request = Request::AgentInvite { name, key: key.public(), grant, seconds, host: self.host };
-        let Answer::Invited(invited) = agent::operate(&self.at, request)? else {
-            return Err(agent::unexpected());
+        let Answer::Invited(invited) = self.through.ask(request)? else {
+            return Err(unexpected());
         };
         tell(name, key, *invited, self.json);
         Ok(())
@@ -88,9 +89,9 @@ fn hint(name: AgentName) {
     }
 }
 
-fn cancel(at: &At, which: String, json: bool) -> Done {
+fn cancel(through: &Through, which: String, json: bool) -> Done {
     let request = Request::InvitationCancel { which: which.clone() };
-    let Answer::Changed { sequence } = agent::operate(at, request)? else { return Err(agent::unexpected()) };
+    let Answer::Changed { sequence } = through.ask(request)? else { return Err(unexpected()) };
     if json {
         say(&serde_json::json!({"invitation": which, "done": "cancelled", "sequence": sequence}).to_string());
     } else {
@@ -99,9 +100,9 @@ fn cancel(at: &At, which: String, json: bool) -> Done {
     Ok(())
 }
 
-fn list(at: &At, json: bool) -> Done {
-    let Answer::Invitations { invitations } = agent::operate(at, Request::InvitationList)? else {
-        return Err(agent::unexpected());
+fn list(through: &Through, json: bool) -> Done {
+    let Answer::Invitations { invitations } = through.ask(Request::InvitationList)? else {
+        return Err(unexpected());
     };
     if json {
         say(&serde_json::to_string(&invitations)?);

@@ -13,6 +13,7 @@ mod node;
 mod rights;
 mod swarm;
 mod talk;
+mod through;
 mod token;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use testudo::files::FileError;
 use testudo::identity::IdentityError;
 use testudo::server::{AskError, ServerError};
 use testudo::swarm::SwarmError;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The secure message bus for swarms of AI agents.
 #[derive(Debug, Parser)]
@@ -93,6 +95,9 @@ enum CliError {
     /// Refused or failed: exit code 1.
     #[error("{0}")]
     Failed(String),
+    /// An operator put itself out, and so heard no more.
+    #[error("this operator is revoked, as it asked")]
+    RevokedItself,
 }
 
 macro_rules! usage {
@@ -158,7 +163,7 @@ pub(crate) fn main() -> ExitCode {
             say_error(&line);
             match error {
                 CliError::Usage(_) => ExitCode::from(2),
-                CliError::Failed(_) => ExitCode::FAILURE,
+                CliError::Failed(_) | CliError::RevokedItself => ExitCode::FAILURE,
             }
         }
     }
@@ -169,17 +174,16 @@ impl Verb {
     const fn logs(&self) -> &'static str {
         match self {
             Self::Publish(_) | Self::Request(_) | Self::Send(_) | Self::Subscribe(_) => "error",
-            Self::Agent(_)
-            | Self::Audit(_)
-            | Self::Demo(_)
+            // An operator's link is told of in the same way; what is amiss in a folder is not.
+            Self::Agent(_) | Self::Audit(_) | Self::Guard(_) | Self::Status(_) | Self::Token(_) => {
+                "warn,testudo_bus::client=error"
+            }
+            Self::Demo(_)
             | Self::DemoRole(_)
-            | Self::Guard(_)
             | Self::Init(_)
             | Self::Join(_)
             | Self::Node(_)
-            | Self::Status(_)
-            | Self::Swarm(_)
-            | Self::Token(_) => "warn",
+            | Self::Swarm(_) => "warn",
         }
     }
 
@@ -247,6 +251,19 @@ fn try_say(line: &str) -> Reader {
 fn say_error(line: &str) {
     use std::io::Write as _;
     let _ = writeln!(std::io::stderr(), "testudo: {line}");
+}
+
+/// Returns when somebody wants the command to end.
+async fn interrupted() -> std::io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        _ = hangup.recv() => {}
+    }
+    Ok(())
 }
 
 /// Runs under actix on one thread, as a node does.

@@ -10,11 +10,12 @@ use testudo::export::ExporterStatus;
 use testudo::health::State;
 use testudo::operator::{Answer, Request, Status as StatusOf};
 use testudo::packs::InUse;
-use testudo::server::{self, Server};
+use testudo::server::Server;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
-use super::{At, CliError, Done, actor_system, agent, plain, say};
+use super::through::{Through, unexpected};
+use super::{At, CliError, Done, actor_system, say};
 
 /// Run a node until SIGTERM or Ctrl-C.
 #[derive(Args, Debug)]
@@ -156,7 +157,7 @@ fn exporter_line(exporter: &ExporterStatus) -> String {
 #[derive(Args, Debug)]
 pub(super) struct Status {
     #[command(flatten)]
-    at: At,
+    through: Through,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -164,17 +165,11 @@ pub(super) struct Status {
 
 impl Status {
     pub(super) fn run(self) -> Done {
-        let config = Config::load(&self.at.config, Overrides::default())?;
-        plain(async {
-            let answer = server::ask(&config.node.data, &Request::Status).await?;
-            let Answer::Status(status) = answer else { return Err(agent::unexpected()) };
-            if self.json {
-                say(&serde_json::to_string(&status)?);
-                return Ok(());
-            }
-            say(&table(&status).to_string());
-            Ok(())
-        })
+        let Answer::Status(status) = self.through.ask_node(Request::Status)? else {
+            return Err(unexpected());
+        };
+        say(&if self.json { serde_json::to_string(&status)? } else { table(&status).to_string() });
+        Ok(())
     }
 }
 

@@ -1,6 +1,9 @@
 //! What an agent is to be allowed, as flags: the same for who is enrolled and for who is invited.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
+use testudo::operator::Verb;
 use testudo::wire::standing::Quota;
 use testudo::wire::{Capability, Grant};
 
@@ -11,6 +14,9 @@ pub(super) struct Rights {
     /// Capabilities it may exercise
     #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
     allow: Vec<Capability>,
+    /// It is an operator: everything that `operate:` names, see docs/operations.md; narrower with --allow operate:...
+    #[arg(long)]
+    operator: bool,
     /// Capabilities for which others may ask it
     #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
     serve: Vec<Capability>,
@@ -29,9 +35,10 @@ impl Rights {
     /// The grant of these flags.
     pub(super) fn grant(self) -> Result<Grant, CliError> {
         let quota = Quota { bundles_per_second: self.bundles_per_second, ..Quota::default() };
-        let set = |list: Vec<Capability>| list.into_iter().collect();
+        let set = |list: Vec<Capability>| list.into_iter().collect::<BTreeSet<_>>();
+        let operator = if self.operator { Verb::rights() } else { BTreeSet::new() };
         let grant = Grant {
-            right: set(self.allow),
+            right: &set(self.allow) | &operator,
             serve: set(self.serve),
             delegatable: set(self.delegatable),
             quota,
@@ -53,6 +60,7 @@ impl Rights {
     /// Whether any of them was given.
     pub(super) fn are_given(&self) -> bool {
         self.delegated_only
+            || self.operator
             || !(self.allow.is_empty() && self.serve.is_empty() && self.delegatable.is_empty())
     }
 }

@@ -12,7 +12,8 @@ use testudo::operator::{Answer, HOPS, Request};
 use testudo::rules::token::{self, Attenuation, Delegation, Fresh};
 use testudo::wire::{AgentName, Capability, Holder, Limits, PublicKey, TokenFactId};
 
-use super::{At, CliError, Done, agent, say};
+use super::through::{Through, unexpected};
+use super::{CliError, Done, say};
 
 mod verify;
 
@@ -53,7 +54,7 @@ pub(super) struct Mint {
     #[arg(long, default_value_t = HOPS)]
     hops: u8,
     #[command(flatten)]
-    at: At,
+    through: Through,
 }
 
 #[derive(Args, Debug)]
@@ -104,7 +105,7 @@ pub(super) struct Revoke {
     /// The id of one of its blocks, see `testudo token inspect`
     id: TokenFactId,
     #[command(flatten)]
-    at: At,
+    through: Through,
 }
 
 /// A token given as an argument or on standard input.
@@ -151,8 +152,8 @@ impl Mint {
             seconds: self.seconds,
             hops: self.hops,
         };
-        let Answer::Token { token } = agent::operate(&self.at, request)? else {
-            return Err(agent::unexpected());
+        let Answer::Token { token } = self.through.ask(request)? else {
+            return Err(unexpected());
         };
         say(&token);
         Ok(())
@@ -194,8 +195,8 @@ impl Delegate {
 
 impl Revoke {
     fn run(self) -> Done {
-        let answer = agent::operate(&self.at, Request::TokenRevoke { id: self.id })?;
-        let Answer::Changed { sequence } = answer else { return Err(agent::unexpected()) };
+        let answer = self.through.ask(Request::TokenRevoke { id: self.id })?;
+        let Answer::Changed { sequence } = answer else { return Err(unexpected()) };
         say(&format!("void from now on (registry sequence {sequence})"));
         Ok(())
     }

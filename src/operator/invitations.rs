@@ -245,9 +245,11 @@ const fn refusal(error: &JoinError) -> (JoinRefusal, Option<AgentName>) {
         JoinError::WrongSignature(name) => (JoinRefusal::WrongSignature, Some(*name)),
         JoinError::Out(name) => (JoinRefusal::Key, Some(*name)),
         JoinError::Enrol(name, error) => match error {
-            EnrolError::BurntKey | EnrolError::KeyInUse | EnrolError::Exists | EnrolError::Held => {
-                (JoinRefusal::Key, Some(*name))
-            }
+            EnrolError::BurntKey
+            | EnrolError::Exists
+            | EnrolError::Held
+            | EnrolError::KeyInUse
+            | EnrolError::Reserved => (JoinRefusal::Key, Some(*name)),
             EnrolError::Full => (JoinRefusal::Full, Some(*name)),
             EnrolError::DelegatableBeyondRight | EnrolError::TooManyCapabilities => {
                 (JoinRefusal::Unavailable, Some(*name))

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use testudo_wire::Capability;
+use testudo_wire::{Capability, Grant};
 
 use super::Request;
 
@@ -21,6 +21,8 @@ pub enum Verb {
     AgentRenew,
     /// [`Request::AgentRevoke`].
     AgentRevoke,
+    /// [`Request::AuditTail`].
+    AuditTail,
     /// [`Request::GuardReload`].
     GuardReload,
     /// [`Request::InvitationCancel`].
@@ -39,13 +41,14 @@ pub enum Verb {
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::AgentAdd,
         Self::AgentInvite,
         Self::AgentList,
         Self::AgentReinstate,
         Self::AgentRenew,
         Self::AgentRevoke,
+        Self::AuditTail,
         Self::GuardReload,
         Self::InvitationCancel,
         Self::InvitationList,
@@ -65,6 +68,7 @@ impl Verb {
             Self::AgentReinstate => "operate:agent-reinstate",
             Self::AgentRenew => "operate:agent-renew",
             Self::AgentRevoke => "operate:agent-revoke",
+            Self::AuditTail => "operate:audit-tail",
             Self::GuardReload => "operate:guard-reload",
             Self::InvitationCancel => "operate:invitation-cancel",
             Self::InvitationList => "operate:invitation-list",
@@ -76,7 +80,43 @@ impl Verb {
     }
 }
 
+/// The verb of every right to operate.
+const OPERATE: &str = "operate";
+
+impl Verb {
+    /// The rights to operate, all of them: what an operator may be given, and what the node's own agent serves.
+    #[must_use]
+    pub fn rights() -> BTreeSet<Capability> {
+        // Each is of the grammar, as a test shows.
+        Self::ALL.into_iter().filter_map(|verb| Capability::parse(verb.right()).ok()).collect()
+    }
+}
+
+/// Whether somebody with this grant is an operator.
+pub(crate) fn operates(grant: &Grant) -> bool {
+    grant.right.iter().any(|right| Verb::ALL.iter().any(|verb| verb.right() == right.as_str()))
+}
+
 impl Request {
+    /// The grant that it would give somebody.
+    const fn gives(&self) -> Option<&Grant> {
+        match self {
+            Self::AgentAdd { grant, .. } | Self::AgentInvite { grant, .. } => Some(grant),
+            Self::AgentList
+            | Self::AgentReinstate { .. }
+            | Self::AgentRenew { .. }
+            | Self::AgentRevoke { .. }
+            | Self::AuditTail { .. }
+            | Self::GuardReload
+            | Self::InvitationCancel { .. }
+            | Self::InvitationList
+            | Self::Status
+            | Self::TokenMint { .. }
+            | Self::TokenRevoke { .. }
+            | Self::TokenStanding { .. } => None,
+        }
+    }
+
     /// What it asks.
     #[must_use]
     pub const fn verb(&self) -> Verb {
@@ -87,6 +127,7 @@ impl Request {
             Self::AgentReinstate { .. } => Verb::AgentReinstate,
             Self::AgentRenew { .. } => Verb::AgentRenew,
             Self::AgentRevoke { .. } => Verb::AgentRevoke,
+            Self::AuditTail { .. } => Verb::AuditTail,
             Self::GuardReload => Verb::GuardReload,
             Self::InvitationCancel { .. } => Verb::InvitationCancel,
             Self::InvitationList => Verb::InvitationList,
@@ -100,25 +141,52 @@ impl Request {
 
 /// What somebody may ask. Nothing, unless it says so.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Mandate(BTreeSet<Verb>);
+pub struct Mandate {
+    verbs: BTreeSet<Verb>,
+    is_owner: bool,
+}
 
 impl Mandate {
     /// Everything: whoever can open the operator's socket owns the folder, and could change it by other means.
     #[must_use]
     pub fn owner() -> Self {
-        Self(Verb::ALL.into())
+        Self { verbs: Verb::ALL.into(), is_owner: true }
     }
 
     /// What these capabilities name, and nothing else.
     #[must_use]
     pub fn of(rights: &BTreeSet<Capability>) -> Self {
         let named = |verb: &Verb| rights.iter().any(|right| right.to_string() == verb.right());
-        Self(Verb::ALL.into_iter().filter(named).collect())
+        Self { verbs: Verb::ALL.into_iter().filter(named).collect(), is_owner: false }
     }
 
     /// Whether this may be asked.
     #[must_use]
     pub fn allows(&self, verb: Verb) -> bool {
-        self.0.contains(&verb)
+        self.verbs.contains(&verb)
+    }
+
+    /// Checks a request: its verb, and that it makes nobody an operator of more than whoever asks is. Else whoever may
+    /// enrol could enrol itself anew, with everything.
+    ///
+    /// # Errors
+    /// The right that is missing, in a line.
+    pub(crate) fn covers(&self, request: &Request) -> Result<(), String> {
+        let verb = request.verb();
+        if !self.allows(verb) {
+            return Err(format!("not allowed; it needs the right {}", verb.right()));
+        }
+        let Some(grant) = request.gives().filter(|_| !self.is_owner) else { return Ok(()) };
+        let own = |right: &&Capability| self.verbs.iter().any(|verb| verb.right() == right.as_str());
+        let of_operators = |right: &&Capability| right.verb() == OPERATE;
+        // Operators' requests are served by the node alone; only the machine's owner may have it otherwise.
+        let served = grant.serve.iter().find(of_operators);
+        let given = grant.right.iter().chain(&grant.delegatable);
+        match served.or_else(|| given.filter(of_operators).find(|right| !own(right))) {
+            Some(beyond) => Err(format!(
+                "not allowed; nobody gives {beyond} who has not got it: ask the owner of the machine"
+            )),
+            None => Ok(()),
+        }
     }
 }

@@ -76,6 +76,21 @@ pub(super) struct Served {
     pub(super) checker: Checker,
 }
 
+impl Served {
+    /// Does one request of somebody with a mandate, if it covers that, with what only a running node can say.
+    pub(super) async fn answer(&self, mandate: &Mandate, request: Request, node: &Node) -> Answer {
+        if matches!(request, Request::GuardReload) && mandate.allows(Verb::GuardReload) {
+            let reloaded = self.rules.reload(node).await;
+            return reloaded.map_or_else(|error| Answer::Refused { error }, Answer::Rules);
+        }
+        let answer = self.operator.answer_for(mandate, request).await;
+        let Answer::Status(status) = answer else { return answer };
+        let health = Some(self.checker.report().await);
+        let status = with_node(*status, node, &self.exporters);
+        Answer::Status(Box::new(Status { health, ..status }))
+    }
+}
+
 /// Serves operators until the task is aborted.
 pub(super) fn serve(listener: UnixListener, served: Served, node: Arc<Node>) -> JoinHandle<()> {
     let places = Arc::new(Semaphore::new(AT_ONCE));
@@ -98,20 +113,7 @@ async fn converse(stream: UnixStream, served: &Served, node: &Node) -> io::Resul
     let mut lines = BufReader::new(read.take(LINE_BYTES_MAX)).lines();
     while let Ok(Ok(Some(line))) = timeout(IDLE, lines.next_line()).await {
         let answer = match serde_json::from_str::<Request>(&line) {
-            Ok(Request::GuardReload) if mandate.allows(Verb::GuardReload) => {
-                let reloaded = served.rules.reload(node).await;
-                reloaded.map_or_else(|error| Answer::Refused { error }, Answer::Rules)
-            }
-            Ok(request) => {
-                let answer = served.operator.answer_for(&mandate, request).await;
-                if let Answer::Status(status) = answer {
-                    let health = Some(served.checker.report().await);
-                    let status = with_node(*status, node, &served.exporters);
-                    Answer::Status(Box::new(Status { health, ..status }))
-                } else {
-                    answer
-                }
-            }
+            Ok(request) => served.answer(&mandate, request, node).await,
             Err(error) => Answer::Refused { error: format!("not a request: {error}") },
         };
         let mut text = serde_json::to_vec(&answer).map_err(io::Error::other)?;

@@ -12,7 +12,7 @@ use testudo_bus::audit::{self, AuditLog, LogReader, OpenError};
 use testudo_bus::env::{Env, SharedEnv};
 use testudo_bus::tls::{self, EmbeddedCa, Issuer, LeafError};
 use testudo_registry::{BookRules, SqliteStore, Store, StoreError, StoreKey};
-use testudo_wire::{PublicKey, RegistrySequence, SecretKey, SpiffeId};
+use testudo_wire::{AgentName, PublicKey, RegistrySequence, SecretKey, SpiffeId};
 use zeroize::Zeroizing;
 
 use super::{ServerError, audit_dir, origin};
@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::env::System;
 use crate::files;
 use crate::issuer;
+use crate::operator::OFFICE;
 use crate::swarm::{Keys, SwarmError};
 
 /// Everything that a node works on.
@@ -150,6 +151,7 @@ impl Folder {
         BookRules {
             interval: Duration::from_millis(u64::from(self.config.node.heartbeat_ms)),
             on_silence: self.config.node.on_silence.into(),
+            resident: AgentName::parse(OFFICE).ok(),
             ..BookRules::default()
         }
     }

@@ -6,6 +6,7 @@ mod admin;
 mod checks;
 mod folder;
 mod guard;
+mod office;
 mod web;
 mod witnessing;
 
@@ -43,6 +44,7 @@ pub use admin::{AskError, ask};
 use folder::Folder;
 pub(crate) use folder::belong_together;
 use guard::Rules;
+use office::Office as OperatorsOffice;
 use web::Secret;
 use witnessing::Witnessing;
 
@@ -205,6 +207,7 @@ pub(crate) struct Running {
     listen: SocketAddr,
     checker: Checker,
     serving: Option<(JoinHandle<()>, SocketFile)>,
+    office: OperatorsOffice,
     syncing: JoinHandle<()>,
     exporters: Exporters,
     traces: Option<Traces>,
@@ -314,8 +317,8 @@ impl Running {
             exporters: exporters.states(),
             checker: checker.clone(),
         };
+        let office = OperatorsOffice::open(served.clone(), node.clone());
         let serving = door.map(|(listener, file)| (admin::serve(listener, served, node.clone()), file));
-        let traces = tracing_to;
         Ok(Self {
             node,
             operator,
@@ -324,9 +327,10 @@ impl Running {
             listen,
             checker,
             serving,
+            office,
             syncing,
             exporters,
-            traces,
+            traces: tracing_to,
             witnessing,
         })
     }
@@ -363,6 +367,7 @@ impl Running {
             let _ = serving.await;
             drop(socket);
         }
+        self.office.close().await;
         drop(self.port);
         if let Some(witnessing) = self.witnessing {
             witnessing.abort();

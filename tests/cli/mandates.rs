@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use testudo::config::{Config, Overrides};
-use testudo::operator::{Answer, Mandate, Operator, Request, Verb};
+use testudo::operator::{Answer, Mandate, Request, Verb, Wanted};
 use testudo::wire::standing::RevocationCause;
 use testudo::wire::{AgentName, Capability, Grant, RegistrySequence, SecretKey, TokenFactId};
 
 use super::kit::{Node, Place};
 
 /// A request that works, of each kind: there is no verb without a row.
-fn request(verb: Verb, turn: u16) -> Request {
+pub(crate) fn request(verb: Verb, turn: u16) -> Request {
     let name = AgentName::parse("a").unwrap();
     let [high, low] = turn.to_be_bytes();
     let seed: [u8; 32] = std::array::from_fn(|at| if at == 0 { high } else { low });
@@ -29,6 +29,7 @@ fn request(verb: Verb, turn: u16) -> Request {
             host: None,
         },
         Verb::AgentList => Request::AgentList,
+        Verb::AuditTail => Request::AuditTail { wanted: Wanted { last: 5, ..Wanted::default() } },
         Verb::GuardReload => Request::GuardReload,
         Verb::InvitationCancel => Request::InvitationCancel { which: "guest-0".into() },
         Verb::InvitationList => Request::InvitationList,
@@ -50,32 +51,36 @@ fn request(verb: Verb, turn: u16) -> Request {
     }
 }
 
-fn right(verb: Verb) -> Capability {
+pub(crate) fn right(verb: Verb) -> Capability {
     Capability::parse(verb.right()).unwrap()
 }
 
-/// Nobody, whoever has rights that sound alike, one role for each right, everybody but one, and the owner.
-fn roles() -> Vec<(String, Mandate)> {
+/// The roles that are made of rights: none, some that sound alike, one role for each right, everybody but one.
+pub(crate) fn rights() -> Vec<(String, BTreeSet<Capability>)> {
     let alike = ["operate:agent", "read:agent-add", "operate:agent-adds", "operate:agent/add", "run:status"];
-    let alike = alike.map(|text| Capability::parse(text).unwrap()).into();
     let all: BTreeSet<Capability> = Verb::ALL.into_iter().map(right).collect();
     let mut roles = vec![
-        ("nobody".to_owned(), Mandate::default()),
-        ("nobody, by rights".to_owned(), Mandate::of(&BTreeSet::new())),
-        ("alike".to_owned(), Mandate::of(&alike)),
-        ("owner".to_owned(), Mandate::owner()),
-        ("all but nothing".to_owned(), Mandate::of(&all)),
+        ("nobody, by rights".to_owned(), BTreeSet::new()),
+        ("alike".to_owned(), alike.map(|text| Capability::parse(text).unwrap()).into()),
+        ("all but nothing".to_owned(), all.clone()),
     ];
     for verb in Verb::ALL {
-        roles.push((format!("only {verb:?}"), Mandate::of(&[right(verb)].into())));
-        let but: BTreeSet<_> = all.iter().copied().filter(|other| *other != right(verb)).collect();
-        roles.push((format!("all but {verb:?}"), Mandate::of(&but)));
+        roles.push((format!("only {verb:?}"), [right(verb)].into()));
+        let but = all.iter().copied().filter(|other| *other != right(verb)).collect();
+        roles.push((format!("all but {verb:?}"), but));
     }
     roles
 }
 
+/// Those, whoever has no mandate at all, and the owner.
+fn roles() -> Vec<(String, Mandate)> {
+    let mut roles = vec![("nobody".to_owned(), Mandate::default()), ("owner".to_owned(), Mandate::owner())];
+    roles.extend(rights().into_iter().map(|(role, rights)| (role, Mandate::of(&rights))));
+    roles
+}
+
 /// What a role's name promises.
-fn may(role: &str, verb: Verb) -> bool {
+pub(crate) fn may(role: &str, verb: Verb) -> bool {
     match role.split_once(' ') {
         Some(("only", one)) => one == format!("{verb:?}"),
         Some(("all", rest)) => rest.strip_prefix("but ").is_none_or(|one| one != format!("{verb:?}")),
@@ -83,10 +88,10 @@ fn may(role: &str, verb: Verb) -> bool {
     }
 }
 
-/// Brings the agent back to where every verb works.
-async fn ready(operator: &Operator, verb: Verb) {
+/// What brings the agent back to where this verb works.
+pub(crate) fn ready(verb: Verb) -> Request {
     let name = AgentName::parse("a").unwrap();
-    let before = match verb {
+    match verb {
         Verb::AgentReinstate => Request::AgentRevoke { name, cause: RevocationCause::Silent },
         Verb::InvitationCancel => request(Verb::AgentInvite, 0),
         Verb::AgentAdd
@@ -94,15 +99,14 @@ async fn ready(operator: &Operator, verb: Verb) {
         | Verb::AgentList
         | Verb::AgentRenew
         | Verb::AgentRevoke
+        | Verb::AuditTail
         | Verb::GuardReload
         | Verb::InvitationList
         | Verb::Status
         | Verb::TokenMint
         | Verb::TokenRevoke
         | Verb::TokenStanding => Request::AgentReinstate { name },
-    };
-    // It may stand there already.
-    let _ = operator.answer(before).await;
+    }
 }
 
 #[test]
@@ -115,7 +119,8 @@ fn t_a36_every_verb_against_every_role_denied_by_default() {
         let operator = testudo::server::offline(&config).unwrap();
         for (role, mandate) in roles() {
             for verb in Verb::ALL {
-                ready(&operator, verb).await;
+                // It may stand there already.
+                let _ = operator.answer(ready(verb)).await;
                 turn += 1;
                 let asked = request(verb, turn);
                 assert_eq!(asked.verb(), verb);

@@ -1,5 +1,6 @@
 //! Strangers at the join port, and nodes that are not the invitation's.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use testudo_bus::join::{AskError, PortState, ask};
 use testudo_bus::{tls, transport};
 use testudo_rules::audit::RegistryChange;
 use testudo_wire::join::{JOIN_ALPN, JoinAnswer, JoinRefusal, JoinRequest, JoinToken, REQUEST_BYTES_MAX};
-use testudo_wire::{InvitationId, SecretKey, Signature};
+use testudo_wire::{CaFingerprint, InvitationId, SecretKey, Signature};
 use tokio::time::timeout;
 
 use super::kit::{Hall, Stranger, key};
@@ -184,6 +185,70 @@ fn t_a01_silent_strangers_do_not_keep_a_newcomer_out() {
         let start = tokio::time::Instant::now();
         hall.ask(&bob, &key(51)).await.unwrap();
         assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    });
+}
+
+#[test]
+fn t_a01_neither_port_answers_a_false_address_with_more_than_three_times_what_came() {
+    sim(async {
+        let hall = Hall::new(40);
+        hall.invite("ada", &["read:logs"], 3600).await;
+        let bob = hall.world.enrol("bob", &["read:logs"], &[]).await;
+        let (swarm, net) = (&hall.world.swarm, &hall.world.net);
+        for port in [hall.address, hall.world.address] {
+            // As somebody who writes another's address on its datagrams: no answer ever reaches it.
+            let (address, endpoint) = hall.world.endpoint();
+            net.cut_one(port, address);
+            let tls = if port == hall.address {
+                let (ca, own) =
+                    (CaFingerprint::of(swarm.ca.certificate()), tls::self_signed(&key(50)).unwrap());
+                tls::join_client_config(swarm.id, ca, own, &key(50), swarm.env.another()).unwrap().0
+            } else {
+                tls::client_config(bob.trust.clone(), bob.chain.clone(), &bob.key, swarm.env.another())
+                    .unwrap()
+            };
+            let dialling = endpoint.connect_with(transport::client(tls), port, "testudo").unwrap();
+            for _ in 0..40 {
+                pass(Duration::from_millis(500)).await;
+                let (came, went) = (net.sent(address, port), net.sent(port, address));
+                assert!(went > 0 && went <= 3 * came, "{port}: {went} bytes for {came}");
+            }
+            let (came, went) = (net.sent(address, port), net.sent(port, address));
+            println!("{port}: {came} bytes came from a false address, {went} went there");
+            drop(dialling);
+        }
+    });
+}
+
+#[test]
+fn t_a01_a_flood_of_half_open_joins_leaves_nothing_at_the_node_and_holds_no_newcomer_up() {
+    sim(async {
+        let hall = Hall::new(41);
+        let token = hall.invite("ada", &["read:logs"], 3600).await;
+        let (swarm, net) = (&hall.world.swarm, &hall.world.net);
+        let (mut flood, mut addresses) = (Vec::new(), Vec::new());
+        for _ in 0..64 {
+            let (address, endpoint) = hall.world.endpoint();
+            net.cut_one(hall.address, address);
+            addresses.push(address);
+            for _ in 0..32 {
+                let (ca, own) =
+                    (CaFingerprint::of(swarm.ca.certificate()), tls::self_signed(&key(50)).unwrap());
+                let (tls, _) =
+                    tls::join_client_config(swarm.id, ca, own, &key(50), swarm.env.another()).unwrap();
+                flood.push(endpoint.connect_with(transport::client(tls), hall.address, "testudo").unwrap());
+            }
+        }
+        pass(Duration::from_secs(1)).await;
+        let start = tokio::time::Instant::now();
+        hall.ask(&token, &key(51)).await.unwrap();
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        // Each was only asked to show that it is where it says: for that nothing is kept, neither keys nor bytes.
+        let total = |way: &dyn Fn(SocketAddr) -> usize| addresses.iter().map(|at| way(*at)).sum::<usize>();
+        let (came, went) = (total(&|at| net.sent(at, hall.address)), total(&|at| net.sent(hall.address, at)));
+        println!("{} half-open joins: {came} bytes came, {went} went", flood.len());
+        assert!(went > 0 && went < came / 8, "{went} bytes for {came}");
+        drop(flood);
     });
 }
 

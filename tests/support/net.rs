@@ -35,6 +35,8 @@ struct State {
     dice: u64,
     hosts: u8,
     captured: Option<Vec<Datagram>>,
+    /// Bytes sent from one to another, lost ones too.
+    sent: HashMap<(SocketAddr, SocketAddr), usize>,
 }
 
 /// The network. Cheap to clone; clones are the same network.
@@ -58,6 +60,7 @@ impl State {
         if let Some(captured) = &mut self.captured {
             captured.push(datagram.clone());
         }
+        *self.sent.entry((datagram.from, datagram.to)).or_default() += datagram.bytes.len();
         let lost = self.loss > 0 && self.roll() % 1000 < self.loss;
         let cut = self.cut.contains(&(datagram.from, datagram.to));
         if let (false, false, Some(port)) = (lost, cut, self.ports.get(&datagram.to)) {
@@ -122,6 +125,11 @@ impl SimNet {
             state.carry(Datagram { at: Instant::now() + DELAY, ..datagram.clone() });
         }
         captured.len()
+    }
+
+    /// Bytes in datagrams that the one sent to the other so far, lost ones too.
+    pub(crate) fn sent(&self, from: SocketAddr, to: SocketAddr) -> usize {
+        locked(&self.0).sent.get(&(from, to)).copied().unwrap_or_default()
     }
 
     /// The socket of this host is gone, as of a process that was killed: it hears nothing, and nobody hears it.

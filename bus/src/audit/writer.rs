@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard};
 
@@ -284,6 +284,12 @@ impl AuditLog {
             (Health::Working, Some(reason)) => Health::Failing { reason: reason.clone() },
             (health, _) => health.clone(),
         }
+    }
+
+    /// The folder that it is in.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Number of records written, with those that retention removed.

@@ -120,6 +120,10 @@ pub trait Standings {
     fn knows(&self, _name: &AgentName) -> bool {
         true
     }
+    /// The agent that is a part of the node that asks, if it has one. A receiver is not told and says none.
+    fn resident(&self) -> Option<AgentName> {
+        None
+    }
 }
 
 #[cfg(test)]

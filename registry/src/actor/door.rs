@@ -19,7 +19,8 @@ use super::vault::Durability;
 use super::{LinkRequest, VerbError};
 use crate::barrier::WriterBarrier;
 use crate::book::{
-    AgentView, EnrolError, FailError, GrantError, LoginError, ReinstateError, RevokeError, TokenError,
+    AgentView, EnrolError, FailError, GrantError, HouseError, LoginError, ReinstateError, RevokeError,
+    TokenError,
 };
 use crate::snapshot::Directory;
 
@@ -160,6 +161,14 @@ impl RegistryDoor {
         grant: Grant,
     ) -> Result<RegistrySequence, VerbError<EnrolError>> {
         self.ask(&self.operators, Enrol { holder, grant }).await
+    }
+
+    /// Takes the node's own agent in, under the name that the rules reserve and for this run alone.
+    ///
+    /// # Errors
+    /// [`VerbError`]; nothing changed.
+    pub async fn house(&self, holder: Holder, grant: Grant) -> Result<(), VerbError<HouseError>> {
+        self.ask(&self.operators, House { holder, grant }).await
     }
 
     /// Makes a grant smaller. In effect everywhere on this node on return.
@@ -307,6 +316,10 @@ struct Enrol {
     holder: Holder,
     grant: Grant,
 }
+struct House {
+    holder: Holder,
+    grant: Grant,
+}
 struct Narrow {
     name: AgentName,
     grant: Grant,
@@ -354,6 +367,7 @@ macro_rules! verbs {
 
 verbs! {
     Enrol(it, keeper) -> RegistrySequence, EnrolError: keeper.enrol(it.holder, it.grant).await;
+    House(it, keeper) -> (), HouseError: keeper.house(it.holder, it.grant);
     Narrow(it, keeper) -> RegistrySequence, GrantError: keeper.narrow(it.name, it.grant).await;
     Regrant(it, keeper) -> RegistrySequence, GrantError: keeper.regrant(it.name, it.grant).await;
     Revoke(it, keeper) -> RegistrySequence, RevokeError: keeper.revoke(it.name, it.cause).await;

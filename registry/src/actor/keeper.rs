@@ -18,8 +18,8 @@ use super::vault::{Durability, Vault};
 use super::{LinkClose, LinkControl, LinkRequest, VerbError, WallClock};
 use crate::barrier::WriterBarrier;
 use crate::book::{
-    AgentView, Beat, Book, Change, ChangeKind, EnrolError, FailError, GrantError, LoginError, ReinstateError,
-    RevokeError, TokenError,
+    AgentView, Beat, Book, Change, ChangeKind, EnrolError, FailError, GrantError, HouseError, LoginError,
+    ReinstateError, RevokeError, TokenError,
 };
 use crate::snapshot::{Publisher, Update};
 use crate::store::Batch;
@@ -335,7 +335,7 @@ impl Keeper {
             Ok(admitted) => admitted,
             Err(refused) => return Err(self.refuse(&name, refused).await),
         };
-        self.vault.note_presence(name);
+        self.note_presence(name);
         self.links.insert(name, login.session, control);
         let audited = match &admitted.notice {
             Some(notice) => self.vault.note(notice).await,
@@ -368,8 +368,25 @@ impl Keeper {
 
     pub(super) fn goodbye(&mut self, name: &AgentName, session: SessionId) -> Beat {
         self.links.remove(name, session);
-        self.vault.note_presence(*name);
+        self.note_presence(*name);
         self.book.goodbye(name, session, self.wall())
+    }
+
+    /// Worth a row, unless it is the node's own agent, which has none.
+    fn note_presence(&mut self, name: AgentName) {
+        if self.book.record(&name).is_some() {
+            self.vault.note_presence(name);
+        }
+    }
+
+    /// Takes the node's own agent in. There is nothing to store and nothing to number.
+    pub(super) fn house(&mut self, holder: Holder, grant: Grant) -> Result<(), VerbError<HouseError>> {
+        self.book.house(holder, grant).map_err(VerbError::Refused)?;
+        let standings = self.book.standing(&holder.name).map(|standing| (holder.name, standing));
+        let standings = standings.into_iter().collect();
+        let (sequence, resident) = (self.book.sequence(), Some(holder.name));
+        self.publisher.publish(Update { sequence, standings, resident, ..Update::default() });
+        Ok(())
     }
 
     pub(super) fn get(&self, name: &AgentName) -> Option<AgentView> {

@@ -49,6 +49,7 @@ impl Registry {
             sequence: book.sequence(),
             standings: book.standings().collect(),
             tokens: book.revoked_tokens().collect(),
+            resident: None,
         });
         let (invited, until) = watch::channel(book.invited_until(clock()));
         let vault = Vault::new(store, journal, Arc::clone(&clock));

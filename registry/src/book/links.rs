@@ -159,6 +159,8 @@ impl Book {
             return Vec::new();
         }
         let silent = |phase: Phase| phase.lease().is_some_and(|until| until < now);
-        self.agents.iter().filter(|(_, entry)| silent(entry.phase)).map(|(name, _)| *name).collect()
+        let silent = self.agents.iter().filter(|(_, entry)| silent(entry.phase)).map(|(name, _)| *name);
+        // The node's own agent is as alive as the node.
+        silent.filter(|name| !self.is_resident(name)).collect()
     }
 }

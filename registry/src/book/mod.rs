@@ -9,6 +9,7 @@ mod change;
 mod entry;
 mod invitation;
 mod links;
+mod resident;
 mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,6 +25,7 @@ pub use invitation::{
     Invitation, InvitationState, InviteError, Join, JoinError, MISSES_MAX, Newcomer, UninviteError,
 };
 pub use links::{Admitted, Beat, Login, LoginError};
+pub use resident::HouseError;
 pub use verbs::{EnrolError, FailError, GrantError, ReinstateError, RevokeError, TokenError};
 
 use crate::snapshot::Standing;
@@ -56,6 +58,8 @@ pub struct BookRules {
     pub interval: Duration,
     /// What silence does.
     pub on_silence: OnSilence,
+    /// The name that is kept for the node's own agent: nobody is enrolled under it.
+    pub resident: Option<AgentName>,
 }
 
 impl Default for BookRules {
@@ -68,6 +72,7 @@ impl Default for BookRules {
             capabilities_max: 256,
             interval: Duration::from_secs(30),
             on_silence: OnSilence::Revoke,
+            resident: None,
         }
     }
 }
@@ -113,6 +118,8 @@ pub struct Book {
     invitations: BTreeMap<InvitationId, Invitation>,
     sequence: RegistrySequence,
     rules: BookRules,
+    /// The node's own agent, once there is one.
+    resident: Option<AgentName>,
     last_tick: Duration,
 }
 
@@ -128,6 +135,7 @@ impl Book {
             invitations: BTreeMap::new(),
             sequence: RegistrySequence(0),
             rules,
+            resident: None,
             last_tick: Duration::ZERO,
         }
     }
@@ -192,12 +200,12 @@ impl Book {
     /// One agent.
     #[must_use]
     pub fn get(&self, name: &AgentName) -> Option<AgentView> {
-        self.agents.get(name).map(Entry::view)
+        self.enrolled(name).map(Entry::view)
     }
 
-    /// All agents by name.
+    /// All agents by name, without the node's own.
     pub fn list(&self) -> impl Iterator<Item = AgentView> + '_ {
-        self.agents.values().map(Entry::view)
+        self.agents.values().filter(|entry| !self.is_resident(&entry.holder.name)).map(Entry::view)
     }
 
     /// What the directory says of one agent.
@@ -226,10 +234,10 @@ impl Book {
         self.tokens.iter().copied()
     }
 
-    /// One agent as it is to be stored.
+    /// One agent as it is to be stored; the node's own never is.
     #[must_use]
     pub fn record(&self, name: &AgentName) -> Option<Record> {
-        self.agents.get(name).map(Entry::record)
+        self.enrolled(name).map(Entry::record)
     }
 
     /// One agent as it is to be stored once `change` is applied; `None` when the change touches nobody.

@@ -115,7 +115,7 @@ fn a_silent_agent_comes_back_by_reinstatement_alone_and_needs_new_tokens() {
     book.apply(&change);
     assert_eq!(state(&book, "a"), State::Offline);
     let standings = book.standings().collect();
-    let (_, directory) = Publisher::new(Update { sequence: book.sequence(), standings, tokens: vec![] });
+    let (_, directory) = Publisher::new(Update { sequence: book.sequence(), standings, ..Update::default() });
     let good = |minted| directory.load().is_good(&holder("a", 1), RegistrySequence(minted));
     assert_eq!([1, 2, 3].map(good), [false, false, true]);
     assert_eq!(book.reinstate(&name("a"), AT), Err(ReinstateError::NotRevoked));

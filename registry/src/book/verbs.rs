@@ -34,6 +34,9 @@ pub enum EnrolError {
     /// Another name has this key.
     #[error("another agent has this key: every agent needs a key of its own")]
     KeyInUse,
+    /// The name is the node's own.
+    #[error("the name is the node's own: choose another")]
+    Reserved,
     /// More capabilities than the rules allow.
     #[error("the grant lists too many capabilities")]
     TooManyCapabilities,
@@ -141,6 +144,14 @@ const fn gravity(cause: RevocationCause) -> u8 {
     }
 }
 
+/// Whether whoever is in this phase never comes back under its key.
+pub(super) const fn burns_phase(phase: Phase) -> bool {
+    match phase {
+        Phase::Revoked { cause, .. } => burns(cause),
+        Phase::Enrolled | Phase::Active { .. } | Phase::Lapsing { .. } | Phase::Offline => false,
+    }
+}
+
 impl Book {
     /// A new agent, or a new key for a name that was revoked for good.
     ///
@@ -172,7 +183,8 @@ impl Book {
     pub(super) fn may_enrol(&self, name: &AgentName, grant: &Grant) -> Result<Option<PublicKey>, EnrolError> {
         self.check_grant(grant)?;
         let replaces = self.name_is_free(name)?;
-        let room = replaces.is_some() || self.agents.len() < self.rules.agents_max;
+        let enrolled = self.agents.len() - usize::from(self.resident.is_some());
+        let room = replaces.is_some() || enrolled < self.rules.agents_max;
         if !room || self.burnt.len() >= self.rules.burnt_max {
             return Err(EnrolError::Full);
         }
@@ -181,6 +193,9 @@ impl Book {
 
     /// The burnt key that a name leaves behind, if it was enrolled before.
     fn name_is_free(&self, name: &AgentName) -> Result<Option<PublicKey>, EnrolError> {
+        if self.rules.resident.as_ref() == Some(name) {
+            return Err(EnrolError::Reserved);
+        }
         let Some(entry) = self.agents.get(name) else { return Ok(None) };
         match entry.phase {
             Phase::Revoked { cause, .. } if burns(cause) => Ok(Some(entry.holder.key)),
@@ -200,7 +215,7 @@ impl Book {
     }
 
     fn grantee(&self, name: &AgentName) -> Result<&Entry, GrantError> {
-        let entry = self.agents.get(name).ok_or(GrantError::Unknown)?;
+        let entry = self.enrolled(name).ok_or(GrantError::Unknown)?;
         if self.burnt.contains_key(&entry.holder.key) { Err(GrantError::Burnt) } else { Ok(entry) }
     }
 
@@ -236,7 +251,7 @@ impl Book {
         cause: RevocationCause,
         at: Timestamp,
     ) -> Result<Option<Change>, RevokeError> {
-        let entry = self.agents.get(name).ok_or(RevokeError::Unknown)?;
+        let entry = self.enrolled(name).ok_or(RevokeError::Unknown)?;
         let graver = match entry.phase {
             Phase::Revoked { cause: old, .. } => gravity(cause) > gravity(old),
             Phase::Enrolled | Phase::Active { .. } | Phase::Lapsing { .. } | Phase::Offline => true,
@@ -251,7 +266,7 @@ impl Book {
     /// # Errors
     /// [`FailError`]; the book is as before.
     pub fn fail(&self, name: &AgentName, session: SessionId, at: Timestamp) -> Result<Change, FailError> {
-        let entry = self.agents.get(name).ok_or(FailError::Unknown)?;
+        let entry = self.enrolled(name).ok_or(FailError::Unknown)?;
         // Whoever is out has no latest link.
         if entry.latest != Some(session) {
             return Err(FailError::NotItsLink);
@@ -265,7 +280,7 @@ impl Book {
     /// # Errors
     /// [`ReinstateError`]; the book is as before.
     pub fn reinstate(&self, name: &AgentName, at: Timestamp) -> Result<Change, ReinstateError> {
-        let entry = self.agents.get(name).ok_or(ReinstateError::Unknown)?;
+        let entry = self.enrolled(name).ok_or(ReinstateError::Unknown)?;
         match entry.phase {
             Phase::Revoked { cause, .. } if burns(cause) => Err(ReinstateError::Burnt),
             Phase::Revoked { .. } => Ok(self.numbered(at, ChangeKind::Reinstated { name: *name })),

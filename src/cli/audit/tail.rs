@@ -2,17 +2,19 @@
 
 use clap::Args;
 use testudo::bus::audit::LogReader;
+use testudo::operator::{Answer, LINES_MAX, Request, Wanted};
 use testudo::rules::audit::Filter;
 use testudo::wire::{AgentName, CorrelationId};
 
-use super::super::{At, CliError, Done, Reader, plain, say, try_say};
+use super::super::through::{Through, unexpected};
+use super::super::{CliError, Done, Reader, plain, say, try_say};
 use super::Log;
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Tail {
     #[command(flatten)]
-    at: At,
-    /// Only the last N records; 0 for all
+    through: Through,
+    /// Only the last N records; 0 for all; with --identity the last 1000 at most
     #[arg(long, short = 'n', value_name = "N", default_value_t = 20)]
     lines: u64,
     /// Only records that name this agent
@@ -37,7 +39,10 @@ const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 
 impl Tail {
     pub(super) fn run(self) -> Done {
-        let log = Log::of(&self.at)?;
+        if self.through.is_remote() {
+            return self.asked();
+        }
+        let log = Log::of(self.through.at())?;
         // A followed log may come to be later.
         let dir = if self.follow { log.dir_to_be() } else { log.dir()? };
         let mut filter = Filter::new(self.agent, self.reason.clone(), self.correlation);
@@ -63,6 +68,22 @@ impl Tail {
                 tokio::time::sleep(LOOK).await;
             }
         })
+    }
+
+    /// The same of a node elsewhere: a bounded look, and no following, for each look would be on the log that is followed.
+    fn asked(self) -> Done {
+        if self.follow {
+            let why = "--follow reads the log's folder and cannot go with --identity; have an exporter send the log";
+            return Err(CliError::Usage(why.into()));
+        }
+        let last = if self.lines == 0 { LINES_MAX } else { u32::try_from(self.lines).unwrap_or(LINES_MAX) };
+        let Self { agent, reason, correlation, json, .. } = self;
+        let wanted = Wanted { last, agent, reason, correlation, json };
+        let Answer::Records { lines } = self.through.ask(Request::AuditTail { wanted })? else {
+            return Err(unexpected());
+        };
+        lines.iter().for_each(|line| say(line));
+        Ok(())
     }
 
     /// The next record that is wanted, as a line; `None` when there is none yet.

@@ -3,12 +3,13 @@
 use clap::Args;
 use testudo::operator::{Answer, Request};
 
-use super::super::{At, Done, agent, say};
+use super::super::through::{Through, unexpected};
+use super::super::{Done, say};
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Reload {
     #[command(flatten)]
-    at: At,
+    through: Through,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -16,8 +17,8 @@ pub(in crate::cli) struct Reload {
 
 impl Reload {
     pub(super) fn run(self) -> Done {
-        let Answer::Rules(rules) = agent::operate(&self.at, Request::GuardReload)? else {
-            return Err(agent::unexpected());
+        let Answer::Rules(rules) = self.through.ask(Request::GuardReload)? else {
+            return Err(unexpected());
         };
         say(&if self.json { serde_json::to_string(&rules)? } else { format!("in use: {rules}") });
         Ok(())

@@ -19,11 +19,10 @@ use testudo::bus::client::Ended;
 use testudo::wire::frame::CloseReason;
 use testudo::wire::{AgentName, Capability, TraceParent};
 use testudo::{Bus, DialError, Identity, Member, Ttl};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{CliError, Done};
+use super::{CliError, Done, interrupted};
 
 pub(super) use request::Request;
 pub(super) use send::{Publish, Send};
@@ -147,19 +146,6 @@ fn ended(why: &Ended) -> CliError {
         Ended::Refused(why) => why.to_string(),
         Ended::Left => "the link to the node has ended".to_owned(),
     })
-}
-
-/// Returns when somebody wants the command to end.
-async fn interrupted() -> std::io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
-    }
-    Ok(())
 }
 
 /// The way out, and the place in the swarm that it belongs to.

@@ -15,7 +15,8 @@ use testudo::rules::token::{
 use testudo::wire::{AgentName, Capability, Limits, PublicKey, Refusal, RegistrySequence, Timestamp};
 
 use super::given;
-use crate::cli::{At, CliError, Done, agent, say};
+use crate::cli::through::{Through, unexpected};
+use crate::cli::{At, CliError, Done, say};
 
 /// Whose tokens count.
 #[derive(Args, Debug)]
@@ -102,8 +103,8 @@ impl Revocation {
         let chain = chain(token);
         let links = chain.iter().map(|(_, link)| *link).collect();
         let request = Request::TokenStanding { chain: links, minted: token.minted };
-        let answer = agent::operate(&At { config: config.to_owned() }, request)?;
-        let Answer::Standing(standing) = answer else { return Err(agent::unexpected()) };
+        let answer = Through::from(At { config: config.to_owned() }).ask(request)?;
+        let Answer::Standing(standing) = answer else { return Err(unexpected()) };
         Ok(Self::of(&chain, &standing))
     }
 
@@ -201,6 +202,7 @@ impl Examine {
         match error {
             CliError::Usage(why) => CliError::Usage(format!("{why}; {hint}")),
             CliError::Failed(why) => CliError::Failed(format!("{why}; {hint}")),
+            CliError::RevokedItself => CliError::RevokedItself,
         }
     }
 

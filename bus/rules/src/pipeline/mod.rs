@@ -81,6 +81,8 @@ impl Verdict {
 struct Judged {
     bundle: Bundle,
     verdicts: Vec<Verdict>,
+    /// The node's own agent, once standings were asked.
+    resident: Option<AgentName>,
 }
 
 impl Judged {
@@ -190,7 +192,7 @@ impl Decoded {
         }
         let allowed = Verdict::Allowed { alerts: Vec::new() };
         let verdicts = vec![allowed; bundle.items().len()];
-        Ok(Self(Judged { bundle, verdicts }))
+        Ok(Self(Judged { bundle, verdicts, resident: None }))
     }
 
     /// How many messages it holds.
@@ -277,6 +279,7 @@ impl Verified {
         standings: &dyn Standings,
         now: Timestamp,
     ) -> Authorised {
+        self.0.resident = standings.resident();
         // Envelopes of a bundle mostly share token, capability and destination: ask once.
         let mut last: Option<(Asked, Result<(), Refusal>)> = None;
         self.0.narrow(|envelope| {

@@ -1,6 +1,6 @@
 //! The content stage, and bundles of which some envelopes are refused while the rest go on.
 
-use testudo_wire::{Bundle, Envelope, Header, Refusal};
+use testudo_wire::{Bundle, Destination, Envelope, Header, Refusal};
 
 use super::world::*;
 use crate::inspect::Severity;
@@ -51,6 +51,24 @@ fn the_content_type_says_how_the_body_is_read() {
         let bundle = Bundle::sign(vec![Envelope::encode(header, body)], &key_of("ada"), &LIMITS).unwrap();
         assert_eq!(Link::of("ada").outcomes(&world, bundle.bytes().clone()), Ok(vec![expected]));
     }
+}
+
+#[test]
+fn t_a36_what_the_node_itself_reads_is_no_content_and_everything_else_is() {
+    let (mut world, token) = World::with("ada", "read:logs");
+    let sent = |world: &World, destination| {
+        let header = Header { destination, ..ask(1, token) };
+        let bundle = Bundle::sign(vec![Envelope::encode(header, PIPE)], &key_of("ada"), &LIMITS).unwrap();
+        Link::of("ada").outcomes(world, bundle.bytes().clone())
+    };
+    let poisoned = Ok(vec![Some(Refusal::Poisoned)]);
+    assert_eq!(sent(&world, to("bob")), poisoned, "nobody is the node's own");
+    world.resident = Some(name("bob"));
+    assert_eq!(sent(&world, to("bob")), Ok(vec![None]));
+    assert_eq!(sent(&world, to("cyd")), poisoned, "another receiver");
+    assert_eq!(sent(&world, Destination::Service), poisoned, "whoever it may be");
+    world.resident = Some(name("ada"));
+    assert_eq!(sent(&world, to("bob")), poisoned, "the node's own agent has no other word than answers");
 }
 
 /// A body of a type that is not read as text, sent by Ada.

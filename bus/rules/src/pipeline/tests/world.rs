@@ -113,6 +113,8 @@ pub(crate) struct World {
     pub(crate) revoked_ids: BTreeSet<TokenFactId>,
     pub(crate) valid_from: BTreeMap<AgentName, RegistrySequence>,
     pub(crate) delegated_only: BTreeSet<AgentName>,
+    /// The node's own agent.
+    pub(crate) resident: Option<AgentName>,
 }
 
 impl World {
@@ -155,6 +157,9 @@ impl Standings for World {
     }
     fn is_delegated_only(&self, name: &AgentName) -> bool {
         self.delegated_only.contains(name)
+    }
+    fn resident(&self) -> Option<AgentName> {
+        self.resident
     }
 }
 

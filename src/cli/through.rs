@@ -1,0 +1,199 @@
+//! How an operator's verb reaches the node: through the socket in the data folder, on the folder itself when no node runs,
+//! or, as an agent with an operator's identity, over the network.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use testudo::config::{Config, Overrides};
+use testudo::files;
+use testudo::identity::Identity;
+use testudo::operator::{Answer, Remote, RemoteError, Request};
+use testudo::rules::token::Token;
+use testudo::server::{self, AskError};
+use testudo::wire::{Limits, SwarmId};
+
+use super::{At, CliError, Done, actor_system, interrupted, plain};
+
+/// Longest file with a token, in bytes.
+const TOKEN_FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Who asks, and where.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Through {
+    #[command(flatten)]
+    at: At,
+    /// Ask over the network as this operator, see `testudo agent add --operator`; without it, the folder of --config is
+    /// worked on
+    #[arg(long, value_name = "FILE", env = "TESTUDO_OPERATOR__IDENTITY")]
+    identity: Option<PathBuf>,
+    /// Ask under this token instead of the identity's own: its text, a file, or `-` for standard input
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        requires = "identity",
+        env = "TESTUDO_OPERATOR__TOKEN",
+        hide_env_values = true
+    )]
+    token: Option<String>,
+}
+
+/// The same for a verb whose `--identity` is another one.
+#[derive(Args, Clone, Debug)]
+pub(super) struct By {
+    #[command(flatten)]
+    at: At,
+    /// Ask over the network as the operator of this identity; without it, the folder of --config is worked on
+    #[arg(long, value_name = "FILE", env = "TESTUDO_OPERATOR__IDENTITY")]
+    by: Option<PathBuf>,
+}
+
+impl From<By> for Through {
+    fn from(By { at, by }: By) -> Self {
+        Self { at, identity: by, token: None }
+    }
+}
+
+impl From<At> for Through {
+    fn from(at: At) -> Self {
+        Self { at, identity: None, token: None }
+    }
+}
+
+/// Whom to ask.
+enum Door {
+    Local(Box<Config>),
+    Remote(Box<(Identity, Option<Token>)>),
+}
+
+/// A token as text, in a file, or on standard input.
+fn token(given: &str) -> Result<Token, CliError> {
+    let text = if given == "-" {
+        let mut text = String::new();
+        std::io::stdin().take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text)?;
+        text
+    } else if given.starts_with("testudo-") && given.contains(':') {
+        given.to_owned()
+    } else {
+        files::read_public(Path::new(given), TOKEN_FILE_BYTES_MAX)?
+    };
+    Ok(Token::from_text(text.trim(), &Limits::standard())?)
+}
+
+impl Through {
+    fn door(&self) -> Result<Door, CliError> {
+        let Some(path) = &self.identity else {
+            return Ok(Door::Local(Box::new(Config::load(&self.at.config, Overrides::default())?)));
+        };
+        let token = self.token.as_deref().map(token).transpose()?;
+        Ok(Door::Remote(Box::new((Identity::load(path)?, token))))
+    }
+
+    /// The folder's configuration.
+    pub(super) const fn at(&self) -> &At {
+        &self.at
+    }
+
+    /// Whether it goes over the network.
+    pub(super) const fn is_remote(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    /// The swarm that it is about.
+    pub(super) fn swarm(&self) -> Result<SwarmId, CliError> {
+        Ok(match self.door()? {
+            Door::Local(config) => config.swarm.id,
+            Door::Remote(who) => who.0.client.swarm(),
+        })
+    }
+
+    /// The operator's identity, if it is one that asks.
+    pub(super) fn operator(&self) -> Result<Option<Identity>, CliError> {
+        self.identity.as_deref().map(Identity::load).transpose().map_err(CliError::from)
+    }
+
+    /// Does a request. What was refused is an error.
+    pub(super) fn ask(&self, request: Request) -> Result<Answer, CliError> {
+        match self.door()? {
+            Door::Local(config) => local(&config, request, NoNode::Folder),
+            Door::Remote(who) => remote(&who.0, who.1.as_ref(), &request),
+        }
+    }
+
+    /// Does a request that only a running node can answer.
+    pub(super) fn ask_node(&self, request: Request) -> Result<Answer, CliError> {
+        match self.door()? {
+            Door::Local(config) => local(&config, request, NoNode::Refuse),
+            Door::Remote(who) => remote(&who.0, who.1.as_ref(), &request),
+        }
+    }
+}
+
+/// What to do when no node runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum NoNode {
+    Folder,
+    Refuse,
+}
+
+/// Through the node that runs on the folder, or on the folder itself.
+fn local(config: &Config, request: Request, or: NoNode) -> Result<Answer, CliError> {
+    let mut answer = None;
+    actor_system(async {
+        answer = Some(match server::ask(&config.node.data, &request).await {
+            Ok(answer) => answer,
+            Err(AskError::NoNode(_)) if or == NoNode::Folder => {
+                let operator = server::offline(config)?;
+                let answer = operator.answer(request).await;
+                operator.office.close().await;
+                answer
+            }
+            Err(error) => return Err(error.into()),
+        });
+        Ok(())
+    })?;
+    done(answer)
+}
+
+/// As an agent. Whatever ends it, it leaves in good order: who is gone without goodbye is revoked as silent.
+fn remote(identity: &Identity, token: Option<&Token>, request: &Request) -> Result<Answer, CliError> {
+    let mut answer = None;
+    plain(async {
+        let remote = Remote::open(identity, token).await?;
+        let asked: Done = tokio::select! {
+            asked = remote.ask(request) => match asked {
+                Ok(said) => {
+                    answer = Some(said);
+                    Ok(())
+                }
+                Err(error) => Err(error.into()),
+            },
+            _ = interrupted() => Err(CliError::Failed("interrupted; whether it was done is unknown".into())),
+        };
+        remote.leave().await;
+        asked
+    })?;
+    done(answer)
+}
+
+fn done(answer: Option<Answer>) -> Result<Answer, CliError> {
+    match answer {
+        Some(Answer::Refused { error }) => Err(CliError::Failed(error)),
+        Some(answer) => Ok(answer),
+        None => Err(unexpected()),
+    }
+}
+
+/// An answer to something else.
+pub(super) fn unexpected() -> CliError {
+    CliError::Failed("the node gave an answer of another kind; are both of one version?".into())
+}
+
+impl From<RemoteError> for CliError {
+    fn from(error: RemoteError) -> Self {
+        if matches!(error, RemoteError::RevokedItself) {
+            return Self::RevokedItself;
+        }
+        Self::Failed(error.to_string())
+    }
+}
