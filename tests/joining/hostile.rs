@@ -221,7 +221,7 @@ fn t_a01_neither_port_answers_a_false_address_with_more_than_three_times_what_ca
 }
 
 #[test]
-fn t_a01_a_flood_of_half_open_joins_leaves_nothing_at_the_node_and_holds_no_newcomer_up() {
+fn t_a01_a_flood_of_half_open_joins_starts_no_handshake_and_holds_no_newcomer_up() {
     sim(async {
         let hall = Hall::new(41);
         let token = hall.invite("ada", &["read:logs"], 3600).await;
@@ -243,7 +243,7 @@ fn t_a01_a_flood_of_half_open_joins_leaves_nothing_at_the_node_and_holds_no_newc
         let start = tokio::time::Instant::now();
         hall.ask(&token, &key(51)).await.unwrap();
         assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
-        // Each was only asked to show that it is where it says: for that nothing is kept, neither keys nor bytes.
+        // None was answered with a handshake, whose state would be kept: at most it was asked to show where it is.
         let total = |way: &dyn Fn(SocketAddr) -> usize| addresses.iter().map(|at| way(*at)).sum::<usize>();
         let (came, went) = (total(&|at| net.sent(at, hall.address)), total(&|at| net.sent(hall.address, at)));
         println!("{} half-open joins: {came} bytes came, {went} went", flood.len());
