@@ -487,6 +487,7 @@ impl<'a> HostileNode<'a> {
             window: 512 * 1024,
             quota,
             body: 1024 * 1024,
+            trust: 0,
         })
     }
 

@@ -14,6 +14,7 @@ mod rights;
 mod swarm;
 mod talk;
 mod token;
+mod trust;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -35,11 +35,15 @@ pub enum Verb {
     TokenRevoke,
     /// [`Request::TokenStanding`].
     TokenStanding,
+    /// [`Request::TrustRoll`].
+    TrustRoll,
+    /// [`Request::TrustShow`].
+    TrustShow,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::AgentAdd,
         Self::AgentInvite,
         Self::AgentList,
@@ -53,6 +57,8 @@ impl Verb {
         Self::TokenMint,
         Self::TokenRevoke,
         Self::TokenStanding,
+        Self::TrustRoll,
+        Self::TrustShow,
     ];
 
     /// The right that it needs, as a capability.
@@ -72,6 +78,8 @@ impl Verb {
             Self::TokenMint => "operate:token-mint",
             Self::TokenRevoke => "operate:token-revoke",
             Self::TokenStanding => "operate:token-standing",
+            Self::TrustRoll => "operate:trust-roll",
+            Self::TrustShow => "operate:trust-show",
         }
     }
 }
@@ -94,6 +102,8 @@ impl Request {
             Self::TokenMint { .. } => Verb::TokenMint,
             Self::TokenRevoke { .. } => Verb::TokenRevoke,
             Self::TokenStanding { .. } => Verb::TokenStanding,
+            Self::TrustRoll { .. } => Verb::TrustRoll,
+            Self::TrustShow => Verb::TrustShow,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use testudo::config::{Config, Overrides};
-use testudo::operator::{Answer, Mandate, Operator, Request, Verb};
+use testudo::operator::{Answer, Mandate, Operator, Request, Roll, Verb};
 use testudo::wire::standing::RevocationCause;
 use testudo::wire::{AgentName, Capability, Grant, RegistrySequence, SecretKey, TokenFactId};
 
@@ -46,6 +46,8 @@ fn request(verb: Verb, turn: u16) -> Request {
         Verb::TokenRevoke => {
             Request::TokenRevoke { id: TokenFactId::new(std::array::from_fn(|at| seed[at])) }
         }
+        Verb::TrustRoll => Request::TrustRoll { roll: Roll::RetireCa, force: true },
+        Verb::TrustShow => Request::TrustShow,
         Verb::TokenStanding => Request::TokenStanding { chain: Vec::new(), minted: RegistrySequence(0) },
     }
 }
@@ -89,6 +91,7 @@ async fn ready(operator: &Operator, verb: Verb) {
     let before = match verb {
         Verb::AgentReinstate => Request::AgentRevoke { name, cause: RevocationCause::Silent },
         Verb::InvitationCancel => request(Verb::AgentInvite, 0),
+        Verb::TrustRoll => Request::TrustRoll { roll: Roll::RotateCa, force: false },
         Verb::AgentAdd
         | Verb::AgentInvite
         | Verb::AgentList
@@ -99,7 +102,8 @@ async fn ready(operator: &Operator, verb: Verb) {
         | Verb::Status
         | Verb::TokenMint
         | Verb::TokenRevoke
-        | Verb::TokenStanding => Request::AgentReinstate { name },
+        | Verb::TokenStanding
+        | Verb::TrustShow => Request::AgentReinstate { name },
     };
     // It may stand there already.
     let _ = operator.answer(before).await;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use testudo_bus::audit::{AuditLog, Recovery};
 use testudo_bus::client::ClientIdentity;
 use testudo_bus::env::{Env, SharedEnv, random};
 use testudo_bus::node::{Commit, Node, NodeParts, StartError};
+use testudo_bus::roots::{HeldCa, Holding, Keep, Roots};
 use testudo_bus::tls::{self, Embedded, EmbeddedCa, LIFETIME};
 use testudo_bus::transport::Socket;
 use testudo_registry::{BookRules, SqliteStore, StoreKey};
@@ -88,6 +89,39 @@ pub(crate) struct Swarm {
     pub(crate) ca: Arc<EmbeddedCa>,
     pub(crate) trust: tls::Trust,
     pub(crate) id: SwarmId,
+    /// What was rolled over is kept here for the next start.
+    pub(crate) kept: Kept,
+}
+
+/// Where a swarm's trust statements are kept, with their keys; a disk that can fail.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept(Arc<Mutex<Option<Holding>>>, Arc<AtomicBool>);
+
+impl Kept {
+    /// The disk fails, or works again.
+    pub(crate) fn fails(&self, fails: bool) {
+        self.1.store(fails, Ordering::Relaxed);
+    }
+
+    /// What the next node goes by.
+    pub(crate) fn holding(&self, swarm: &Swarm) -> Holding {
+        self.0.lock().unwrap().clone().unwrap_or_else(|| swarm.genesis())
+    }
+
+    /// The next node goes by this.
+    pub(crate) fn put(&self, holding: Option<Holding>) {
+        *self.0.lock().unwrap() = holding;
+    }
+}
+
+impl Keep for Kept {
+    fn keep(&self, holding: &Holding) -> Result<(), String> {
+        if self.1.load(Ordering::Relaxed) {
+            return Err("the disk fails, as asked for".into());
+        }
+        self.put(Some(holding.clone()));
+        Ok(())
+    }
 }
 
 pub(crate) fn name(text: &str) -> AgentName {
@@ -132,7 +166,17 @@ impl Swarm {
         let ca = Arc::new(EmbeddedCa::create(&id, &ca_key, &*env).unwrap());
         let trust = tls::Trust::new(id, &[ca.certificate().clone()]).unwrap();
         let (node_key, log_key) = (SecretKey::from_seed(&[3; 32]), SecretKey::from_seed(&[4; 32]));
-        Self { env, authority, node_key, log_key, ca_key, ca, trust, id }
+        Self { env, authority, node_key, log_key, ca_key, ca, trust, id, kept: Kept::default() }
+    }
+
+    /// What it began with.
+    pub(crate) fn genesis(&self) -> Holding {
+        Holding {
+            genesis: self.authority.public(),
+            authority: Some(self.authority.clone()),
+            cas: vec![HeldCa { certificate: self.ca.certificate().clone(), key: self.ca_key.clone() }],
+            chain: Vec::new(),
+        }
     }
 
     pub(crate) fn origin(&self) -> Origin {
@@ -156,14 +200,12 @@ impl Swarm {
         let (audit, recovery) = AuditLog::open(&log, self.origin(), key, now, RegistrySequence(0)).unwrap();
         tokio::spawn(audit.clone().run_sync());
         let sealing = StoreKey::new(zeroize::Zeroizing::new([5; 32]));
+        let roots = Arc::new(Roots::new(self.kept.holding(self), None).unwrap());
         let node = Node::start(NodeParts {
             name: "n1".parse().unwrap(),
             key: self.node_key.clone(),
-            trust: self.trust.clone(),
-            issuer: self.ca.clone(),
-            agents: Arc::new(Embedded::new(self.ca.clone(), self.env.clone())),
-            authority_trust: token::Trust::of(self.authority.public()),
-            authority: Some(self.authority.clone()),
+            agents: Arc::new(Embedded::following(&roots, self.env.clone())),
+            roots,
             store: Box::new(SqliteStore::open(&dir.join("registry.db"), &self.id, sealing).unwrap()),
             rules: BookRules::default(),
             audit,
@@ -204,6 +246,7 @@ impl Swarm {
             trust: self.trust.clone(),
             authority: token::Trust::of(self.authority.public()),
             token,
+            learnt: testudo_bus::client::Learnt::default(),
             memory: testudo_bus::client::Memory::default(),
         }
     }

@@ -35,6 +35,7 @@ use crate::env::SharedEnv;
 use crate::guard::{Commit, Commits};
 use crate::join::Ended as Newcomer;
 use crate::metrics::Metrics;
+use crate::roots::Roots;
 
 /// Records that strangers can cause in a second: beyond it they are only counted, or anyone who can send a
 /// datagram could fill the disk.
@@ -68,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) services: Services,
     pub(crate) topics: Topics,
     pub(crate) certifier: Certifier,
+    pub(crate) roots: Arc<Roots>,
     strangers: Mutex<Bucket>,
     /// What agents without a link have left of their quota: a new link is no new quota.
     spent: Mutex<HashMap<AgentName, Bucket>>,
@@ -80,6 +82,7 @@ pub(crate) struct Shared {
 /// The parts of [`Shared`] that are given.
 pub(crate) struct Given {
     pub(crate) swarm: SwarmId,
+    pub(crate) roots: Arc<Roots>,
     pub(crate) key: SecretKey,
     pub(crate) env: SharedEnv,
     pub(crate) heartbeat: Duration,
@@ -151,6 +154,7 @@ impl Shared {
             services: Services::default(),
             topics: Topics::default(),
             certifier: given.certifier,
+            roots: given.roots,
             strangers: Mutex::new(Bucket::new(STRANGERS, Duration::ZERO)),
             spent: Mutex::default(),
             routes: RwLock::default(),
