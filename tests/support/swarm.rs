@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use testudo_bus::audit::{AuditLog, Recovery};
@@ -95,12 +95,23 @@ pub(crate) struct Swarm {
 
 /// Where a swarm's trust statements are kept, with their keys; a disk that can fail.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Kept(Arc<Mutex<Option<Holding>>>, Arc<AtomicBool>);
+pub(crate) struct Kept(Arc<Mutex<Option<Holding>>>, Arc<Mutex<Disk>>);
+
+/// What becomes of what is to be kept.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Disk {
+    #[default]
+    Works,
+    /// Nothing is written.
+    Fails,
+    /// It is written, and that is the last that is done: as if somebody pulled the plug just then.
+    Last,
+}
 
 impl Kept {
-    /// The disk fails, or works again.
-    pub(crate) fn fails(&self, fails: bool) {
-        self.1.store(fails, Ordering::Relaxed);
+    /// So the disk is from now on.
+    pub(crate) fn on(&self, disk: Disk) {
+        *self.1.lock().unwrap() = disk;
     }
 
     /// What the next node goes by.
@@ -116,11 +127,11 @@ impl Kept {
 
 impl Keep for Kept {
     fn keep(&self, holding: &Holding) -> Result<(), String> {
-        if self.1.load(Ordering::Relaxed) {
-            return Err("the disk fails, as asked for".into());
+        let disk = *self.1.lock().unwrap();
+        if disk != Disk::Fails {
+            self.put(Some(holding.clone()));
         }
-        self.put(Some(holding.clone()));
-        Ok(())
+        if disk == Disk::Works { Ok(()) } else { Err("the disk fails, as asked for".into()) }
     }
 }
 

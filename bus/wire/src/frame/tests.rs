@@ -2,9 +2,7 @@
 
 use super::*;
 use crate::standing::Quota;
-use crate::trust::{
-    AUTHORITIES_MAX, CA_BYTES_MAX, CAS_MAX, STATEMENT_BYTES_MAX, SignedStatement, Statement,
-};
+use crate::trust::{AUTHORITIES_MAX, CA_BYTES_MAX, CAS_MAX, STATEMENT_BYTES_MAX, SignedStatement, Statement};
 use crate::{
     AgentName, Digest, MessageId, Refusal, RegistrySequence, Resource, SecretKey, SessionId, SwarmId,
     Timestamp, TokenFactId, TokenId,
