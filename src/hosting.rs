@@ -261,7 +261,7 @@ impl Transport for Carrier {
         let parent = from.map(token).transpose()?;
         let parent = parent.as_ref().unwrap_or(&own.token);
         // What comes later cannot count longer.
-        let end = parent.verify(&own.authority).map_err(|error| bad_token(&error))?.expires();
+        let end = parent.verify(&own.tokens()).map_err(|error| bad_token(&error))?.expires();
         let delegation = Delegation {
             id: TokenFactId::new(random(env)),
             to,

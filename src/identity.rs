@@ -4,16 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use rustls_pki_types::{CertificateDer, UnixTime};
 use serde::{Deserialize, Serialize};
-use testudo_bus::client::{Arrivals, Client, ClientIdentity, Deliveries, DialError, Member, Memory};
+use testudo_bus::client::{Arrivals, Client, ClientIdentity, Deliveries, DialError, Learnt, Member, Memory};
 use testudo_bus::env::Env as _;
 use testudo_bus::tls::{self, LeafError};
 use testudo_bus::transport::{self, Endpoint, Socket};
-use testudo_rules::token::{self, Token};
+use testudo_rules::token::{self, Token, TokenError};
 use testudo_wire::frame::Seen;
+use testudo_wire::trust::SignedStatement;
 use testudo_wire::{AgentName, Limits, PublicKey, SecretKey, SpiffeId, SwarmId};
 use tokio::sync::watch;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -57,6 +56,8 @@ struct Stored {
     ca: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     agents_ca: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trust: Option<String>,
 }
 
 impl Drop for Stored {
@@ -103,6 +104,8 @@ pub struct Issued {
     pub certificate: String,
     /// Its unsealed token.
     pub token: String,
+    /// The trust statement in force; none in a swarm that has made none.
+    pub statement: Option<SignedStatement>,
 }
 
 impl std::fmt::Debug for Issued {
@@ -129,13 +132,15 @@ impl Identity {
             None => trust,
         };
         let authority = token::Trust::of(issued.authority);
+        let learnt = match issued.statement {
+            Some(signed) if signed.statement.swarm != swarm => {
+                return Err("the trust statement is another swarm's".into());
+            }
+            Some(signed) => Learnt::kept(signed, &trust).map_err(|error| error.to_string())?,
+            None => Learnt::default(),
+        };
         let token =
             Token::from_text(&issued.token, &Limits::standard()).map_err(|error| error.to_string())?;
-        let meaning = token.verify(&authority).map_err(|error| format!("its token: {error}"))?;
-        if meaning.holder().name != issued.name || meaning.holder().key != issued.key.public() {
-            return Err("the token is somebody else's".into());
-        }
-        certified(&trust, &leaf, issued.name, &issued.key.public())?;
         let client = ClientIdentity {
             name: issued.name,
             key: issued.key,
@@ -143,8 +148,10 @@ impl Identity {
             trust,
             authority,
             token,
+            learnt,
             memory: Memory::default(),
         };
+        whole(&client)?;
         Ok(Self {
             node: issued.node,
             client: Arc::new(client),
@@ -162,8 +169,9 @@ impl Identity {
     /// # Errors
     /// What does not fit together, in words.
     pub fn issued(name: AgentName, key: SecretKey, credentials: Credentials) -> Result<Self, String> {
-        let Credentials { node, authority, ca, agents_ca, certificate, token } = credentials;
-        Self::of(Issued { node, name, key, authority, ca, agents_ca, certificate, token })
+        let Credentials { node, authority, ca, agents_ca, certificate, token, statement: text } = credentials;
+        let statement = text.map(|text| statement(&text).ok_or("the trust statement is none")).transpose()?;
+        Self::of(Issued { node, name, key, authority, ca, agents_ca, certificate, token, statement })
     }
 
     /// Reads an identity file.
@@ -188,7 +196,9 @@ impl Identity {
         if SwarmId::of(authority) != stored.swarm {
             return Err(invalid("swarm is not the fingerprint of the authority key".into()));
         }
+        let signed = stored.trust.as_deref().map(|text| statement(text).ok_or("the trust statement is none"));
         let identity = Self::of(Issued {
+            statement: signed.transpose().map_err(|what| invalid(what.into()))?,
             node: stored.node,
             name: stored.name,
             key,
@@ -271,6 +281,7 @@ impl Identity {
             certificate,
             ca: self.ca.clone(),
             agents_ca: self.agents_ca.clone(),
+            trust: client.statement().and_then(|signed| signed.encode().ok()).map(hex::encode),
         };
         toml::to_string(&stored)
             .map(Zeroizing::new)
@@ -278,21 +289,33 @@ impl Identity {
     }
 }
 
-/// Checks that the certificate is for this agent and key, by the swarm's CA. One that has merely expired passes:
-/// `testudo agent renew` must be able to read the file that it renews.
-fn certified(
-    trust: &tls::Trust,
-    leaf: &CertificateDer<'_>,
-    name: AgentName,
-    key: &PublicKey,
-) -> Result<(), String> {
-    let now = Duration::from_millis(System.now().as_millis());
-    match tls::check(tls::Role::Agent, trust, leaf, &[], UnixTime::since_unix_epoch(now)) {
-        Ok(leaf) if leaf.id == SpiffeId::Agent(trust.swarm(), name) && leaf.key == *key => Ok(()),
+/// Checks that token and certificate are for this agent and key, by the swarm's authority and CA. What has merely
+/// expired passes, and what is by one that was retired since: `testudo agent renew` must be able to read the file that
+/// it renews.
+fn whole(client: &ClientIdentity) -> Result<(), String> {
+    let is_rolled = client.learnt.number() > 0;
+    match client.token.verify(&client.tokens()) {
+        Ok(meaning) if *meaning.holder() == client.holder() => {}
+        Ok(_) => return Err("the token is somebody else's".into()),
+        Err(TokenError::Unauthentic) if is_rolled => {}
+        Err(error) => return Err(format!("its token: {error}")),
+    }
+    match client.leaf(System.now()) {
+        Ok(leaf)
+            if leaf.id == SpiffeId::Agent(client.swarm(), client.name) && leaf.key == client.key.public() =>
+        {
+            Ok(())
+        }
         Ok(_) => Err("the certificate is somebody else's".into()),
         Err(LeafError::Time) => Ok(()),
+        Err(LeafError::Path) if is_rolled => Ok(()),
         Err(error) => Err(format!("its certificate: {error}")),
     }
+}
+
+/// A trust statement as text.
+fn statement(text: &str) -> Option<SignedStatement> {
+    SignedStatement::decode(&hex::decode(text).ok()?).ok()
 }
 
 /// An agent's request to be certified under its name, in PEM.

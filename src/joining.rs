@@ -8,7 +8,9 @@ use testudo_bus::env::Env as _;
 use testudo_bus::join::{AskError, ask};
 use testudo_bus::transport::{self, Socket};
 use testudo_rules::token::Token;
+use testudo_rules::trust::Trust;
 use testudo_wire::join::{JoinRefusal, JoinToken, JoinTokenError, Joined};
+use testudo_wire::trust::SignedStatement;
 use testudo_wire::{Limits, SecretKey};
 
 use crate::env::System;
@@ -117,7 +119,13 @@ fn identity(token: &JoinToken, key: &SecretKey, joined: &Joined) -> Result<Ident
     let unsealed = Token::from_bytes(&joined.token, &Limits::standard());
     let unsealed = unsealed.map_err(|error| JoinError::Answer(error.to_string()))?;
     let der = |bytes: &[u8]| pem(&rustls_pki_types::CertificateDer::from(bytes));
+    // From the key that the invitation names to the statement in force, each checked by the one before.
+    let chain: Result<Vec<_>, _> = joined.trust.iter().map(|one| SignedStatement::decode(one)).collect();
+    let chain = chain.map_err(|error| JoinError::Answer(format!("its trust statements: {error}")))?;
+    let folded = Trust::genesis(joined.authority, Vec::new()).fold(&chain);
+    folded.map_err(|error| JoinError::Answer(error.to_string()))?;
     Identity::of(Issued {
+        statement: chain.into_iter().last(),
         node,
         name: joined.name,
         key: key.clone(),

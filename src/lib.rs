@@ -33,6 +33,7 @@ pub mod issuer;
 pub mod joining;
 pub mod operator;
 pub mod packs;
+pub mod rollover;
 mod runtime;
 pub mod server;
 pub mod swarm;

@@ -13,7 +13,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use testudo_bus::env::{SharedEnv, random};
 use testudo_bus::node::Office;
-use testudo_bus::tls::{Ask, Csr, EmbeddedCa, Issuer, LIFETIME};
+use testudo_bus::roots::Keep;
+use testudo_bus::tls::{Ask, Csr, Issuer, LIFETIME};
 use testudo_registry::{AgentView, VerbError};
 use testudo_rules::token::{Fresh, Link, Mint};
 use testudo_wire::standing::RevocationCause;
@@ -32,6 +33,7 @@ mod mandate;
 mod records;
 mod remote;
 mod standing;
+mod trust;
 
 pub use invitations::{INVITATION_SECONDS_MAX, InvitationLine, Invited, JoinDoor};
 pub(crate) use mandate::operates;
@@ -39,6 +41,7 @@ pub use mandate::{Mandate, Verb};
 pub use records::{LINES_MAX, Wanted};
 pub use remote::{Remote, RemoteError};
 pub use standing::{ChainStanding, LinkStanding};
+pub use trust::{Roll, TrustView};
 
 /// The name of the node's own agent, whom operators ask. Nobody else has it.
 pub const OFFICE: &str = "office";
@@ -137,6 +140,15 @@ pub enum Request {
         /// What of it.
         wanted: Wanted,
     },
+    /// What the swarm trusts.
+    TrustShow,
+    /// Make the next trust statement.
+    TrustRoll {
+        /// What is to change.
+        roll: Roll,
+        /// Whoever still depends on what is retired is put out.
+        force: bool,
+    },
     /// Read the content guard's packs of rules again.
     GuardReload,
     /// How the node is.
@@ -180,6 +192,8 @@ pub enum Answer {
         /// Its text.
         token: String,
     },
+    /// What the swarm trusts.
+    Trust(Box<TrustView>),
     /// The node's own word on itself.
     Status(Box<Status>),
     /// It was not done.
@@ -203,6 +217,7 @@ impl std::fmt::Debug for Answer {
             Self::Standing(_) => "Standing",
             Self::Status(_) => "Status",
             Self::Token { .. } => "Token",
+            Self::Trust(_) => "Trust",
         })
     }
 }
@@ -223,6 +238,9 @@ pub struct Credentials {
     pub certificate: String,
     /// Its token, unsealed.
     pub token: String,
+    /// The trust statement in force, in hex; none in a swarm that has made none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub statement: Option<String>,
 }
 
 impl std::fmt::Debug for Credentials {
@@ -300,6 +318,9 @@ pub struct Status {
     pub health: Option<Report>,
     /// The number of the registry's latest change.
     pub registry: u64,
+    /// The number of the trust statement in force; 0 before the first.
+    #[serde(default)]
+    pub trust: u64,
     /// How the exporters are.
     #[serde(default)]
     pub exporters: Vec<ExporterStatus>,
@@ -310,13 +331,11 @@ pub struct Status {
 pub struct Operator {
     /// Registry, capability actor, log.
     pub office: Office,
-    /// The CA that certifies the nodes.
-    pub ca: Arc<EmbeddedCa>,
     /// Who certifies the agents.
     pub issuer: Arc<dyn Issuer>,
     /// The swarm.
     pub swarm: SwarmId,
-    /// The authority's public key.
+    /// The public key of the swarm's first authority, whose fingerprint its id is.
     pub authority: PublicKey,
     /// Where agents dial.
     pub node: SocketAddr,
@@ -326,6 +345,8 @@ pub struct Operator {
     pub token_days_max: u16,
     /// Clock and dice.
     pub env: SharedEnv,
+    /// Where keys are kept that are made for a rollover.
+    pub keep: Arc<dyn Keep>,
 }
 
 type Done = Result<Answer, String>;
@@ -400,10 +421,13 @@ impl Operator {
                 let lines = read.map_err(|_| "the audit log cannot be read".to_owned())??;
                 Ok(Answer::Records { lines })
             }
+            Request::TrustShow => Ok(Answer::Trust(Box::new(self.trust()))),
+            Request::TrustRoll { roll, force } => self.roll(roll, force).await,
             Request::GuardReload => Err("no node runs; it reads the packs when it starts".into()),
             Request::Status => Ok(Answer::Status(Box::new(Status {
                 audit_records: self.office.audit.records(),
                 registry: registry.directory().sequence().0,
+                trust: self.office.roots.number(),
                 ..Status::default()
             }))),
         }
@@ -425,15 +449,22 @@ impl Operator {
         let request = request.map_err(|error| format!("the certificate request is {error}"))?;
         let id = SpiffeId::Agent(self.swarm, holder.name);
         let ask = Ask { id, key: holder.key, lifetime: LIFETIME, request };
+        // Before: what is made now may be by what is replaced meanwhile, and does then not count as new.
+        let under = self.office.roots.used();
+        let rooted = self.office.roots.load().clone();
         let leaf = self.issuer.issue(ask).await.map_err(|error| error.to_string())?;
         let token = self.token(holder, &grant.right, &grant.delegatable, LIFETIME, HOPS, minted).await?;
+        self.office.roots.note_issued(holder.name, under);
+        let latest = rooted.after(rooted.trust.number().saturating_sub(1)).last();
+        let statement = latest.map(|signed| signed.encode().map(hex::encode)).transpose();
         Ok(Credentials {
             node: self.node,
             authority: self.authority,
-            ca: pem(self.ca.certificate()),
+            ca: pem(rooted.own().certificate()),
             agents_ca: self.agents_ca(),
             certificate: pem(&leaf),
             token,
+            statement: statement.map_err(|error| error.to_string())?,
         })
     }
 
@@ -451,8 +482,7 @@ impl Operator {
 
     /// The CAs of the agents, unless they are the nodes'.
     fn agents_ca(&self) -> Option<String> {
-        let roots = self.issuer.roots();
-        (roots != [self.ca.certificate().clone()]).then(|| roots.iter().map(pem).collect())
+        self.office.roots.agents_elsewhere().map(|roots| roots.iter().map(pem).collect())
     }
 
     async fn mint(

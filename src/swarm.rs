@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use rustls_pki_types::CertificateDer;
 use testudo_bus::env::{Env, random};
 use testudo_bus::node::Bodies;
+use testudo_bus::roots::{HeldCa, Holding};
 use testudo_bus::tls::{EmbeddedCa, IssuerError};
 use testudo_wire::{NodeName, SecretKey, SwarmId};
 use zeroize::{Zeroize as _, Zeroizing};
@@ -12,6 +13,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::config::{AuditSection, Config, GuardSection, NodeSection, Silence, SwarmSection};
 use crate::export::config::ExportSection;
 use crate::files::{self, FileError};
+use crate::rollover;
 
 /// Longest key or certificate file.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -31,6 +33,9 @@ pub enum SwarmError {
     /// A certificate file that is not one.
     #[error("{0} is not a certificate; restore it from a backup")]
     Certificate(PathBuf),
+    /// The file of the trust statements is none.
+    #[error("{0} is not the file of this swarm's trust statements; restore it from a backup")]
+    Trust(PathBuf),
     /// The CA's certificate is for another key.
     #[error("{0}/ca.pem and {0}/ca.key do not belong together; restore both from a backup")]
     CaPair(PathBuf),
@@ -128,6 +133,8 @@ pub struct Keys {
     pub log: SecretKey,
     /// The node's TLS, welcomes, receipts, notices.
     pub node: SecretKey,
+    /// All of what is trusted, once that is not what the swarm began with.
+    pub rolled: Option<Holding>,
 }
 
 impl std::fmt::Debug for Keys {
@@ -145,7 +152,7 @@ impl Keys {
         let [authority, ca, log, node] = std::array::from_fn(|_| new_key(env));
         let certificate =
             EmbeddedCa::create(&SwarmId::of(&authority.public()), &ca, env)?.certificate().clone();
-        Ok(Self { authority, ca, certificate, log, node })
+        Ok(Self { authority, ca, certificate, log, node, rolled: None })
     }
 
     /// Reads what [`init`] wrote.
@@ -153,7 +160,13 @@ impl Keys {
     /// # Errors
     /// [`SwarmError`].
     pub fn read(keys: &Path) -> Result<Self, SwarmError> {
+        if let Some(rolled) = rollover::read(keys)? {
+            let (log, node) = (read_key(keys, KeyPurpose::Log)?, read_key(keys, KeyPurpose::Node)?);
+            let rolled = rolled.and_then(|rolled| Self::rolled(rolled, log, node));
+            return rolled.ok_or_else(|| SwarmError::Trust(rollover::path(keys)));
+        }
         Ok(Self {
+            rolled: None,
             authority: read_key(keys, KeyPurpose::Authority)?,
             log: read_key(keys, KeyPurpose::Log)?,
             certificate: read_ca(keys)?,
@@ -162,10 +175,37 @@ impl Keys {
         })
     }
 
+    /// Those of a swarm that was rolled over; none where the authority's key or every CA is missing.
+    pub(crate) fn rolled(rolled: Holding, log: SecretKey, node: SecretKey) -> Option<Self> {
+        let newest = rolled.cas.last()?.clone();
+        let authority = rolled.authority.clone()?;
+        let (ca, certificate) = (newest.key, newest.certificate);
+        Some(Self { authority, ca, certificate, log, node, rolled: Some(rolled) })
+    }
+
+    /// What is trusted, with the keys that go with it.
+    #[must_use]
+    pub fn holding(&self) -> Holding {
+        self.rolled.clone().unwrap_or_else(|| Holding {
+            genesis: self.authority.public(),
+            authority: Some(self.authority.clone()),
+            cas: vec![HeldCa { certificate: self.certificate.clone(), key: self.ca.clone() }],
+            chain: Vec::new(),
+        })
+    }
+
     /// The files that they are kept in, in the order of their writing.
-    pub(crate) fn files(&self, keys: &Path) -> [(PathBuf, Zeroizing<String>); 5] {
+    pub(crate) fn files(&self, keys: &Path) -> Vec<(PathBuf, Zeroizing<String>)> {
         let secret = |purpose, key| (key_path(keys, purpose), key_text(purpose, key));
-        [
+        // What was read or made as a statement can be written as one.
+        if let Some(text) = self.rolled.as_ref().and_then(|rolled| rollover::text(rolled).ok()) {
+            return vec![
+                (rollover::path(keys), text),
+                secret(KeyPurpose::Node, &self.node),
+                secret(KeyPurpose::Log, &self.log),
+            ];
+        }
+        vec![
             secret(KeyPurpose::Authority, &self.authority),
             secret(KeyPurpose::Ca, &self.ca),
             (keys.join("ca.pem"), Zeroizing::new(pem(&self.certificate))),
@@ -177,7 +217,8 @@ impl Keys {
     /// The swarm that they make.
     #[must_use]
     pub fn swarm(&self) -> SwarmId {
-        SwarmId::of(&self.authority.public())
+        let first = self.rolled.as_ref().map(|rolled| rolled.genesis);
+        SwarmId::of(&first.unwrap_or_else(|| self.authority.public()))
     }
 }
 
@@ -281,7 +322,7 @@ pub fn init(dir: &Path, name: &str, at: Addresses, env: &dyn Env) -> Result<Conf
     let (path, keys) = (dir.join("testudo.toml"), dir.join("keys"));
     // All are looked at before any is made: a folder that is in use stays as it is.
     let files = made.files(&keys);
-    let others = [path.clone(), dir.join("data/registry.db"), dir.join("data/audit")];
+    let others = [path.clone(), dir.join("data/registry.db"), dir.join("data/audit"), rollover::path(&keys)];
     let mut planned = others.iter().chain(files.iter().map(|(path, _)| path));
     if let Some(there) = planned.find(|path| path.symlink_metadata().is_ok()) {
         return Err(FileError::Exists(there.clone()).into());

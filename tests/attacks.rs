@@ -487,6 +487,7 @@ impl<'a> HostileNode<'a> {
             window: 512 * 1024,
             quota,
             body: 1024 * 1024,
+            trust: 0,
         })
     }
 
@@ -521,7 +522,8 @@ impl<'a> HostileNode<'a> {
                 | FromAgent::Received(_)
                 | FromAgent::Whois(_)
                 | FromAgent::Failed
-                | FromAgent::Renew(_) => {}
+                | FromAgent::Renew(_)
+                | FromAgent::Trusts(_) => {}
             }
             if let (true, Some(word)) = (shown, word.take()) {
                 return (connection, word);

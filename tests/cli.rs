@@ -38,5 +38,7 @@ mod revoked;
 mod talk;
 #[path = "cli/tokens.rs"]
 mod tokens;
+#[path = "cli/trust.rs"]
+mod trust;
 #[path = "cli/usage.rs"]
 mod usage;

@@ -25,7 +25,7 @@ async fn scene(seed: u64) -> (World, support::world::Agent, ClientIdentity) {
 }
 
 fn hello() -> FromAgent {
-    FromAgent::Hello(Hello { version: 1, seen: None, renews: None })
+    FromAgent::Hello(Hello { version: 1, seen: None, renews: None, trust: 0 })
 }
 
 /// The node gives up on a peer that sends `first`, and no link comes of it.
@@ -47,7 +47,7 @@ fn t_a08_nothing_but_a_hello_opens_a_link() {
     sim(async {
         let (world, _reader, mallory) = scene(1).await;
         let beat = Heartbeat::sign(&mallory.key, &mallory.swarm(), &SessionId::new([0; 16]), 1);
-        let other_version = FromAgent::Hello(Hello { version: 2, seen: None, renews: None });
+        let other_version = FromAgent::Hello(Hello { version: 2, seen: None, renews: None, trust: 0 });
         let first = [
             framed(&FromAgent::Heartbeat(beat).encode().unwrap()),
             framed(&FromAgent::Goodbye.encode().unwrap()),

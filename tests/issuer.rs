@@ -17,7 +17,7 @@ use std::time::Duration;
 use kit::{Node, Place};
 use rustls::pki_types::CertificateDer;
 use service::{Fault, ROLE_ID, SECRET_ID, Service};
-use testudo::bus::client::{ClientIdentity, Memory, RenewError, SendError};
+use testudo::bus::client::{ClientIdentity, Learnt, Memory, RenewError, SendError};
 use testudo::bus::tls::{Ask, Csr, EmbeddedCa, Issuer, IssuerError, LIFETIME};
 use testudo::bus::transport::{Socket, dialler};
 use testudo::config::{AppRole, LoginBy, Vault};
@@ -432,6 +432,7 @@ fn a_swarm_whose_agents_are_certified_elsewhere_works_and_its_own_ca_makes_no_ag
         trust: trust.clone(),
         authority: authority.clone(),
         token: token.clone(),
+        learnt: Learnt::default(),
         memory: Memory::default(),
     });
     let refused = runtime.block_on(testudo::dial(&forged)).err();

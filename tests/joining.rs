@@ -10,5 +10,7 @@ mod support;
 mod hostile;
 #[path = "joining/kit.rs"]
 mod kit;
+#[path = "joining/rolled.rs"]
+mod rolled;
 #[path = "joining/way.rs"]
 mod way;

@@ -198,7 +198,7 @@ fn an_answer_that_is_given_up_in_the_queue_ends_the_request() {
             [&[None], &[Some((0, true))], &[Some((0, false))], &[Some((0, false)), Some((1, true))]];
         for parts in answers {
             let (world, mut asker, mut replier) = scene(96).await;
-            let (request, _fillers) = answered(&world, &mut asker, &mut replier, parts).await;
+            let (request, _fillers) = Box::pin(answered(&world, &mut asker, &mut replier, parts)).await;
             pass(Duration::from_secs(1)).await;
             assert_eq!(asker.drain().await.len(), 5, "what filled the stream");
             assert_eq!(ends(&mut asker, request).await, Refusal::Expired, "{parts:?}");
@@ -212,7 +212,7 @@ fn an_answer_that_is_given_up_in_the_queue_ends_the_request() {
 fn an_answer_of_who_is_revoked_meanwhile_ends_the_request() {
     sim(async {
         let (world, mut asker, mut replier) = scene(97).await;
-        let (request, _fillers) = answered(&world, &mut asker, &mut replier, &[None]).await;
+        let (request, _fillers) = Box::pin(answered(&world, &mut asker, &mut replier, &[None])).await;
         world.node.registry().revoke(name("replier"), RevocationCause::Operator).await.unwrap();
         assert_eq!(asker.drain().await.len(), 5, "what filled the stream");
         assert_eq!(ends(&mut asker, request).await, Refusal::Revoked);

@@ -9,5 +9,7 @@ mod busy;
 mod by_hand;
 #[path = "renewals/ends.rs"]
 mod ends;
+#[path = "renewals/rollover.rs"]
+mod rollover;
 #[expect(dead_code, reason = "each test binary takes its part of the support")]
 mod support;

@@ -5,6 +5,8 @@
 
 #[expect(dead_code, reason = "each test binary takes its part of the support")]
 mod support;
+#[path = "scripted_node/trust.rs"]
+mod trust;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,7 +84,7 @@ impl Scripted {
         let (key, swarm) = (&world.swarm.node_key, &world.swarm.id);
         let seen = Seen::sign(key, swarm, &agent, session, RegistrySequence(1), world.swarm.env.now());
         let (window, quota, body) = (512 * 1024, Quota::default(), BODY_MAX);
-        let welcome = Welcome { seen, heartbeat_ms: 30_000, window, quota, body };
+        let welcome = Welcome { seen, heartbeat_ms: 30_000, window, quota, body, trust: 0 };
         write_frame(&mut control, FromNode::Welcome(welcome).encode().unwrap()).await.unwrap();
         let mut data = connection.accept_uni().await.unwrap();
         data.read_exact(&mut [0]).await.unwrap();

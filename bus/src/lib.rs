@@ -14,6 +14,7 @@ mod guard;
 pub mod join;
 pub mod metrics;
 pub mod node;
+pub mod roots;
 pub mod stream;
 pub mod tls;
 mod traced;

@@ -18,6 +18,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::config::Config;
 use crate::files::{self, FileError};
+use crate::rollover;
 use crate::server::ServerError;
 use crate::swarm::{Keys, SwarmError, from_pem, pem};
 
@@ -36,6 +37,8 @@ struct Stored {
     node: String,
     certificate: String,
     config: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trust: Option<String>,
 }
 
 impl Drop for Stored {
@@ -43,6 +46,7 @@ impl Drop for Stored {
         for key in [&mut self.authority, &mut self.ca, &mut self.log, &mut self.node] {
             key.zeroize();
         }
+        self.trust.zeroize();
     }
 }
 
@@ -121,6 +125,12 @@ impl Backup {
             node: seed(&self.keys.node),
             certificate: pem(&self.keys.certificate),
             config: self.text.clone(),
+            trust: self
+                .keys
+                .rolled
+                .as_ref()
+                .and_then(|rolled| rollover::text(rolled).ok())
+                .map(|text| text.to_string()),
         }
     }
 
@@ -192,7 +202,13 @@ impl Stored {
     fn keys(&self) -> Result<Keys, &'static str> {
         let certificate: CertificateDer<'static> =
             from_pem(&self.certificate).ok_or("its CA certificate is none")?;
+        if let Some(text) = &self.trust {
+            let rolled = rollover::parse(text).ok_or("its trust statements are none")?;
+            let keys = Keys::rolled(rolled, key(&self.log)?, key(&self.node)?);
+            return keys.ok_or("a key of its trust statements is missing");
+        }
         Ok(Keys {
+            rolled: None,
             authority: key(&self.authority)?,
             ca: key(&self.ca)?,
             certificate,

@@ -15,6 +15,7 @@ mod swarm;
 mod talk;
 mod through;
 mod token;
+mod trust;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

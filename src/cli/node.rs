@@ -200,6 +200,7 @@ fn table(status: &StatusOf) -> Table {
     let kept = if first == 0 { String::new() } else { format!(", kept from #{first}") };
     row("audit records", format!("{records}, {durable} of them durable{kept}"));
     row("registry sequence", status.registry.to_string());
+    row("trust statement", status.trust.to_string());
     for exporter in &status.exporters {
         row(&format!("exporter {}", exporter.name), exporter_line(exporter));
     }

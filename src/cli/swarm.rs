@@ -21,6 +21,9 @@ pub(super) enum Swarm {
     Backup(Take),
     /// Make a swarm's folder from a backup
     Restore(Restore),
+    /// Roll over authority keys and CAs
+    #[command(subcommand)]
+    Trust(super::trust::Trust),
 }
 
 /// Where a passphrase comes from, when nobody can be asked.
@@ -70,6 +73,7 @@ impl Swarm {
         match self {
             Self::Backup(take) => take.run(),
             Self::Restore(restore) => restore.run(),
+            Self::Trust(trust) => trust.run(),
         }
     }
 }

@@ -11,20 +11,20 @@ mod vault;
 use std::sync::Arc;
 
 use testudo_bus::env::SharedEnv;
-use testudo_bus::tls::{Embedded, EmbeddedCa, Issuer};
+use testudo_bus::tls::Issuer;
 
 use crate::config::Config;
 
 pub use error::VaultError;
 pub use vault::VaultIssuer;
 
-/// The issuer of a configuration.
+/// The issuer of a configuration whose agents are certified elsewhere than by the node's own CA.
 ///
 /// # Errors
 /// [`VaultError`] for what is wrong on this side; the service is not asked yet.
-pub fn of(config: &Config, ca: Arc<EmbeddedCa>, env: SharedEnv) -> Result<Arc<dyn Issuer>, VaultError> {
+pub fn elsewhere(config: &Config, env: SharedEnv) -> Result<Option<Arc<dyn Issuer>>, VaultError> {
     match config.issuer.vault().map_err(VaultError::Settings)? {
-        None => Ok(Arc::new(Embedded::new(ca, env))),
-        Some(settings) => Ok(Arc::new(VaultIssuer::start(config.swarm.id, settings, env)?)),
+        None => Ok(None),
+        Some(settings) => Ok(Some(Arc::new(VaultIssuer::start(config.swarm.id, settings, env)?))),
     }
 }

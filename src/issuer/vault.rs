@@ -87,8 +87,8 @@ impl Issuer for VaultIssuer {
         Box::pin(self.asked(ask))
     }
 
-    fn roots(&self) -> &[CertificateDer<'static>] {
-        &self.roots
+    fn roots(&self) -> Vec<CertificateDer<'static>> {
+        self.roots.clone()
     }
 }
 

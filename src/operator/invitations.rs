@@ -13,6 +13,7 @@ use testudo_bus::join::{Decision, Desk, PortState, Question, Turned};
 use testudo_registry::{EnrolError, Invitation, InvitationState, JoinError, Newcomer, VerbError};
 use testudo_rules::token::Token;
 use testudo_wire::join::{JoinRefusal, JoinToken, Joined};
+use testudo_wire::trust::SignedStatement;
 use testudo_wire::{
     AgentName, CaFingerprint, Grant, Holder, InvitationId, Limits, PublicKey, RegistrySequence, SecretKey,
     SwarmId, Timestamp,
@@ -154,7 +155,8 @@ impl Operator {
         let sequence = registry.invite(invitation).await.map_err(words)?;
         match self.join.clone().address(host).await {
             Ok(address) => {
-                let (swarm, ca) = (self.swarm, CaFingerprint::of(self.ca.certificate()));
+                let ca = CaFingerprint::of(self.office.roots.load().own().certificate());
+                let swarm = self.swarm;
                 Ok(Answer::Invited(Box::new(Invited { id, until, address, swarm, ca, sequence })))
             }
             Err(why) => {
@@ -195,7 +197,8 @@ impl Operator {
         let minted = registry.directory().sequence();
         let view = registry.join(newcomer).await.map_err(turned)?;
         let made = self.credentials(view.holder, &view.grant, minted, None).await;
-        made.and_then(|credentials| joined(view.holder, &credentials)).map_err(|why| {
+        let rooted = self.office.roots.load().clone();
+        made.and_then(|credentials| joined(view.holder, &credentials, rooted.after(0))).map_err(|why| {
             // It is enrolled: the same key may ask again for what could not be made now.
             tracing::error!(agent = %view.holder.name, why, "a newcomer is enrolled but has no credentials yet");
             Turned { refusal: JoinRefusal::Unavailable, agent: Some(view.holder.name), why }
@@ -211,7 +214,13 @@ impl Desk for Operator {
 }
 
 /// What goes over the wire of what goes into an identity file.
-fn joined(holder: Holder, credentials: &Credentials) -> Result<Joined, String> {
+fn joined(
+    holder: Holder,
+    credentials: &Credentials,
+    statements: &[SignedStatement],
+) -> Result<Joined, String> {
+    let trust: Result<Vec<_>, _> =
+        statements.iter().map(|signed| signed.encode().map(ByteBuf::from)).collect();
     let chain = |text: &str| all_from_pem(text).ok_or_else(|| "a certificate that is none".to_owned());
     let ca = chain(&credentials.ca)?.first().map(|ca| ByteBuf::from(ca.to_vec()));
     let token =
@@ -223,6 +232,7 @@ fn joined(holder: Holder, credentials: &Credentials) -> Result<Joined, String> {
         ca: ca.ok_or("no CA")?,
         chain: chain(&credentials.certificate)?.iter().map(|one| ByteBuf::from(one.to_vec())).collect(),
         token: ByteBuf::from(token.bytes().to_vec()),
+        trust: trust.map_err(|error| error.to_string())?,
     })
 }
 

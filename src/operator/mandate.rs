@@ -37,11 +37,15 @@ pub enum Verb {
     TokenRevoke,
     /// [`Request::TokenStanding`].
     TokenStanding,
+    /// [`Request::TrustRoll`].
+    TrustRoll,
+    /// [`Request::TrustShow`].
+    TrustShow,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::AgentAdd,
         Self::AgentInvite,
         Self::AgentList,
@@ -56,6 +60,8 @@ impl Verb {
         Self::TokenMint,
         Self::TokenRevoke,
         Self::TokenStanding,
+        Self::TrustRoll,
+        Self::TrustShow,
     ];
 
     /// The right that it needs, as a capability.
@@ -76,6 +82,8 @@ impl Verb {
             Self::TokenMint => "operate:token-mint",
             Self::TokenRevoke => "operate:token-revoke",
             Self::TokenStanding => "operate:token-standing",
+            Self::TrustRoll => "operate:trust-roll",
+            Self::TrustShow => "operate:trust-show",
         }
     }
 }
@@ -113,7 +121,9 @@ impl Request {
             | Self::Status
             | Self::TokenMint { .. }
             | Self::TokenRevoke { .. }
-            | Self::TokenStanding { .. } => None,
+            | Self::TokenStanding { .. }
+            | Self::TrustRoll { .. }
+            | Self::TrustShow => None,
         }
     }
 
@@ -135,6 +145,8 @@ impl Request {
             Self::TokenMint { .. } => Verb::TokenMint,
             Self::TokenRevoke { .. } => Verb::TokenRevoke,
             Self::TokenStanding { .. } => Verb::TokenStanding,
+            Self::TrustRoll { .. } => Verb::TrustRoll,
+            Self::TrustShow => Verb::TrustShow,
         }
     }
 }

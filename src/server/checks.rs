@@ -6,7 +6,7 @@ use std::time::Duration;
 use testudo_bus::audit::Health as AuditHealth;
 use testudo_bus::env::SharedEnv;
 use testudo_bus::node::Node;
-use testudo_bus::tls::Leaf;
+use testudo_bus::tls::{Leaf, not_after};
 use testudo_wire::Timestamp;
 
 use crate::export::{ExporterStatus, States};
@@ -21,8 +21,8 @@ const RENEWING: Duration = Duration::from_secs(180);
 /// A CA's certificate that ends so soon is to be replaced.
 const CA_NEAR_END: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// The checks of a node whose CA's certificate ends then.
-pub(super) fn of_node(node: &Arc<Node>, ca_ends: Timestamp, exporters: States, env: &SharedEnv) -> Checker {
+/// The checks of a node.
+pub(super) fn of_node(node: &Arc<Node>, exporters: States, env: &SharedEnv) -> Checker {
     let checker = Checker::standard(CHECK_TIME, env.clone());
     let register = |name: &str, check: fn(&Node, Timestamp) -> Finding| {
         let (of, env) = (node.clone(), env.clone());
@@ -45,10 +45,13 @@ pub(super) fn of_node(node: &Arc<Node>, ca_ends: Timestamp, exporters: States, e
     if !exporters.is_empty() {
         checker.register("exporters", move || std::future::ready(exporting(&exporters)));
     }
-    let env = env.clone();
-    checker.register("ca", move || {
-        let advice = "the CA's certificate is near its end; make a new swarm, or a new CA";
-        std::future::ready(ends(ca_ends, CA_NEAR_END, env.now(), advice))
+    register("ca", |node, now| {
+        let advice =
+            "the CA's certificate is near its end; make a new one with `testudo swarm trust rotate-ca`";
+        match not_after(node.office().roots.load().issuing().certificate()) {
+            Ok(end) => ends(end, CA_NEAR_END, now, advice),
+            Err(error) => Finding::unhealthy(error.to_string()),
+        }
     });
     checker
 }

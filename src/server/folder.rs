@@ -10,7 +10,8 @@ use std::time::Duration;
 use rustls_pki_types::UnixTime;
 use testudo_bus::audit::{self, AuditLog, LogReader, OpenError};
 use testudo_bus::env::{Env, SharedEnv};
-use testudo_bus::tls::{self, EmbeddedCa, Issuer, LeafError};
+use testudo_bus::roots::{Holding, Rooted, Roots};
+use testudo_bus::tls::{self, Issuer, LeafError};
 use testudo_registry::{BookRules, SqliteStore, Store, StoreError, StoreKey};
 use testudo_wire::{AgentName, PublicKey, RegistrySequence, SecretKey, SpiffeId};
 use zeroize::Zeroizing;
@@ -19,20 +20,18 @@ use super::{ServerError, audit_dir, origin};
 use crate::config::Config;
 use crate::env::System;
 use crate::files;
-use crate::issuer;
 use crate::operator::OFFICE;
 use crate::swarm::{Keys, SwarmError};
+use crate::{issuer, rollover};
 
 /// Everything that a node works on.
 pub(super) struct Folder {
     pub(super) config: Config,
-    pub(super) authority: SecretKey,
+    pub(super) roots: Arc<Roots>,
     pub(super) node: SecretKey,
     /// The log's public key.
     pub(super) log: PublicKey,
-    pub(super) ca: Arc<EmbeddedCa>,
     pub(super) issuer: Arc<dyn Issuer>,
-    pub(super) trust: tls::Trust,
     pub(super) store: Box<dyn Store>,
     pub(super) audit: Arc<AuditLog>,
     pub(super) witnessed: RegistrySequence,
@@ -75,31 +74,34 @@ fn open_store(config: &Config, node: &SecretKey) -> Result<SqliteStore, ServerEr
 }
 
 /// Checks that the CA's key is its certificate's: otherwise nobody could join, and only the joiners would notice.
-fn pair(
-    config: &Config,
-    ca: &EmbeddedCa,
-    trust: &tls::Trust,
-    node: &SecretKey,
-    env: &dyn Env,
-) -> Result<(), ServerError> {
+fn pair(config: &Config, rooted: &Rooted, node: &SecretKey, env: &dyn Env) -> Result<(), ServerError> {
     let id = SpiffeId::Node(config.swarm.id, config.node.name);
-    let leaf = ca.issue(&id, &node.public(), tls::LIFETIME, env)?;
     let now = UnixTime::since_unix_epoch(Duration::from_millis(env.now().as_millis()));
-    match tls::check(tls::Role::Node, trust, &leaf, &[], now) {
-        Ok(_) => Ok(()),
-        Err(LeafError::Path) => Err(SwarmError::CaPair(config.node.keys.clone()).into()),
-        Err(other) => Err(other.into()),
+    for ca in [rooted.own(), rooted.issuing()] {
+        let leaf = ca.issue(&id, &node.public(), tls::LIFETIME, env)?;
+        match tls::check(tls::Role::Node, &rooted.tls, &leaf, &[], now) {
+            Ok(_) => {}
+            Err(LeafError::Path) => return Err(SwarmError::CaPair(config.node.keys.clone()).into()),
+            Err(other) => return Err(other.into()),
+        }
     }
+    Ok(())
 }
 
 /// Checks that these keys are those of the configuration's swarm, and belong together.
 pub(crate) fn belong_together(config: &Config, keys: &Keys, env: &dyn Env) -> Result<(), ServerError> {
-    if keys.authority.public() != config.swarm.authority {
-        return Err(SwarmError::OtherSwarm(config.node.keys.join("authority.key")).into());
+    let holding = of_swarm(config, keys)?;
+    pair(config, &Roots::new(holding, None)?.load(), &keys.node, env)
+}
+
+/// What these keys hold, if it is what the configuration's swarm began with, or came from that.
+fn of_swarm(config: &Config, keys: &Keys) -> Result<Holding, ServerError> {
+    let holding = keys.holding();
+    if holding.genesis == config.swarm.authority {
+        return Ok(holding);
     }
-    let trust = tls::Trust::new(config.swarm.id, std::slice::from_ref(&keys.certificate))?;
-    let ca = EmbeddedCa::load(keys.certificate.clone(), &keys.ca)?;
-    pair(config, &ca, &trust, &keys.node, env)
+    let file = if keys.rolled.is_some() { rollover::FILE } else { "authority.key" };
+    Err(SwarmError::OtherSwarm(config.node.keys.join(file)).into())
 }
 
 impl Folder {
@@ -107,15 +109,18 @@ impl Folder {
     pub(super) fn open(config: &Config, keys: Keys) -> Result<Self, ServerError> {
         let env = System::shared();
         let data = &config.node.data;
-        if keys.authority.public() != config.swarm.authority {
-            return Err(SwarmError::OtherSwarm(config.node.keys.join("authority.key")).into());
+        let holding = of_swarm(config, &keys)?;
+        let is_rolled = keys.rolled.is_some();
+        let Keys { log, node, .. } = keys;
+        let elsewhere = issuer::elsewhere(config, env.clone())?;
+        let agents = elsewhere.as_ref().map(|issuer| issuer.roots());
+        let roots = Arc::new(Roots::new(holding, agents)?);
+        pair(config, &roots.load(), &node, &*env)?;
+        let issuer = elsewhere.unwrap_or_else(|| Arc::new(tls::Embedded::following(&roots, env.clone())));
+        if is_rolled {
+            // A crash may have come between.
+            rollover::tidy(&config.node.keys);
         }
-        let Keys { authority, ca, certificate, log, node } = keys;
-        let trust = tls::Trust::new(config.swarm.id, std::slice::from_ref(&certificate))?;
-        let ca = Arc::new(EmbeddedCa::load(certificate, &ca)?);
-        pair(config, &ca, &trust, &node, &*env)?;
-        let issuer = issuer::of(config, ca.clone(), env.clone())?;
-        let trust = trust.with_agents_by(issuer.roots())?;
         files::private_dir(data)?;
         let dir = audit_dir(config);
         files::private_dir(&dir)?;
@@ -134,12 +139,10 @@ impl Folder {
         }
         Ok(Self {
             config: config.clone(),
-            authority,
+            roots,
             node,
             log: public,
-            ca,
             issuer,
-            trust,
             store: Box::new(store),
             audit,
             witnessed,

@@ -19,12 +19,12 @@ use testudo_bus::audit::{OpenError, lowest_cursor, was_exported};
 use testudo_bus::join::JoinPort;
 use testudo_bus::metrics::Account;
 use testudo_bus::node::{Bodies, Node, NodeParts, Office, OfficeParts, StartError};
+use testudo_bus::roots::{Keep, RootsError};
 use testudo_bus::tls::{self, IssuerError};
 use testudo_bus::transport::Socket;
 use testudo_registry::StoreError;
 use testudo_rules::audit::{Origin, Record, VerifierKey};
 use testudo_rules::event::EventSource;
-use testudo_rules::token;
 use testudo_wire::RegistrySequence;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -37,6 +37,7 @@ use crate::health::Checker;
 use crate::issuer::VaultError;
 use crate::operator::{JoinDoor, Operator};
 use crate::packs::{InUse, PacksError};
+use crate::rollover::{InFolder, Nowhere};
 use crate::swarm::{Keys, SwarmError};
 
 use admin::SocketFile;
@@ -82,6 +83,9 @@ pub enum ServerError {
     /// The node.
     #[error(transparent)]
     Node(#[from] StartError),
+    /// What is trusted.
+    #[error(transparent)]
+    Roots(#[from] RootsError),
     /// The content guard's packs of rules.
     #[error(transparent)]
     Packs(#[from] PacksError),
@@ -163,10 +167,9 @@ pub fn offline(config: &Config) -> Result<Operator, ServerError> {
     let folder = Folder::open(config, Keys::read(&config.node.keys)?)?;
     tokio::spawn(folder.audit.clone().run_sync());
     let (rules, operator_at) = (folder.rules(), config.node.listen);
-    let (ca, issuer, env) = (folder.ca.clone(), folder.issuer.clone(), folder.env.clone());
+    let (issuer, env) = (folder.issuer.clone(), folder.env.clone());
     let office = Office::open(OfficeParts {
-        authority_trust: token::Trust::of(folder.authority.public()),
-        authority: Some(folder.authority),
+        roots: folder.roots,
         store: folder.store,
         rules,
         audit: folder.audit,
@@ -177,7 +180,8 @@ pub fn offline(config: &Config) -> Result<Operator, ServerError> {
     let (swarm, authority) = (config.swarm.id, config.swarm.authority);
     let token_days_max = config.swarm.token_days_max;
     let join = JoinDoor::Configured(config.node.join_at());
-    Ok(Operator { office, ca, issuer, swarm, authority, node: operator_at, join, token_days_max, env })
+    let keep = Arc::new(InFolder(config.node.keys.clone()));
+    Ok(Operator { office, issuer, swarm, authority, node: operator_at, join, token_days_max, env, keep })
 }
 
 /// Takes a node's port. Comes first: one that is taken must not leave a started log behind.
@@ -225,6 +229,10 @@ impl Running {
         links: UdpSocket,
         operators: Operators,
     ) -> Result<Self, ServerError> {
+        let keep: Arc<dyn Keep> = match operators {
+            Operators::Served => Arc::new(InFolder(config.node.keys.clone())),
+            Operators::None => Arc::new(Nowhere),
+        };
         let rules = Rules::of(config);
         let packs = rules.read()?;
         let folder = Folder::open(config, keys)?;
@@ -239,10 +247,10 @@ impl Running {
             url: url.to_owned(),
             witness,
         });
-        let ca_ends = tls::not_after(folder.ca.certificate())?;
+        tls::not_after(folder.roots.load().own().certificate())?;
         let bound = |error| ServerError::Socket(config.node.listen, error);
         let listen = links.local_addr().map_err(bound)?;
-        let (book, ca, env) = (folder.rules(), folder.ca.clone(), folder.env.clone());
+        let (book, env) = (folder.rules(), folder.env.clone());
         let issuer = folder.issuer.clone();
         let exporting = exporters(config.export, &config.exporter).map_err(ServerError::Export)?;
         let following = Following {
@@ -272,11 +280,8 @@ impl Running {
         let node = Node::start(NodeParts {
             name: config.node.name,
             key: folder.node,
-            trust: folder.trust,
-            issuer: folder.ca,
+            roots: folder.roots,
             agents: issuer.clone(),
-            authority_trust: token::Trust::of(folder.authority.public()),
-            authority: Some(folder.authority),
             store: folder.store,
             rules: book,
             audit: folder.audit,
@@ -295,7 +300,6 @@ impl Running {
         }
         let mut operator = Operator {
             office: node.office(),
-            ca,
             issuer,
             swarm: config.swarm.id,
             authority: config.swarm.authority,
@@ -303,13 +307,14 @@ impl Running {
             join: JoinDoor::Configured(config.node.join_at()),
             token_days_max: config.swarm.token_days_max,
             env,
+            keep,
         };
         let (at, desk) = (config.node.join_at(), Arc::new(operator.clone()));
         let newcomers = Box::new(move || udp(at).map(Socket::Udp));
-        let port = node.listen_for_newcomers(operator.ca.certificate().clone(), desk, newcomers);
+        let port = node.listen_for_newcomers(desk, newcomers);
         let port = port.map_err(StartError::from).inspect_err(|_| syncing.abort())?;
         operator.join = JoinDoor::Port(port.state());
-        let checker = checks::of_node(&node, ca_ends, exporters.states(), &operator.env);
+        let checker = checks::of_node(&node, exporters.states(), &operator.env);
         let witnessing = witnessing.map(|witnessing| witnessing.start(node.audit(), &checker));
         let served = admin::Served {
             operator: operator.clone(),

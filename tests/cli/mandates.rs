@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use testudo::config::{Config, Overrides};
-use testudo::operator::{Answer, Mandate, Request, Verb, Wanted};
+use testudo::operator::{Answer, Mandate, Request, Roll, Verb, Wanted};
 use testudo::wire::standing::RevocationCause;
 use testudo::wire::{AgentName, Capability, Grant, RegistrySequence, SecretKey, TokenFactId};
 
@@ -47,6 +47,8 @@ pub(crate) fn request(verb: Verb, turn: u16) -> Request {
         Verb::TokenRevoke => {
             Request::TokenRevoke { id: TokenFactId::new(std::array::from_fn(|at| seed[at])) }
         }
+        Verb::TrustRoll => Request::TrustRoll { roll: Roll::RetireCa, force: true },
+        Verb::TrustShow => Request::TrustShow,
         Verb::TokenStanding => Request::TokenStanding { chain: Vec::new(), minted: RegistrySequence(0) },
     }
 }
@@ -94,6 +96,7 @@ pub(crate) fn ready(verb: Verb) -> Request {
     match verb {
         Verb::AgentReinstate => Request::AgentRevoke { name, cause: RevocationCause::Silent },
         Verb::InvitationCancel => request(Verb::AgentInvite, 0),
+        Verb::TrustRoll => Request::TrustRoll { roll: Roll::RotateCa, force: false },
         Verb::AgentAdd
         | Verb::AgentInvite
         | Verb::AgentList
@@ -105,7 +108,8 @@ pub(crate) fn ready(verb: Verb) -> Request {
         | Verb::Status
         | Verb::TokenMint
         | Verb::TokenRevoke
-        | Verb::TokenStanding => Request::AgentReinstate { name },
+        | Verb::TokenStanding
+        | Verb::TrustShow => Request::AgentReinstate { name },
     }
 }
 

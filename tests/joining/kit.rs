@@ -50,14 +50,14 @@ impl Hall {
         let swarm = &world.swarm;
         let mut operator = Operator {
             office: world.node.office(),
-            ca: swarm.ca.clone(),
-            issuer: Arc::new(tls::Embedded::new(swarm.ca.clone(), swarm.env.clone())),
+            issuer: Arc::new(tls::Embedded::following(&world.node.office().roots, swarm.env.clone())),
             swarm: swarm.id,
             authority: swarm.authority.public(),
             node: world.address,
             join: JoinDoor::Configured(address),
             token_days_max: 1,
             env: swarm.env.clone(),
+            keep: Arc::new(swarm.kept.clone()),
         };
         let net = world.net.clone();
         net.unplug(address);
@@ -71,7 +71,7 @@ impl Hall {
             }
         });
         let desk = Arc::new(operator.clone());
-        let port = world.node.listen_for_newcomers(swarm.ca.certificate().clone(), desk, bind).unwrap();
+        let port = world.node.listen_for_newcomers(desk, bind).unwrap();
         operator.join = JoinDoor::Port(port.state());
         Self { world, operator, port, address, is_taken }
     }
@@ -133,6 +133,7 @@ impl Hall {
             trust,
             authority: token::Trust::of(joined.authority),
             token: Token::from_bytes(&joined.token, &Limits::standard()).unwrap(),
+            learnt: testudo_bus::client::Learnt::default(),
             memory: testudo_bus::client::Memory::default(),
         }
     }

@@ -71,7 +71,7 @@ impl Narrow {
         client.transport_config(Arc::new(config));
         let connection = endpoint.connect_with(client, world.address, "testudo").unwrap().await.unwrap();
         let (mut control, answers) = connection.open_bi().await.unwrap();
-        let hello = FromAgent::Hello(Hello { version: 1, seen: None, renews: None });
+        let hello = FromAgent::Hello(Hello { version: 1, seen: None, renews: None, trust: 0 });
         write_frame(&mut control, hello.encode().unwrap()).await.unwrap();
         let mut answers = FrameReader::new(answers, Limits::standard().control_bytes_max);
         answers.next().await.unwrap().expect("a welcome");
@@ -147,7 +147,8 @@ impl Mallory {
                 | FromNode::Introduced(_)
                 | FromNode::Lost(_)
                 | FromNode::CopiesRefused(_)
-                | FromNode::Renewed(_)) => return frame,
+                | FromNode::Renewed(_)
+                | FromNode::Trust(_)) => return frame,
             }
         }
     }
@@ -228,6 +229,7 @@ impl Mallory {
             | FromNode::Lost(_)
             | FromNode::CopiesRefused(_)
             | FromNode::Renewed(_)
+            | FromNode::Trust(_)
             | FromNode::Revoked(_)) => panic!("no word on the bundle but {other:?}"),
         }
     }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use testudo_bus::audit::{AuditLog, Recovery};
 use testudo_bus::client::ClientIdentity;
 use testudo_bus::env::{Env, SharedEnv, random};
 use testudo_bus::node::{Commit, Node, NodeParts, StartError};
+use testudo_bus::roots::{HeldCa, Holding, Keep, Roots};
 use testudo_bus::tls::{self, Embedded, EmbeddedCa, LIFETIME};
 use testudo_bus::transport::Socket;
 use testudo_registry::{BookRules, SqliteStore, StoreKey};
@@ -90,6 +91,50 @@ pub(crate) struct Swarm {
     pub(crate) id: SwarmId,
     /// Who takes its nodes' spans.
     pub(crate) spans: Option<Arc<dyn Spans>>,
+    /// What was rolled over is kept here for the next start.
+    pub(crate) kept: Kept,
+}
+
+/// Where a swarm's trust statements are kept, with their keys; a disk that can fail.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept(Arc<Mutex<Option<Holding>>>, Arc<Mutex<Disk>>);
+
+/// What becomes of what is to be kept.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Disk {
+    #[default]
+    Works,
+    /// Nothing is written.
+    Fails,
+    /// It is written, and that is the last that is done: as if somebody pulled the plug just then.
+    Last,
+}
+
+impl Kept {
+    /// So the disk is from now on.
+    pub(crate) fn on(&self, disk: Disk) {
+        *self.1.lock().unwrap() = disk;
+    }
+
+    /// What the next node goes by.
+    pub(crate) fn holding(&self, swarm: &Swarm) -> Holding {
+        self.0.lock().unwrap().clone().unwrap_or_else(|| swarm.genesis())
+    }
+
+    /// The next node goes by this.
+    pub(crate) fn put(&self, holding: Option<Holding>) {
+        *self.0.lock().unwrap() = holding;
+    }
+}
+
+impl Keep for Kept {
+    fn keep(&self, holding: &Holding) -> Result<(), String> {
+        let disk = *self.1.lock().unwrap();
+        if disk != Disk::Fails {
+            self.put(Some(holding.clone()));
+        }
+        if disk == Disk::Works { Ok(()) } else { Err("the disk fails, as asked for".into()) }
+    }
 }
 
 pub(crate) fn name(text: &str) -> AgentName {
@@ -134,7 +179,17 @@ impl Swarm {
         let ca = Arc::new(EmbeddedCa::create(&id, &ca_key, &*env).unwrap());
         let trust = tls::Trust::new(id, &[ca.certificate().clone()]).unwrap();
         let (node_key, log_key) = (SecretKey::from_seed(&[3; 32]), SecretKey::from_seed(&[4; 32]));
-        Self { env, authority, node_key, log_key, ca_key, ca, trust, id, spans: None }
+        Self { env, authority, node_key, log_key, ca_key, ca, trust, id, spans: None, kept: Kept::default() }
+    }
+
+    /// What it began with.
+    pub(crate) fn genesis(&self) -> Holding {
+        Holding {
+            genesis: self.authority.public(),
+            authority: Some(self.authority.clone()),
+            cas: vec![HeldCa { certificate: self.ca.certificate().clone(), key: self.ca_key.clone() }],
+            chain: Vec::new(),
+        }
     }
 
     pub(crate) fn origin(&self) -> Origin {
@@ -158,14 +213,12 @@ impl Swarm {
         let (audit, recovery) = AuditLog::open(&log, self.origin(), key, now, RegistrySequence(0)).unwrap();
         tokio::spawn(audit.clone().run_sync());
         let sealing = StoreKey::new(zeroize::Zeroizing::new([5; 32]));
+        let roots = Arc::new(Roots::new(self.kept.holding(self), None).unwrap());
         let node = Node::start(NodeParts {
             name: "n1".parse().unwrap(),
             key: self.node_key.clone(),
-            trust: self.trust.clone(),
-            issuer: self.ca.clone(),
-            agents: Arc::new(Embedded::new(self.ca.clone(), self.env.clone())),
-            authority_trust: token::Trust::of(self.authority.public()),
-            authority: Some(self.authority.clone()),
+            agents: Arc::new(Embedded::following(&roots, self.env.clone())),
+            roots,
             store: Box::new(SqliteStore::open(&dir.join("registry.db"), &self.id, sealing).unwrap()),
             rules: BookRules::default(),
             audit,
@@ -207,6 +260,7 @@ impl Swarm {
             trust: self.trust.clone(),
             authority: token::Trust::of(self.authority.public()),
             token,
+            learnt: testudo_bus::client::Learnt::default(),
             memory: testudo_bus::client::Memory::default(),
         }
     }

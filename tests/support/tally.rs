@@ -88,7 +88,8 @@ impl Tally {
                 NodeEvent::Exporting { .. }
                 | NodeEvent::Resumed { .. }
                 | NodeEvent::Rules { .. }
-                | NodeEvent::Stopped,
+                | NodeEvent::Stopped
+                | NodeEvent::Trust { .. },
             )
             | Event::Registry(_) => {}
         }

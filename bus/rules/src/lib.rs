@@ -14,3 +14,4 @@ pub mod quota;
 pub mod receive;
 pub mod replay;
 pub mod token;
+pub mod trust;

@@ -76,3 +76,33 @@ impl Handler<MintToken> for Capability {
         self.authority.as_ref().map(|authority| mint.sign(authority, fresh, &self.limits))
     }
 }
+
+/// Go by these authority keys.
+pub(super) struct Go(pub(super) Trust, pub(super) tokio::sync::OwnedSemaphorePermit);
+
+impl Message for Go {
+    type Result = ();
+}
+
+impl Handler<Go> for Capability {
+    type Result = ();
+    fn handle(&mut self, Go(trust, _permit): Go, _: &mut Context<Self>) {
+        self.cache.retain(|_, (_, meaning)| meaning.is_by(&trust));
+        self.order.retain(|id| self.cache.contains_key(id));
+        self.trust = trust;
+    }
+}
+
+/// Mint under this key.
+pub(super) struct MintUnder(pub(super) Option<SecretKey>, pub(super) tokio::sync::OwnedSemaphorePermit);
+
+impl Message for MintUnder {
+    type Result = ();
+}
+
+impl Handler<MintUnder> for Capability {
+    type Result = ();
+    fn handle(&mut self, MintUnder(authority, _permit): MintUnder, _: &mut Context<Self>) {
+        self.authority = authority;
+    }
+}

@@ -7,7 +7,7 @@ use testudo_rules::token::{BuildError, Fresh, Meaning, Mint, SealedToken, Token,
 use testudo_wire::SecretKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::actor::{Capability, MintToken, ReadToken};
+use super::actor::{Capability, Go, MintToken, MintUnder, ReadToken};
 
 /// Messages in the mailbox at once; each costs at most eight signature checks.
 const PERMITS: usize = 64;
@@ -72,6 +72,24 @@ impl CapabilityDoor {
         let permit = self.permit().await?;
         let minted = self.actor.send(MintToken(mint, fresh, permit)).await;
         Ok(minted.map_err(|_| CapabilityError::Gone)?.ok_or(CapabilityError::NoAuthority)??)
+    }
+
+    /// Goes by these authority keys from now on.
+    ///
+    /// # Errors
+    /// [`CapabilityError::Gone`].
+    pub async fn trust(&self, trust: Trust) -> Result<(), CapabilityError> {
+        let permit = self.permit().await?;
+        self.actor.send(Go(trust, permit)).await.map_err(|_| CapabilityError::Gone)
+    }
+
+    /// Mints under this key from now on.
+    ///
+    /// # Errors
+    /// [`CapabilityError::Gone`].
+    pub async fn mint_under(&self, authority: Option<SecretKey>) -> Result<(), CapabilityError> {
+        let permit = self.permit().await?;
+        self.actor.send(MintUnder(authority, permit)).await.map_err(|_| CapabilityError::Gone)
     }
 
     /// Whether the actor lives.

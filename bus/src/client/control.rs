@@ -129,6 +129,7 @@ fn take(shared: &Shared, frame: FromNode) {
             let mut waiting = shared.line.waiting();
             lost.messages.iter().for_each(|message| waiting.lost(message));
         }
+        FromNode::Trust(signed) => shared.learn(&signed),
         FromNode::Revoked(revoked) => {
             let signed = revoked.is_signed_by(&shared.node, &shared.identity.swarm());
             if signed && !shared.line.known_mut().add(&revoked.notice) {
@@ -167,7 +168,7 @@ fn delivered(shared: &Shared, word: &Delivered) {
 
 fn introduced(shared: &Shared, word: &Introduced) {
     let now = UnixTime::since_unix_epoch(Duration::from_secs(shared.env.now().as_secs()));
-    let checked = names::check(word, &shared.identity.trust, now);
+    let checked = names::check(word, &shared.identity.tls(), now);
     if let Err(refusal) = checked {
         tracing::debug!(%refusal, name = %word.name, "not introduced");
     }

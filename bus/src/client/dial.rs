@@ -13,7 +13,7 @@ use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Hello, Seen, Welcome
 use testudo_wire::{Limits, PublicKey, SessionId, SpiffeId, Timestamp};
 use tokio::time::timeout;
 
-use super::ClientIdentity;
+use super::{ClientIdentity, LearnError};
 use crate::env::SharedEnv;
 use crate::stream::{FrameError, FrameReader, write_frame};
 use crate::tls::{self, Leaf, Role, TlsError, client_config};
@@ -38,11 +38,26 @@ pub enum DialError {
     #[error("this agent's certificate has expired; get a new identity with `testudo agent renew`")]
     Expired,
     /// The node refuses the certificate for another reason.
-    #[error("the node refuses this agent's certificate (TLS alert {0}); is it of the same swarm?")]
+    #[error("the node refuses this agent's certificate ({})", alert(*.0))]
     Certificate(u8),
     /// The other end is no node of this swarm.
-    #[error("the other end is not a node of this swarm: {0}")]
+    #[error(
+        "the other end is not a node of this swarm: {0}; if the swarm's CA was retired meanwhile, get a new identity with `testudo agent renew`"
+    )]
     NotOurNode(String),
+    /// The node goes by an older trust statement.
+    #[error(
+        "the node goes by trust statement {node}, this agent by {known}: the node's keys are an old copy; restore its newest backup"
+    )]
+    OldTrust {
+        /// The node's.
+        node: u64,
+        /// This agent's.
+        known: u64,
+    },
+    /// A statement that does not count.
+    #[error("the node is not believed: {0}")]
+    Trust(LearnError),
     /// The node closed the link with a reason.
     #[error("the node closed the link: {}", .0.as_str())]
     Closed(CloseReason),
@@ -55,6 +70,18 @@ pub enum DialError {
     /// Anything else that ended the connection.
     #[error("the link failed: {0}")]
     Link(String),
+}
+
+/// RFC 8446, section 6.
+pub(super) const UNKNOWN_CA: u8 = 48;
+
+/// What an alert means to a person.
+fn alert(code: u8) -> String {
+    if code == UNKNOWN_CA {
+        return "it does not trust its CA: that was retired, or is another swarm's; get a new identity with `testudo agent renew`"
+            .into();
+    }
+    format!("TLS alert {code}: is it of the same swarm?")
 }
 
 /// An open link, before anything runs on it. The client builds on it; a test's hostile peer does too.
@@ -129,11 +156,11 @@ pub async fn dial_renewing(
     env: SharedEnv,
 ) -> Result<OpenLink, DialError> {
     let now = UnixTime::since_unix_epoch(Duration::from_secs(env.now().as_secs()));
-    let tls = client_config(identity.trust.clone(), identity.chain.clone(), &identity.key, env)?;
+    let tls = client_config(identity.tls(), identity.chain.clone(), &identity.key, env)?;
     let connecting = endpoint.connect_with(transport::client(tls), node, "testudo").map_err(connect_error)?;
     let opening = async {
         let connection = connecting.await.map_err(|error| explain(&error, node))?;
-        let leaf = node_leaf(&connection, &identity.trust, now)?;
+        let leaf = node_leaf(&connection, &identity.tls(), now)?;
         open(connection, &leaf, identity, (seen, renews), node).await
     };
     timeout(DIAL_TIME, opening).await.map_err(|_| DialError::Unreachable(node))?
@@ -170,7 +197,8 @@ async fn open(
     let (mut control, answers) = connection.open_bi().await.map_err(|e| lost(&e))?;
     // Bulk must never starve control (design section 4).
     let _ = control.set_priority(1);
-    let hello = FromAgent::Hello(Hello { version: 1, seen, renews }).encode();
+    let known = identity.learnt.number();
+    let hello = FromAgent::Hello(Hello { version: 1, seen, renews, trust: known }).encode();
     let hello = hello.map_err(|_| DialError::Protocol("cannot encode a hello"))?;
     if write_frame(&mut control, hello).await.is_err() {
         return Err(ended(&connection, address).await);
@@ -187,6 +215,12 @@ async fn open(
     if !welcome.seen.is_signed_by(&node.key, &identity.swarm(), &identity.key.public()) {
         return Err(DialError::Protocol("a welcome that the node did not sign"));
     }
+    if welcome.trust < known {
+        return Err(DialError::OldTrust { node: welcome.trust, known });
+    }
+    for _ in known..welcome.trust {
+        catch_up(&mut answers, identity, &limits).await?;
+    }
     let mut data = connection.open_uni().await.map_err(|e| lost(&e))?;
     if data.write_all(&[0]).await.is_err() {
         return Err(ended(&connection, address).await);
@@ -195,6 +229,24 @@ async fn open(
     // Half of what is left of it when the node replaces it.
     let node_due = node_until.before(node.third() / 2);
     Ok(OpenLink { connection, node: key, node_until, node_due, welcome, control, answers, data })
+}
+
+/// The next trust statement of those that were made while the agent was away.
+async fn catch_up(
+    answers: &mut FrameReader,
+    identity: &ClientIdentity,
+    limits: &Limits,
+) -> Result<(), DialError> {
+    let Ok(Some(frame)) = answers.next().await else {
+        return Err(DialError::Protocol("trust statements that do not come"));
+    };
+    let Ok(FromNode::Trust(signed)) = FromNode::decode(&frame, limits) else {
+        return Err(DialError::Protocol("something else than the trust statements that it spoke of"));
+    };
+    identity.learn(&signed).map(drop).map_err(|error| {
+        tracing::error!(%error, number = signed.statement.number, "the node shows a trust statement that does not count");
+        DialError::Trust(error)
+    })
 }
 
 /// The reason of a connection that has just failed on us.

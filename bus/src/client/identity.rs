@@ -8,9 +8,12 @@ use rustls::pki_types::{CertificateDer, UnixTime};
 use serde_bytes::ByteBuf;
 use testudo_rules::replay::ReceiverWindows;
 use testudo_rules::token;
+use testudo_rules::trust::Trust;
 use testudo_wire::frame::{Renew, Renewed};
+use testudo_wire::trust::SignedStatement;
 use testudo_wire::{AgentName, Holder, Limits, SecretKey, SpiffeId, SwarmId, Timestamp};
 
+use super::learnt::{LearnError, Learnt};
 use crate::tls::{self, Csr, Leaf, LeafError, Role};
 
 /// One agent's identity.
@@ -22,10 +25,12 @@ pub struct ClientIdentity {
     pub key: SecretKey,
     /// Its certificate chain, leaf first.
     pub chain: Vec<CertificateDer<'static>>,
-    /// The CAs of the swarm.
+    /// The CAs of the swarm, as they were at first.
     pub trust: tls::Trust,
-    /// The authority keys of the swarm.
+    /// The authority key of the swarm, as it was at first.
     pub authority: token::Trust,
+    /// What trust statements have said since.
+    pub learnt: Learnt,
     /// The token that came with the identity; unsealed, so that parts of it can be handed on.
     pub token: token::Token,
     /// What was received under this identity, by all links of this process together.
@@ -53,7 +58,47 @@ impl ClientIdentity {
     pub fn leaf(&self, now: Timestamp) -> Result<Leaf, LeafError> {
         let now = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()));
         let (leaf, intermediates) = self.chain.split_first().ok_or(LeafError::Unparsable)?;
-        tls::check(Role::Agent, &self.trust, leaf, intermediates, now)
+        tls::check(Role::Agent, &self.tls(), leaf, intermediates, now)
+    }
+
+    /// The CAs that count now.
+    #[must_use]
+    pub fn tls(&self) -> tls::Trust {
+        self.learnt.load().map_or_else(|| self.trust.clone(), |learned| learned.tls.clone())
+    }
+
+    /// The authority keys that count now.
+    #[must_use]
+    pub fn tokens(&self) -> token::Trust {
+        self.learnt.load().map_or_else(|| self.authority.clone(), |learned| learned.tokens.clone())
+    }
+
+    /// The last trust statement, to be kept for the next run.
+    #[must_use]
+    pub fn statement(&self) -> Option<SignedStatement> {
+        self.learnt.load().map(|learned| learned.signed.clone())
+    }
+
+    /// Takes in a trust statement that follows the last one, or is it; its number.
+    ///
+    /// # Errors
+    /// [`LearnError`]; nothing has changed then.
+    pub fn learn(&self, signed: &SignedStatement) -> Result<u64, LearnError> {
+        let genesis = || self.authority.authorities.first().map(|key| Trust::genesis(*key, Vec::new()));
+        self.learnt.learn(signed, genesis, &self.trust)
+    }
+
+    /// Whether certificate or token are not by the newest CA and key, which will be the only ones some day.
+    pub(super) fn is_outdated(&self, now: Timestamp) -> bool {
+        let Some(learned) = self.learnt.load() else { return false };
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()));
+        let by_newest = self.chain.split_first().is_some_and(|(leaf, between)| {
+            tls::check(Role::Agent, &learned.newest, leaf, between, now).is_ok()
+        });
+        let minted = self.token.verify(&learned.tokens);
+        let by_minting = minted
+            .is_ok_and(|meaning| meaning.authority().is_some_and(|key| learned.trust.minting() == Some(key)));
+        !by_newest || !by_minting
     }
 
     /// Its wish for a new certificate, with the request that some issuers demand.
@@ -70,7 +115,7 @@ impl ClientIdentity {
             Some(bytes) => {
                 let token = token::Token::from_bytes(&bytes, &Limits::standard());
                 let token = token.map_err(|error| error.to_string())?;
-                let meaning = token.verify(&self.authority).map_err(|error| error.to_string())?;
+                let meaning = token.verify(&self.tokens()).map_err(|error| error.to_string())?;
                 if *meaning.holder() != self.holder() || meaning.swarm() != self.swarm() {
                     return Err("the token is somebody else's".into());
                 }

@@ -183,9 +183,13 @@ impl Arrival {
     fn verify(&self, shared: &Shared, lane: u8) -> Result<Vec<Result<Delivery, Refusal>>, Refusal> {
         let bundle = self.bundle.as_ref().map_err(|refusal| *refusal)?;
         let mut tokens = shared.tokens(lane);
-        for token in &self.annotation.tokens {
-            // A token that does not read leaves its messages without one: they are refused below.
-            let _ = tokens.read(token, &shared.identity.authority, &shared.limits);
+        if !self.annotation.tokens.is_empty() {
+            // Under the lock: what a trust statement voids is taken out after this, or not put in.
+            let trust = shared.identity.tokens();
+            for token in &self.annotation.tokens {
+                // A token that does not read leaves its messages without one: they are refused below.
+                let _ = tokens.read(token, &trust, &shared.limits);
+            }
         }
         let known = shared.line.known();
         let waiting = shared.line.waiting();

@@ -81,6 +81,12 @@ impl ReadTokens {
         Ok(())
     }
 
+    /// Only tokens of these authorities count any more.
+    pub(super) fn retain(&mut self, trust: &Trust) {
+        self.meanings.retain(|_, meaning| meaning.is_by(trust));
+        self.order.retain(|id| self.meanings.contains_key(id));
+    }
+
     /// A token's meaning, to be kept beyond the cache.
     pub(super) fn get(&self, id: &TokenId) -> Option<Arc<Meaning>> {
         self.meanings.get(id).cloned()

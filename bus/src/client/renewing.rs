@@ -50,6 +50,12 @@ impl Client {
         self.link().due.spread
     }
 
+    /// Whether the swarm goes by a newer CA or authority key than this link's certificates and token do.
+    pub(super) fn is_outdated(&self) -> bool {
+        let link = self.link();
+        link.identity.is_outdated(link.env.now()) || !link.is_node_trusted()
+    }
+
     /// Asks the node for a new certificate and token, for the same name and key. The link does not change by it.
     ///
     /// # Errors

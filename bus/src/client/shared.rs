@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use quinn::Connection;
-use testudo_wire::frame::{CloseReason, FromAgent, Welcome};
+use rustls::pki_types::{CertificateDer, UnixTime};
+use testudo_wire::frame::{CloseReason, FromAgent, Trusts, Welcome};
 use testudo_wire::header::LANES;
+use testudo_wire::trust::SignedStatement;
 use testudo_wire::{Limits, PublicKey, SessionId, Timestamp, TokenId};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -19,6 +21,7 @@ use super::line::{Line, Number};
 use super::outgoing::{Pace, Queued};
 use super::turn::Turn;
 use crate::env::SharedEnv;
+use crate::tls::{self, Role};
 
 /// Bodies that a node may allow on the lanes; what it says beyond is not believed.
 const BODY_MAX: usize = 16 * 1024 * 1024;
@@ -129,6 +132,35 @@ impl Shared {
         // A lane that is none reads like the data stream: its messages are refused for what they say.
         let tokens = self.tokens.get(usize::from(lane)).unwrap_or(&self.tokens[0]);
         tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a trust statement: tokens that were read under an authority which it names no more are void, and the
+    /// node hears that it is known here. One that does not count ends the link.
+    pub(super) fn learn(&self, signed: &SignedStatement) {
+        match self.identity.learn(signed) {
+            Ok(number) => {
+                let trust = self.identity.tokens();
+                (0_u8..).take(LANES).for_each(|lane| self.tokens(lane).retain(&trust));
+                let (control, word) = (self.control.clone(), FromAgent::Trusts(Trusts { number }));
+                if let Err(mpsc::error::TrySendError::Full(word)) = control.try_send(word) {
+                    tokio::spawn(async move { control.send(word).await });
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, number = signed.statement.number, "the node shows a trust statement that does not count");
+                self.fail("a trust statement that does not count");
+            }
+        }
+    }
+
+    /// Whether the certificate that the node showed on this link is by a CA that counts.
+    pub(super) fn is_node_trusted(&self) -> bool {
+        let chain = self.connection.peer_identity();
+        let chain = chain.and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(self.env.now().as_secs()));
+        chain.as_deref().and_then(|chain| chain.split_first()).is_some_and(|(leaf, between)| {
+            tls::check(Role::Node, &self.identity.tls(), leaf, between, now).is_ok()
+        })
     }
 
     pub(super) fn desk(&self) -> MutexGuard<'_, Desk> {

@@ -23,7 +23,7 @@ use super::control::{self, LAST_WORDS, Left};
 use super::line::{self, Line};
 use super::link::{Door, Link};
 use super::shared::Shared;
-use super::{Listener, lanes, notices, subscriptions};
+use super::{Listener, lanes, notices, subscriptions, trust};
 use crate::env::{random, until};
 use crate::stream::{FrameError, FrameReader, write_frame};
 use crate::tls::{self, Role};
@@ -51,6 +51,7 @@ struct Said {
     requests: FrameReader,
     seen: Option<Seen>,
     renews: Option<SessionId>,
+    trust: u64,
 }
 
 /// Serves one incoming connection to its end.
@@ -110,6 +111,8 @@ struct Greeted {
     requests: FrameReader,
     /// The link that this one renews.
     renews: Option<Arc<Link>>,
+    /// The trust statement that the agent goes by.
+    trust: u64,
 }
 
 /// Handshake and hello, both within one time.
@@ -123,7 +126,7 @@ async fn greet(listener: &Listener, incoming: Incoming) -> Result<Greeted, Refus
     let (holder, certificate, not_after) = identity(listener, &connection)?;
     let hello = timeout_at(deadline, hello(&listener.shared, &connection)).await;
     let hello = hello.unwrap_or(Err("no hello in time"));
-    let Said { control, requests, seen, renews } = hello.map_err(|what| broken(&connection, what))?;
+    let Said { control, requests, seen, renews, trust } = hello.map_err(|what| broken(&connection, what))?;
     check_seen(&listener.shared, &connection, &holder, seen)?;
     let renews =
         match renews.map(|session| line::renewed_by(&listener.shared, &holder, &certificate, session)) {
@@ -131,7 +134,7 @@ async fn greet(listener: &Listener, incoming: Incoming) -> Result<Greeted, Refus
             Some(older) => older,
             None => None,
         };
-    Ok(Greeted { connection, holder, not_after, control, requests, renews })
+    Ok(Greeted { connection, holder, not_after, control, requests, renews, trust })
 }
 
 fn broken(connection: &Connection, what: &'static str) -> Refused {
@@ -151,7 +154,7 @@ fn identity(
         .ok_or_else(none)?;
     let (certificate, intermediates) = chain.split_first().ok_or_else(none)?;
     let now = UnixTime::since_unix_epoch(Duration::from_secs(listener.shared.env.now().as_secs()));
-    let leaf = tls::check(Role::Agent, &listener.trust, certificate, intermediates, now)
+    let leaf = tls::check(Role::Agent, &listener.shared.roots.load().tls, certificate, intermediates, now)
         .map_err(|error| Refused::Handshake(error.to_string()))?;
     match leaf.id {
         SpiffeId::Agent(_, name) => Ok((Holder { name, key: leaf.key }, certificate.clone(), leaf.not_after)),
@@ -166,8 +169,8 @@ async fn hello(shared: &Shared, connection: &Connection) -> Result<Said, &'stati
     let mut requests = FrameReader::new(requests, shared.limits.control_bytes_max);
     let Ok(Some(frame)) = requests.next().await else { return Err("no hello") };
     match FromAgent::decode(&frame, &shared.limits) {
-        Ok(FromAgent::Hello(Hello { version: 1, seen, renews })) => {
-            Ok(Said { control, requests, seen, renews })
+        Ok(FromAgent::Hello(Hello { version: 1, seen, renews, trust })) => {
+            Ok(Said { control, requests, seen, renews, trust })
         }
         Ok(FromAgent::Hello(_)) => Err("another protocol version"),
         Ok(_) | Err(_) => Err("something else than a hello"),
@@ -220,13 +223,15 @@ async fn open(
     session: SessionId,
     registry: RegistrySequence,
 ) -> Result<Open, Refused> {
-    let Greeted { connection, holder, not_after, mut control, requests, renews } = greeted;
+    let Greeted { connection, holder, not_after, mut control, requests, renews, trust: heard } = greeted;
     let standing = shared.directory().load().agent(&holder.name).map(|standing| standing.grant.quota);
     let quota = standing.unwrap_or_default();
     let seen = Seen::sign(&shared.key, &shared.swarm, &holder.key, session, registry, shared.env.now());
     let heartbeat_ms = u32::try_from(shared.heartbeat.as_millis()).unwrap_or(u32::MAX);
     let body = u32::try_from(shared.large_limits.body_bytes_max).unwrap_or(u32::MAX);
-    let welcome = FromNode::Welcome(Welcome { seen, heartbeat_ms, window: shared.window, quota, body });
+    let rooted = shared.roots.load().clone();
+    let (window, trust) = (shared.window, rooted.trust.number());
+    let welcome = FromNode::Welcome(Welcome { seen, heartbeat_ms, window, quota, body, trust });
     let renewed = renews.clone();
     let lost = |what| {
         shared.registry.link_lost(holder.name, session);
@@ -237,8 +242,17 @@ async fn open(
         }
         broken(&connection, what)
     };
-    let frame = welcome.encode().map_err(|_| lost("no welcome"))?;
-    match timeout(HELLO_TIME, write_frame(&mut control, frame)).await {
+    let missing = rooted.after(heard).iter().map(|signed| FromNode::Trust(Box::new(signed.clone())));
+    let words: Result<Vec<_>, _> =
+        std::iter::once(welcome).chain(missing).map(|word| word.encode()).collect();
+    let words = words.map_err(|_| lost("no welcome"))?;
+    let written = timeout(HELLO_TIME, async {
+        for word in words {
+            write_frame(&mut control, word).await?;
+        }
+        Ok::<_, std::io::Error>(())
+    });
+    match written.await {
         Ok(Ok(())) => {}
         Ok(Err(_)) => return Err(lost("the control stream broke")),
         Err(_) => return Err(lost("it does not read its welcome")),
@@ -256,6 +270,8 @@ async fn open(
         shared.reserve_kib,
         line,
     ));
+    // Whoever is not welcomed under it before it opens its data stream has closed the link.
+    link.heard(trust);
     // The agent has been told so: if it cannot be, there is no link.
     if renews.is_some_and(|older| !line::succeed(shared, &older, &link, quota)) {
         return Err(lost("the link that it renews has ended"));
@@ -273,6 +289,10 @@ async fn run(listener: &Arc<Listener>, open: Open) {
     for notice in notices::all(shared) {
         link.tell(notice);
     }
+    if !link.line.is_renewal() && link.trusts() < shared.roots.number() {
+        // What was issued meanwhile it could not check: it comes back, and hears of it first.
+        link.close(CloseReason::Lagging);
+    }
     install(shared, &link);
     let small = link.outboxes.small().clone();
     let delivering = tokio::spawn(lanes::deliver(shared.clone(), link.clone(), 0, small));
@@ -282,6 +302,10 @@ async fn run(listener: &Arc<Listener>, open: Open) {
         // Not a moment longer than its certificate says (threat A12).
         () = until(&*shared.env, not_after) => {
             link.close(CloseReason::CertificateExpired);
+            Left::Lost
+        }
+        () = trust::follow(shared, &link) => {
+            link.close(CloseReason::CaRetired);
             Left::Lost
         }
         () = line::drained(&link, shared.large_limits.body_bytes_max) => Left::Renewed,

@@ -23,9 +23,8 @@ use super::link::Link;
 use super::shared::Shared;
 use crate::capability::CapabilityError;
 use crate::env::{SharedEnv, random, until};
-use crate::tls::{
-    self, Ask, Csr, EmbeddedCa, Issuer, IssuerError, LIFETIME, Leaf, NodeCertificate, Role, check_issued,
-};
+use crate::roots::Roots;
+use crate::tls::{self, Ask, Csr, Issuer, IssuerError, LIFETIME, Leaf, NodeCertificate, Role, check_issued};
 
 /// Times that an agent's own token may be handed on.
 const HOPS: u8 = 3;
@@ -36,9 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(25);
 
 /// See the module.
 pub(crate) struct Certifier {
-    own: Arc<EmbeddedCa>,
     agents: Arc<dyn Issuer>,
-    trust: tls::Trust,
+    roots: Arc<Roots>,
     env: SharedEnv,
     lately: Lately,
 }
@@ -50,33 +48,28 @@ impl std::fmt::Debug for Certifier {
 }
 
 impl Certifier {
-    /// Asks these issuers: one for the node, one for agents.
-    pub(crate) fn new(
-        own: Arc<EmbeddedCa>,
-        agents: Arc<dyn Issuer>,
-        trust: tls::Trust,
-        env: SharedEnv,
-    ) -> Self {
-        Self { own, agents, trust, env, lately: Lately::default() }
+    /// Asks the CA of the nodes, and this issuer for agents.
+    pub(crate) fn new(agents: Arc<dyn Issuer>, roots: Arc<Roots>, env: SharedEnv) -> Self {
+        Self { agents, roots, env, lately: Lately::default() }
     }
 
     /// The leaf, if everybody else would accept it as what was asked for.
     fn checked(&self, ask: &Ask, certificate: &CertificateDer<'_>) -> Result<Leaf, StartError> {
-        let now = self.env.now();
-        check_issued(ask, &self.trust, certificate, now).map_err(IssuerError::from)?;
+        let (now, trust) = (self.env.now(), self.roots.load().tls.clone());
+        check_issued(ask, &trust, certificate, now).map_err(IssuerError::from)?;
         let role = match ask.id {
             SpiffeId::Agent(..) => Role::Agent,
             SpiffeId::Node(..) => Role::Node,
         };
         let at = UnixTime::since_unix_epoch(Duration::from_millis(now.as_millis()));
-        tls::check(role, &self.trust, certificate, &[], at).map_err(StartError::Certificate)
+        tls::check(role, &trust, certificate, &[], at).map_err(StartError::Certificate)
     }
 
     /// The node's own certificate.
     pub(crate) fn own(&self, name: NodeName, key: &SecretKey) -> Result<(CertifiedKey, Leaf), StartError> {
-        let id = SpiffeId::Node(self.trust.swarm(), name);
+        let id = SpiffeId::Node(self.roots.load().trust.swarm(), name);
         let ask = Ask { id, key: key.public(), lifetime: LIFETIME, request: None };
-        let certificate = self.own.issue(&ask.id, &ask.key, ask.lifetime, &*self.env)?;
+        let certificate = self.roots.load().own().issue(&ask.id, &ask.key, ask.lifetime, &*self.env)?;
         let leaf = self.checked(&ask, &certificate)?;
         Ok((NodeCertificate::certified(vec![certificate], key)?, leaf))
     }
@@ -87,7 +80,7 @@ impl Certifier {
         holder: Holder,
         csr: Option<&[u8]>,
     ) -> Result<(CertificateDer<'static>, Leaf), Refusal> {
-        let id = SpiffeId::Agent(self.trust.swarm(), holder.name);
+        let id = SpiffeId::Agent(self.roots.load().trust.swarm(), holder.name);
         let request = csr.map(Csr::from_der).transpose().map_err(|_| Refusal::Malformed)?;
         let ask = Ask { id, key: holder.key, lifetime: LIFETIME, request };
         // Here and not only at the issuer: whose fault it is must be told apart.
@@ -119,8 +112,13 @@ pub(super) async fn rotate(
     mut leaf: Leaf,
     told: watch::Sender<Leaf>,
 ) {
+    let mut changed = shared.roots.changed();
     loop {
-        until(&*shared.env, leaf.due()).await;
+        tokio::select! {
+            () = until(&*shared.env, leaf.due()) => {}
+            // Another CA may be the oldest by now; a certificate more does no harm.
+            _ = changed.changed() => {}
+        }
         match shared.certifier.own(name, &shared.key) {
             Ok((next, its)) => {
                 tracing::info!(until = its.not_after.as_millis(), "the node has a new certificate");
@@ -171,6 +169,7 @@ fn standing(shared: &Shared, holder: &Holder) -> Result<(Arc<Grant>, RegistrySeq
 async fn credentials(shared: &Shared, link: &Link, csr: Option<&[u8]>) -> Result<Renewed, Refusal> {
     let holder = link.peer.holder;
     standing(shared, &holder)?;
+    let under = shared.roots.used();
     let (certificate, leaf) = shared.certifier.agents(holder, csr).await?;
     // Again, for an issuer may be slow: who was revoked meanwhile is given nothing.
     let (grant, minted) = standing(shared, &holder)?;
@@ -184,6 +183,7 @@ async fn credentials(shared: &Shared, link: &Link, csr: Option<&[u8]>) -> Result
     });
     let _recorded = shared.audit.append(&shared.record(event)).map_err(|_| Refusal::AuditUnavailable)?;
     link.line.issued(&certificate);
+    shared.roots.note_issued(holder.name, under);
     Ok(Renewed { refusal: None, chain: vec![ByteBuf::from(certificate.to_vec())], token })
 }
 

@@ -10,7 +10,7 @@ use testudo_rules::quota::Bucket;
 use testudo_rules::token::TokenError;
 use testudo_wire::frame::{
     Acknowledge, CloseReason, Delivered, FromAgent, FromNode, Heartbeat, Introduced, Present, Presented,
-    Received, Renew, Settled, Subscribed, is_received,
+    Received, Renew, Settled, Subscribed, Trusts, is_received,
 };
 use testudo_wire::header::LANES;
 use testudo_wire::standing::{Quota, RevocationCause};
@@ -208,6 +208,13 @@ impl Reader {
                 None
             }
             FromAgent::Failed => Some(Left::Failed),
+            FromAgent::Trusts(Trusts { number }) if number > self.shared.roots.number() => {
+                Some(Left::Broken("a trust statement that was never made"))
+            }
+            FromAgent::Trusts(Trusts { number }) => {
+                self.link.heard(number);
+                None
+            }
             FromAgent::Renew(Renew { csr }) => {
                 self.renew(csr);
                 None
@@ -256,6 +263,10 @@ impl Reader {
         meaning.standing(&**self.shared.directory().load())?;
         let keep = |link: &Link| {
             let mut judging = link.judging.lock().map_err(|_| Refusal::GuardFault)?;
+            // Under the lock: an authority that was retired meanwhile has had its tokens taken from the link by now.
+            if !meaning.is_by(&self.shared.roots.load().tokens) {
+                return Err(Refusal::Unauthorised);
+            }
             judging.tokens.keep(&token, meaning.clone());
             Ok(())
         };

@@ -36,6 +36,8 @@ const AGAIN: Duration = Duration::from_secs(60);
 pub(crate) struct Line {
     /// The session of the first of them.
     pub(crate) first: SessionId,
+    /// It is not the first.
+    renews: bool,
     /// The one that renewed this link.
     pub(crate) newer: OnceLock<Arc<Link>>,
     /// The certificate that was issued on this link and not used yet.
@@ -57,17 +59,18 @@ pub(crate) struct Line {
 impl Line {
     /// A link that renews nothing.
     pub(crate) fn new(session: SessionId) -> Self {
-        Self::after(session, watch::channel(true).1)
+        Self::after(session, false, watch::channel(true).1)
     }
 
     /// A link that renews this one.
     pub(crate) fn renewing(older: &Link) -> Self {
-        Self::after(older.line.first, older.line.read.subscribe())
+        Self::after(older.line.first, true, older.line.read.subscribe())
     }
 
-    fn after(first: SessionId, older_read: watch::Receiver<bool>) -> Self {
+    fn after(first: SessionId, renews: bool, older_read: watch::Receiver<bool>) -> Self {
         Self {
             first,
+            renews,
             newer: OnceLock::new(),
             issued: Mutex::default(),
             parting: watch::Sender::new(false),
@@ -77,6 +80,11 @@ impl Line {
             hush: Notify::new(),
             hushed: Notify::new(),
         }
+    }
+
+    /// Whether the link renews another.
+    pub(crate) fn is_renewal(&self) -> bool {
+        self.renews
     }
 
     /// This leaf was issued on the link.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -14,10 +15,10 @@ use testudo_registry::{LinkClose, LinkControl};
 use testudo_rules::pipeline::{Peer, Tokens};
 use testudo_rules::quota::Bucket;
 use testudo_rules::replay::LinkWindows;
-use testudo_rules::token::{Meaning, SealedToken};
+use testudo_rules::token::{Meaning, SealedToken, Trust};
 use testudo_wire::frame::{CloseReason, Delivered, FromNode, Introduced, RefusedMessage};
 use testudo_wire::header::LANES;
-use testudo_wire::{Holder, MessageId, Resource, TokenId};
+use testudo_wire::{Holder, MessageId, PublicKey, Resource, Timestamp, TokenId};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
 use super::floods::Floods;
@@ -25,6 +26,7 @@ use super::line::Line;
 use super::news::News;
 use super::outboxes::Outboxes;
 use super::settle::Settling;
+use crate::roots::Rooted;
 
 /// Tokens that one link may hold at once.
 const TOKENS_MAX: usize = 32;
@@ -80,6 +82,24 @@ impl HeldTokens {
         }
     }
 
+    /// Only tokens of these authorities stay; how many went.
+    fn retain(&mut self, trust: &Trust) -> usize {
+        let before = self.held.len();
+        self.held.retain(|_, held| held.meaning.is_by(trust));
+        self.order.retain(|id| self.held.contains_key(id));
+        before - self.held.len()
+    }
+
+    /// Whether something that is still of use was minted under another key than this: the agent's own token, unless a
+    /// newer one has taken its place, or one that others handed on to it.
+    fn depends_on_other(&self, newest: &PublicKey, now: Timestamp) -> bool {
+        let is_other = |held: &Held| held.meaning.authority() != Some(newest);
+        self.held.iter().any(|(id, held)| {
+            let is_used = self.own == Some(*id) || held.meaning.chain().nth(1).is_some();
+            is_used && is_other(held) && held.meaning.alive(now).is_ok()
+        })
+    }
+
     pub(crate) fn get(&self, id: &TokenId) -> Option<&Held> {
         self.held.get(id)
     }
@@ -121,6 +141,8 @@ pub(crate) struct Link {
     pub(crate) stirred: Arc<Notify>,
     /// Where it stands among the links that renewed one another.
     pub(crate) line: Line,
+    /// The number of the trust statement that the agent goes by.
+    trusts: AtomicU64,
 }
 
 impl Link {
@@ -150,7 +172,33 @@ impl Link {
             control,
             stirred,
             line,
+            trusts: AtomicU64::new(0),
         }
+    }
+
+    /// The number of the trust statement that the agent goes by.
+    pub(crate) fn trusts(&self) -> u64 {
+        self.trusts.load(Ordering::Acquire)
+    }
+
+    /// The agent goes by this trust statement, at least.
+    pub(crate) fn heard(&self, number: u64) {
+        self.trusts.fetch_max(number, Ordering::AcqRel);
+    }
+
+    /// Tokens of authorities that are trusted no more go.
+    pub(crate) fn forget_tokens(&self, rooted: &Rooted) {
+        // A poisoned link passes nothing any more.
+        let Ok(mut judging) = self.judging.lock() else { return };
+        let gone = judging.tokens.retain(&rooted.tokens);
+        if gone > 0 {
+            tracing::warn!(agent = %self.peer.holder.name, gone, "tokens of a retired authority are void");
+        }
+    }
+
+    /// Whether the agent lives by a token of another authority than this.
+    pub(crate) fn depends_on_other_authority(&self, newest: &PublicKey, now: Timestamp) -> bool {
+        self.judging.lock().is_ok_and(|judging| judging.tokens.depends_on_other(newest, now))
     }
 
     /// Whether the two are the same link, or one renewed the other.

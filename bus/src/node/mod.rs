@@ -25,6 +25,7 @@ mod settle;
 mod shared;
 mod subscriptions;
 mod topics;
+mod trust;
 mod writer;
 
 use std::net::SocketAddr;
@@ -35,7 +36,6 @@ use quinn::Endpoint;
 use testudo_registry::{BookRules, Directory, RegistryDoor, StartError as RegistryError, Store};
 use testudo_rules::audit::{Cause, Event, NodeEvent};
 use testudo_rules::inspect::Inspector;
-use testudo_rules::token;
 use testudo_wire::frame::CloseReason;
 use testudo_wire::{AgentName, Digest, Holder, NodeName, Refusal, RegistrySequence, SecretKey, Spans};
 use tokio::sync::watch;
@@ -48,9 +48,9 @@ use crate::env::SharedEnv;
 use crate::guard::{GuardDoor, run_commits};
 use crate::join::{Bind, Desk, JoinPort, PortParts};
 use crate::metrics::{Account, Metrics};
+use crate::roots::Roots;
 use crate::tls::{
-    self, ChainToCa, EmbeddedCa, Issuer, IssuerError, Listed, Listing, NodeCertificate, TlsError,
-    server_config,
+    self, ChainToCa, Issuer, IssuerError, Listed, Listing, NodeCertificate, TlsError, server_config,
 };
 use crate::traced::Tracing;
 use crate::transport::{self, Socket};
@@ -69,6 +69,7 @@ pub(crate) use services::Candidates;
 pub(crate) use settle::{Reservation, Ticket};
 pub(crate) use shared::Shared;
 pub(crate) use topics::{may as may_subscribe, right as subscribe_right};
+pub(crate) use trust::{announced, dependents};
 
 use certifier::Certifier;
 use shared::Given;
@@ -85,16 +86,10 @@ pub struct NodeParts {
     pub name: NodeName,
     /// The node's key: TLS, welcomes, receipts, notices.
     pub key: SecretKey,
-    /// The swarm's CAs.
-    pub trust: tls::Trust,
-    /// The CA that signs the node's own certificate.
-    pub issuer: Arc<EmbeddedCa>,
-    /// Who certifies agents: those with a link are renewed by the same. `trust` holds its CAs for agents.
+    /// What the swarm trusts, with the CAs and the authority key that live with the node.
+    pub roots: Arc<Roots>,
+    /// Who certifies agents: those with a link are renewed by the same. `roots` holds its CAs for agents.
     pub agents: Arc<dyn Issuer>,
-    /// The authority keys of the swarm.
-    pub authority_trust: token::Trust,
-    /// The authority's key, where it lives with the node.
-    pub authority: Option<SecretKey>,
     /// Where the registry is kept.
     pub store: Box<dyn Store>,
     /// Heartbeats and what silence means.
@@ -143,7 +138,6 @@ pub enum StartError {
 pub(crate) struct Listener {
     pub(crate) shared: Arc<Shared>,
     pub(crate) guard: GuardDoor,
-    pub(crate) trust: tls::Trust,
     pub(crate) doors: Doors,
     pub(crate) is_stale: watch::Sender<Option<RegistrySequence>>,
 }
@@ -180,24 +174,27 @@ impl Node {
     /// # Errors
     /// [`StartError`]; nothing of it then runs on.
     pub fn start(parts: NodeParts) -> Result<Self, StartError> {
-        let NodeParts { name, key, trust, issuer, agents, env, audit, .. } = parts;
-        let certifier = Certifier::new(issuer, agents, trust.clone(), env.clone());
+        let NodeParts { name, key, roots, agents, env, audit, .. } = parts;
+        let certifier = Certifier::new(agents, roots.clone(), env.clone());
         let (first, leaf) = certifier.own(name, &key)?;
         let certificate = Arc::new(NodeCertificate::new(first));
-        let Office { registry, capability, .. } = Office::open(OfficeParts {
-            authority_trust: parts.authority_trust,
-            authority: parts.authority,
+        let office = Office::open(OfficeParts {
+            roots: roots.clone(),
             store: parts.store,
             rules: parts.rules,
             audit: audit.clone(),
             witnessed: parts.witnessed,
             env: env.clone(),
         })?;
+        // Whatever a crash came between: the log says what is in force.
+        office.note_trust(&roots.load().trust, &*env);
+        let Office { registry, capability, .. } = office;
         let listing = Arc::new(List(registry.directory().clone()));
-        let tls = server_config(trust.clone(), listing, certificate.clone(), env.clone())?;
+        let tls = server_config(roots.clone(), listing, certificate.clone(), env.clone())?;
         let endpoint = transport::listen_as(&key, tls, parts.socket)?;
         let shared = Arc::new(Shared::new(Given {
-            swarm: trust.swarm(),
+            swarm: roots.load().trust.swarm(),
+            roots: roots.clone(),
             key,
             env: env.clone(),
             heartbeat: parts.rules.interval,
@@ -210,13 +207,13 @@ impl Node {
             tracing: Tracing::new(parts.spans),
             certifier,
         }));
+        roots.serves(&shared);
         let guard = GuardDoor::start(shared.clone(), parts.inspector);
         let (stale, is_stale) = watch::channel(None);
         let (certifying, certified) = watch::channel(leaf.clone());
         let listener = Arc::new(Listener {
             shared: shared.clone(),
             guard: guard.clone(),
-            trust,
             doors: Doors::default(),
             is_stale: stale,
         });
@@ -261,6 +258,7 @@ impl Node {
             registry: self.shared.registry.clone(),
             capability: self.shared.capability.clone(),
             audit: self.shared.audit.clone(),
+            roots: self.shared.roots.clone(),
         }
     }
 
@@ -313,18 +311,12 @@ impl Node {
         self.certified.borrow().clone()
     }
 
-    /// Listens for newcomers on a port of its own, whenever an invitation is outstanding. `ca` is the certificate above
-    /// the node's own, by which invitations know the swarm.
+    /// Listens for newcomers on a port of its own, whenever an invitation is outstanding.
     ///
     /// # Errors
     /// [`TlsError`].
-    pub fn listen_for_newcomers(
-        &self,
-        ca: rustls::pki_types::CertificateDer<'static>,
-        desk: Arc<dyn Desk>,
-        bind: Bind,
-    ) -> Result<JoinPort, TlsError> {
-        let certificate = Arc::new(ChainToCa::new(self.certificate.clone(), ca));
+    pub fn listen_for_newcomers(&self, desk: Arc<dyn Desk>, bind: Bind) -> Result<JoinPort, TlsError> {
+        let certificate = Arc::new(ChainToCa::new(self.certificate.clone(), self.shared.roots.clone()));
         let (shared, is_stale) = (self.shared.clone(), self.is_stale.clone());
         JoinPort::start(PortParts { shared, certificate, desk, bind, is_stale })
     }

@@ -5,21 +5,19 @@ use std::sync::Arc;
 use testudo_registry::{
     BookRules, Registry, RegistryDoor, RegistryParts, StartError as RegistryError, Store, WriterBarrier,
 };
-use testudo_rules::token;
-use testudo_wire::{RegistrySequence, SecretKey};
+use testudo_wire::RegistrySequence;
 
 use super::journal::AuditJournal;
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
 use crate::env::SharedEnv;
+use crate::roots::Roots;
 
 /// What an office is made of.
 #[expect(missing_debug_implementations, reason = "holds keys and trait objects")]
 pub struct OfficeParts {
-    /// The authority keys of the swarm.
-    pub authority_trust: token::Trust,
-    /// The authority's key, where it is at hand.
-    pub authority: Option<SecretKey>,
+    /// What the swarm trusts, and the keys that are at hand.
+    pub roots: Arc<Roots>,
     /// Where the registry is kept.
     pub store: Box<dyn Store>,
     /// Heartbeats and what silence means.
@@ -41,6 +39,8 @@ pub struct Office {
     pub capability: CapabilityDoor,
     /// The audit log.
     pub audit: Arc<AuditLog>,
+    /// What the swarm trusts.
+    pub roots: Arc<Roots>,
 }
 
 impl Office {
@@ -58,8 +58,9 @@ impl Office {
             witnessed: parts.witnessed,
             barrier: WriterBarrier::new(),
         })?;
-        let capability = CapabilityDoor::start(parts.authority, parts.authority_trust);
-        Ok(Self { registry: registry.launch(), capability, audit: parts.audit })
+        let roots = parts.roots;
+        let capability = CapabilityDoor::start(roots.authority(), roots.load().tokens.clone());
+        Ok(Self { registry: registry.launch(), capability, audit: parts.audit, roots })
     }
 
     /// Ends the registry and seals the log.

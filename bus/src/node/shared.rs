@@ -35,6 +35,7 @@ use crate::env::SharedEnv;
 use crate::guard::{Commit, Commits};
 use crate::join::Ended as Newcomer;
 use crate::metrics::Metrics;
+use crate::roots::Roots;
 use crate::traced::Tracing;
 
 /// Records that strangers can cause in a second: beyond it they are only counted, or anyone who can send a
@@ -70,6 +71,7 @@ pub(crate) struct Shared {
     pub(crate) topics: Topics,
     pub(crate) certifier: Certifier,
     pub(crate) tracing: Tracing,
+    pub(crate) roots: Arc<Roots>,
     strangers: Mutex<Bucket>,
     /// What agents without a link have left of their quota: a new link is no new quota.
     spent: Mutex<HashMap<AgentName, Bucket>>,
@@ -82,6 +84,7 @@ pub(crate) struct Shared {
 /// The parts of [`Shared`] that are given.
 pub(crate) struct Given {
     pub(crate) swarm: SwarmId,
+    pub(crate) roots: Arc<Roots>,
     pub(crate) key: SecretKey,
     pub(crate) env: SharedEnv,
     pub(crate) heartbeat: Duration,
@@ -155,6 +158,7 @@ impl Shared {
             topics: Topics::default(),
             certifier: given.certifier,
             tracing: given.tracing,
+            roots: given.roots,
             strangers: Mutex::new(Bucket::new(STRANGERS, Duration::ZERO)),
             spent: Mutex::default(),
             routes: RwLock::default(),

@@ -16,7 +16,7 @@ use testudo_wire::SecretKey;
 use testudo_wire::frame::ALPN;
 
 use super::leaf::Trust;
-use super::verifier::{AgentVerifier, Listing, NodeCertificate, NodeVerifier};
+use super::verifier::{AgentVerifier, Listing, NodeCertificate, NodeVerifier, Trusting};
 use crate::env::SharedEnv;
 
 /// Why a TLS configuration cannot be made.
@@ -85,14 +85,14 @@ impl NodeCertificate {
 /// # Errors
 /// [`TlsError`].
 pub fn server_config(
-    trust: Trust,
+    trust: impl Trusting + 'static,
     listing: Arc<dyn Listing>,
     certificate: Arc<NodeCertificate>,
     env: SharedEnv,
 ) -> Result<QuicServerConfig, TlsError> {
     let mut config = ServerConfig::builder_with_details(provider(), Arc::new(Clock(env)))
         .with_protocol_versions(&[&TLS13])?
-        .with_client_cert_verifier(Arc::new(AgentVerifier { trust, listing }))
+        .with_client_cert_verifier(Arc::new(AgentVerifier { trust: Arc::new(trust), listing }))
         .with_cert_resolver(certificate);
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.send_tls13_tickets = 0;

@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
     KeyUsagePurpose, PKCS_ED25519, PublicKeyData, SanType, SerialNumber, SignatureAlgorithm,
@@ -26,6 +27,7 @@ use time::OffsetDateTime;
 use super::leaf::{self, LeafError, Role, Trust};
 use super::request::{Csr, CsrError};
 use crate::env::{Env, SharedEnv, random};
+use crate::roots::Roots;
 
 /// How long a leaf lives: a day.
 pub const LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
@@ -115,7 +117,7 @@ pub trait Issuer: Debug + Send + Sync {
     fn issue(&self, ask: Ask) -> Issuing<'_>;
 
     /// The CAs to one of which everything that it issues chains directly.
-    fn roots(&self) -> &[CertificateDer<'static>];
+    fn roots(&self) -> Vec<CertificateDer<'static>>;
 }
 
 /// Checks what an issuer gave as if it came from an enemy.
@@ -149,15 +151,21 @@ pub fn check_issued(
 /// The embedded CA as an [`Issuer`].
 #[derive(Debug)]
 pub struct Embedded {
-    ca: Arc<EmbeddedCa>,
+    ca: Arc<ArcSwap<EmbeddedCa>>,
     env: SharedEnv,
 }
 
 impl Embedded {
     /// Issues by this CA, under this clock.
     #[must_use]
-    pub const fn new(ca: Arc<EmbeddedCa>, env: SharedEnv) -> Self {
-        Self { ca, env }
+    pub fn new(ca: Arc<EmbeddedCa>, env: SharedEnv) -> Self {
+        Self { ca: Arc::new(ArcSwap::new(ca)), env }
+    }
+
+    /// Issues by whichever CA is the newest that everybody has heard of.
+    #[must_use]
+    pub fn following(roots: &Roots, env: SharedEnv) -> Self {
+        Self { ca: roots.certifying(), env }
     }
 }
 
@@ -165,12 +173,12 @@ impl Issuer for Embedded {
     fn issue(&self, ask: Ask) -> Issuing<'_> {
         Box::pin(async move {
             ask.check()?;
-            self.ca.issue(&ask.id, &ask.key, ask.lifetime, &*self.env)
+            self.ca.load().issue(&ask.id, &ask.key, ask.lifetime, &*self.env)
         })
     }
 
-    fn roots(&self) -> &[CertificateDer<'static>] {
-        std::slice::from_ref(self.ca.certificate())
+    fn roots(&self) -> Vec<CertificateDer<'static>> {
+        vec![self.ca.load().certificate().clone()]
     }
 }
 

@@ -25,6 +25,7 @@ use super::config::{Clock, TlsError, private_key, provider};
 use super::leaf::{CERTIFICATE_BYTES_MAX, LeafError, Role, Trust, certified_key, check};
 use super::verifier::{NodeCertificate, ed25519_handshakes};
 use crate::env::SharedEnv;
+use crate::roots::Roots;
 
 /// Longest certificate of a newcomer: it says nothing but its key.
 const NEWCOMER_BYTES_MAX: usize = 1024;
@@ -134,14 +135,14 @@ impl ServerCertVerifier for HostVerifier {
 #[derive(Debug)]
 pub struct ChainToCa {
     node: Arc<NodeCertificate>,
-    ca: CertificateDer<'static>,
+    roots: Arc<Roots>,
 }
 
 impl ChainToCa {
     /// The chain of these two.
     #[must_use]
-    pub const fn new(node: Arc<NodeCertificate>, ca: CertificateDer<'static>) -> Self {
-        Self { node, ca }
+    pub const fn new(node: Arc<NodeCertificate>, roots: Arc<Roots>) -> Self {
+        Self { node, roots }
     }
 }
 
@@ -149,7 +150,7 @@ impl ResolvesServerCert for ChainToCa {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let own = self.node.resolve(hello)?;
         let mut chain = own.cert.clone();
-        chain.push(self.ca.clone());
+        chain.push(self.roots.load().own().certificate().clone());
         Some(Arc::new(CertifiedKey::new(chain, own.key.clone())))
     }
 }

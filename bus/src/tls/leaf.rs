@@ -63,6 +63,22 @@ impl Trust {
         Ok(Self { agents: anchors(cas)?, ..self })
     }
 
+    /// Trusts these CAs from now on; agents by those that it did, where they are others than the nodes'.
+    ///
+    /// # Errors
+    /// [`LeafError::Unparsable`].
+    pub fn rolled(&self, cas: &[CertificateDer<'_>]) -> Result<Self, LeafError> {
+        let nodes = anchors(cas)?;
+        let agents = if self.is_one() { nodes.clone() } else { self.agents.clone() };
+        Ok(Self { swarm: self.swarm, nodes, agents })
+    }
+
+    /// Whether nodes and agents are certified by the same CAs.
+    #[must_use]
+    pub fn is_one(&self) -> bool {
+        Arc::ptr_eq(&self.nodes, &self.agents)
+    }
+
     /// The swarm.
     #[must_use]
     pub const fn swarm(&self) -> SwarmId {

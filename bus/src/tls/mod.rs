@@ -21,4 +21,4 @@ pub use leaf::{Leaf, LeafError, Role, Trust, check, not_after};
 pub use newcomer::{certificate_request, requested_key, self_signed};
 pub use pem::pem;
 pub use request::{CSR_BYTES_MAX, Csr, CsrError};
-pub use verifier::{Listed, Listing, NodeCertificate};
+pub use verifier::{Listed, Listing, NodeCertificate, Trusting};

@@ -82,15 +82,33 @@ macro_rules! ed25519_handshakes {
 }
 pub(super) use ed25519_handshakes;
 
+/// Where a node's verifier finds what is trusted at each handshake.
+pub trait Trusting: Send + Sync {
+    /// What is trusted now.
+    fn trust(&self) -> Trust;
+}
+
+impl Trusting for Trust {
+    fn trust(&self) -> Trust {
+        self.clone()
+    }
+}
+
+impl Trusting for Arc<crate::roots::Roots> {
+    fn trust(&self) -> Trust {
+        self.load().tls.clone()
+    }
+}
+
 /// Lets in agents of the swarm that the registry lists.
 pub(super) struct AgentVerifier {
-    pub(super) trust: Trust,
+    pub(super) trust: Arc<dyn Trusting>,
     pub(super) listing: Arc<dyn Listing>,
 }
 
 impl fmt::Debug for AgentVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AgentVerifier").field("trust", &self.trust).finish_non_exhaustive()
+        f.debug_struct("AgentVerifier").field("trust", &self.trust.trust()).finish_non_exhaustive()
     }
 }
 
@@ -113,7 +131,8 @@ impl ClientCertVerifier for AgentVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let leaf = check(Role::Agent, &self.trust, end_entity, intermediates, now).map_err(refusal)?;
+        let leaf =
+            check(Role::Agent, &self.trust.trust(), end_entity, intermediates, now).map_err(refusal)?;
         let SpiffeId::Agent(_, name) = leaf.id else { return Err(refusal(LeafError::Identity)) };
         match self.listing.look_up(&Holder { name, key: leaf.key }) {
             Listed::Good => Ok(ClientCertVerified::assertion()),

@@ -2,7 +2,7 @@
 //! delivered bundle.
 //!
 //! On every stream a frame is its length as u32, big-endian, and then its bytes. A control frame is the
-//! canonical MessagePack array `[tag, [fields]]`. One place owns every tag; 14 to 15 and 31 are
+//! canonical MessagePack array `[tag, [fields]]`. One place owns every tag; 15 is
 //! reserved. Says nothing about when a frame is allowed: that is the link's state.
 
 mod close;
@@ -14,11 +14,12 @@ use serde::de::DeserializeOwned;
 
 use crate::Limits;
 use crate::canonical::{self, CanonicalError, Reader};
+use crate::trust::SignedStatement;
 
 pub use close::CloseReason;
 pub use from_agent::{
     Acknowledge, Cancel, Credit, DeliveredAt, Heartbeat, Hello, Present, Received, RefusedDelivery, Renew,
-    Seen, Subscription, Whois, is_received, sign_received,
+    Seen, Subscription, Trusts, Whois, is_received, sign_received,
 };
 pub use from_node::{
     Accepted, Annotation, Cancelled, CopiesRefused, Delivered, Introduced, Lost, Notice, Presented,
@@ -57,6 +58,8 @@ pub enum FromAgent {
     Failed,
     /// Wants a new certificate for its name and key, and a new token of its own.
     Renew(Renew),
+    /// Has taken in a trust statement.
+    Trusts(Trusts),
 }
 
 /// A frame from node to agent.
@@ -92,6 +95,8 @@ pub enum FromNode {
     CopiesRefused(Vec<CopiesRefused>),
     /// Answer to the wish for a new certificate.
     Renewed(Renewed),
+    /// What the swarm trusts from now on.
+    Trust(Box<SignedStatement>),
 }
 
 fn encode<T: Serialize>(tag: u8, fields: &T) -> Result<Vec<u8>, CanonicalError> {
@@ -130,6 +135,7 @@ impl FromAgent {
             Self::Whois(fields) => encode(11, fields),
             Self::Failed => encode(12, &()),
             Self::Renew(fields) => encode(13, fields),
+            Self::Trusts(fields) => encode(14, fields),
         }
     }
 
@@ -152,6 +158,7 @@ impl FromAgent {
             11 => decode(bytes, limits).map(Self::Whois),
             12 => decode::<()>(bytes, limits).map(|()| Self::Failed),
             13 => decode(bytes, limits).map(Self::Renew),
+            14 => decode(bytes, limits).map(Self::Trusts),
             _ => Err(CanonicalError::Unexpected),
         }
     }
@@ -179,6 +186,7 @@ impl FromNode {
             Self::Lost(fields) => encode(28, fields),
             Self::CopiesRefused(fields) => encode(29, fields),
             Self::Renewed(fields) => encode(30, fields),
+            Self::Trust(fields) => encode(31, fields),
         }
     }
 
@@ -203,6 +211,7 @@ impl FromNode {
             28 => decode(bytes, limits).map(Self::Lost),
             29 => decode(bytes, limits).map(Self::CopiesRefused),
             30 => decode(bytes, limits).map(Self::Renewed),
+            31 => decode(bytes, limits).map(Self::Trust),
             _ => Err(CanonicalError::Unexpected),
         }
     }

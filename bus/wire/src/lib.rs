@@ -23,6 +23,7 @@ mod text;
 pub mod time;
 pub mod trace;
 pub mod tree;
+pub mod trust;
 
 pub use bundle::{Bundle, BundleError, Envelope, Item, Sealed, Sealer};
 pub use header::{Destination, Header, Part, ReceiptWish, TraceParent};

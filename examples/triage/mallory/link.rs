@@ -210,7 +210,8 @@ impl RawLink {
                     | FromNode::Lost(_)
                     | FromNode::CopiesRefused(_)
                     | FromNode::Renewed(_)
-                    | FromNode::Revoked(_) => {}
+                    | FromNode::Revoked(_)
+                    | FromNode::Trust(_) => {}
                 }
             }
         }

@@ -77,7 +77,9 @@ pub(super) fn word(end: &DialError) -> String {
         | DialError::Unlisted
         | DialError::Expired
         | DialError::Certificate(_)
+        | DialError::OldTrust { .. }
         | DialError::Protocol(_)
+        | DialError::Trust(_)
         | DialError::Tls(_)
         | DialError::Link(_) => end.to_string(),
     }

@@ -31,11 +31,10 @@ struct Whose {
 
 impl Whose {
     fn trust(&self) -> Result<Option<Trust>, CliError> {
-        let authority = match &self.config {
-            Some(path) => Some(Config::load(path, Overrides::default())?.swarm.authority),
-            None => self.authority,
-        };
-        Ok(authority.map(Trust::of))
+        let Some(path) = &self.config else { return Ok(self.authority.map(Trust::of)) };
+        let config = Config::load(path, Overrides::default())?;
+        // What is trusted now, where the keys are at hand; else what the swarm began with.
+        Ok(Some(testudo::rollover::trusted(&config).unwrap_or_else(|| Trust::of(config.swarm.authority))))
     }
 }
 

@@ -346,6 +346,17 @@ pub enum NodeEvent {
     },
     /// The node ended in good order.
     Stopped,
+    /// The node goes by this trust statement from here on: written when it is made, and at each start.
+    Trust {
+        /// Its number.
+        number: u64,
+        /// How many authority keys are trusted.
+        authorities: u8,
+        /// How many CAs are.
+        cas: u8,
+        /// Its digest.
+        statement: Digest,
+    },
 }
 
 /// The limits of a record: 256 envelopes with all their rules, and nothing deeper than our own types.

@@ -73,6 +73,13 @@ impl Event {
                 json!({ "what": "rules", "digest": digest, "packs": packs })
             }
             Self::Node(NodeEvent::Stopped) => json!({ "what": "stopped" }),
+            Self::Node(NodeEvent::Trust { number, authorities, cas, statement }) => json!({
+                "what": "trust",
+                "number": number,
+                "authorities": authorities,
+                "cas": cas,
+                "statement": statement,
+            }),
             Self::Outcomes(outcomes) => outcomes_fields(outcomes),
             Self::Registry(event) => registry_fields(event),
             Self::Verdicts(verdicts) => json!({
@@ -106,6 +113,10 @@ impl Event {
                 format!("the guard's rules are the standard ones and {packs} packs, {digest}")
             }
             Self::Node(NodeEvent::Stopped) => "stopped".to_owned(),
+            Self::Node(NodeEvent::Trust { number, authorities, cas, statement }) => format!(
+                "goes by trust statement {number}: {authorities} authority keys, {cas} CAs, {}",
+                statement.short()
+            ),
             Self::Outcomes(outcomes) => outcomes_words(outcomes),
             Self::Registry(event) => registry_words(event),
             Self::Verdicts(verdicts) => verdicts_words(verdicts),

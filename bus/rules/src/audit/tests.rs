@@ -158,6 +158,7 @@ pub(crate) fn events() -> Vec<Event> {
         NodeEvent::Rules { digest: Digest::new([7; 32]), packs: 2 }.into(),
         NodeEvent::Resumed { refused: 5, lost: 2 }.into(),
         NodeEvent::Stopped.into(),
+        NodeEvent::Trust { number: 3, authorities: 1, cas: 2, statement: Digest::new([9; 32]) }.into(),
         NodeEvent::Exporting { exporters: 2, configuration: Digest::new([8; 32]) }.into(),
     ];
     for agent in [None, Some(name("reader-1"))] {

@@ -126,6 +126,8 @@ kinds! {
     NodeStarted = "node.started", Info;
     /// The node ended in good order.
     NodeStopped = "node.stopped", Info;
+    /// The node goes by this trust statement.
+    NodeTrust = "node.trust", Warn;
     /// Outcomes without a single one: of no use, but a record like any other.
     OutcomesNone = "outcomes.none", Info;
     /// A change of the registry that could not be made durable.

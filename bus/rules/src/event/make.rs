@@ -217,6 +217,7 @@ fn node(event: NodeEvent, fields: Value) -> Draft {
         NodeEvent::Rules { .. } => Kind::NodeRules,
         NodeEvent::Started { .. } => Kind::NodeStarted,
         NodeEvent::Stopped => Kind::NodeStopped,
+        NodeEvent::Trust { .. } => Kind::NodeTrust,
     };
     let mut draft = Draft::new(kind, None, fields);
     if matches!(event, NodeEvent::Started { recovered_bytes: 1.., .. }) {

@@ -129,7 +129,7 @@ pub fn describe(
     let meaning = Meaning::fold(&parsed.chain)?;
     let vouched = match trust.map(|trust| read::verify(bytes, &parsed.chain, trust)) {
         None => Vouched::NotChecked,
-        Some(Ok(())) => Vouched::Yes,
+        Some(Ok(_)) => Vouched::Yes,
         Some(Err(error)) => Vouched::No(error.to_string()),
     };
     let (form, token_id) = match parsed.seal {

@@ -8,7 +8,8 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use testudo_wire::standing::Standings;
 use testudo_wire::{
-    AgentName, Capability, Holder, Limits, Refusal, RegistrySequence, SwarmId, Timestamp, TokenFactId,
+    AgentName, Capability, Holder, Limits, PublicKey, Refusal, RegistrySequence, SwarmId, Timestamp,
+    TokenFactId,
 };
 
 use super::block::{Attenuation, Chain, Delegated, Mint, Narrowing, whole_second};
@@ -37,6 +38,8 @@ pub struct Meaning {
     expires: Timestamp,
     hops: u8,
     minted: RegistrySequence,
+    /// The authority key that signed it; none for blocks that nobody vouches for.
+    authority: Option<PublicKey>,
 }
 
 impl Meaning {
@@ -47,8 +50,8 @@ impl Meaning {
     /// The first [`TokenError`] found, in that order.
     pub fn of(bytes: &[u8], trust: &Trust, limits: &Limits) -> Result<Self, TokenError> {
         let parsed = read::parse(bytes, limits)?;
-        read::verify(bytes, &parsed.chain, trust)?;
-        Self::fold(&parsed.chain)
+        let authority = read::verify(bytes, &parsed.chain, trust)?;
+        Ok(Self { authority: Some(authority), ..Self::fold(&parsed.chain)? })
     }
 
     /// What the blocks say, whoever signed them. Only callers that have verified the chain, or that say
@@ -75,6 +78,7 @@ impl Meaning {
             expires: whole_second(mint.expires),
             hops: mint.hops,
             minted: mint.minted,
+            authority: None,
         }
     }
 
@@ -141,6 +145,18 @@ impl Meaning {
         let good =
             |link: &Link| !standings.is_revoked(&link.id) && standings.is_good(&link.holder, self.minted);
         if self.chain().all(good) { Ok(()) } else { Err(Refusal::Revoked) }
+    }
+
+    /// The authority key that vouches for it, if anybody has checked that.
+    #[must_use]
+    pub const fn authority(&self) -> Option<&PublicKey> {
+        self.authority.as_ref()
+    }
+
+    /// Whether the authority that vouches for it is one of these.
+    #[must_use]
+    pub fn is_by(&self, trust: &Trust) -> bool {
+        self.authority.is_some_and(|authority| trust.authorities.contains(&authority))
     }
 
     /// The swarm in which it counts.

@@ -76,16 +76,16 @@ pub(crate) fn parse(bytes: &[u8], limits: &Limits) -> Result<Parsed, TokenError>
 }
 
 /// Checks the chain of signatures under the trusted keys. Evaluates nothing.
-pub(crate) fn verify(bytes: &[u8], chain: &Chain, trust: &Trust) -> Result<(), TokenError> {
+pub(crate) fn verify(bytes: &[u8], chain: &Chain, trust: &Trust) -> Result<PublicKey, TokenError> {
     if chain.mint.swarm != trust.swarm {
         return Err(TokenError::WrongSwarm);
     }
     // A wrong key fails at the first signature, so this costs one check for each trusted key.
-    let vouched = trust.authorities.iter().any(|authority| {
+    let vouched = trust.authorities.iter().find(|authority| {
         biscuit_auth::PublicKey::from_bytes(authority.as_bytes(), biscuit_auth::Algorithm::Ed25519)
             .is_ok_and(|root| biscuit_auth::Biscuit::from(bytes, root).is_ok())
     });
-    if vouched { Ok(()) } else { Err(TokenError::Unauthentic) }
+    vouched.copied().ok_or(TokenError::Unauthentic)
 }
 
 /// Reads block after block; what was read of one is needed for the next.

@@ -13,6 +13,7 @@ mod speaking;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use quinn::Endpoint;
@@ -68,6 +69,8 @@ struct Core {
     renew: Notify,
     shelf: Arc<Shelf>,
     kept: Mutex<Kept>,
+    /// The number of the trust statement that was kept last.
+    trusts: AtomicU64,
 }
 
 impl Core {
@@ -101,7 +104,8 @@ impl Member {
         let shelf = Arc::new(Shelf::default());
         let kept = Mutex::new(Kept::new(seen));
         let identity = watch::Sender::new(identity);
-        let core = Arc::new(Core { identity, renew: Notify::new(), env, shelf: shelf.clone(), kept });
+        let trusts = AtomicU64::new(identity.borrow().learnt.number());
+        let core = Arc::new(Core { identity, renew: Notify::new(), env, shelf: shelf.clone(), kept, trusts });
         let (told, state) = watch::channel(State::Away);
         let (leave, leaving) = watch::channel(Leave::Stay);
         let endpoints = Arc::new(endpoint);

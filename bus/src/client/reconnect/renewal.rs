@@ -1,6 +1,8 @@
 //! A member renews its certificate, its token and its link by itself, for as long as it has one.
 
+use std::future::pending;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -12,6 +14,9 @@ use crate::env::{random, until};
 
 /// Between two tries, at least; a node certifies an agent once a minute.
 const AGAIN: Duration = Duration::from_secs(60);
+/// Over how much time a swarm renews that was rolled over.
+const SPREAD: Duration = Duration::from_secs(60);
+
 /// Any part of a time. Milliseconds of less than a day times 64 bits fit.
 fn part_of(time: Duration, random: [u8; 8]) -> Duration {
     let share = u128::from(u64::from_be_bytes(random));
@@ -25,6 +30,7 @@ pub(super) async fn keep(core: Arc<Core>, endpoints: Endpoints, client: Client) 
         tokio::select! {
             () = until(&*core.env, client.renewal_due().before(early)) => {}
             () = core.renew.notified() => {}
+            () = rolled(&core, &client) => {}
         }
         while let Err(error) = renew(&core, &endpoints, &client).await {
             tracing::warn!(%error, "trying again");
@@ -33,6 +39,25 @@ pub(super) async fn keep(core: Arc<Core>, endpoints: Endpoints, client: Client) 
         tracing::debug!("renewed");
         // Whatever it was given: never without end.
         sleep(AGAIN).await;
+    }
+}
+
+/// Returns some time after the swarm has begun to go by another CA or authority key than this link does. What was
+/// learnt is kept at once.
+async fn rolled(core: &Core, client: &Client) {
+    let mut changed = core.identity().learnt.changed();
+    loop {
+        let number = *changed.borrow_and_update();
+        if core.trusts.fetch_max(number, Ordering::AcqRel) < number {
+            core.identity.send_modify(|_| ());
+        }
+        if client.is_outdated() {
+            // A swarm does not renew as one.
+            return sleep(part_of(SPREAD, random(&*core.env))).await;
+        }
+        if changed.changed().await.is_err() {
+            return pending().await;
+        }
     }
 }
 

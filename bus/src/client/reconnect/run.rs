@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::backoff::Backoff;
 use super::{Core, Ended, Leave, State, renewal};
+use crate::client::dial::UNKNOWN_CA;
 use crate::client::{Client, Deliveries, DialError, SendError};
 use crate::env::random;
 
@@ -43,14 +44,21 @@ pub(super) const fn may_dial_again(why: &DialError) -> bool {
         | DialError::Expired
         | DialError::Certificate(_)
         | DialError::NotOurNode(_)
+        | DialError::OldTrust { .. }
         | DialError::Protocol(_)
-        | DialError::Tls(_) => false,
+        | DialError::Tls(_)
+        | DialError::Trust(_) => false,
     }
 }
 
-/// A certificate has run out; dialling again helps if there is a newer one.
+/// A certificate has run out, or its CA was retired; dialling again helps if there is a newer one.
 const fn is_expiry(why: &DialError) -> bool {
-    matches!(why, DialError::Expired | DialError::Closed(CloseReason::CertificateExpired))
+    matches!(
+        why,
+        DialError::Expired
+            | DialError::Closed(CloseReason::CaRetired | CloseReason::CertificateExpired)
+            | DialError::Certificate(UNKNOWN_CA)
+    )
 }
 
 /// A task that ends when nobody holds it.

@@ -22,6 +22,8 @@ pub enum CloseReason {
     Renewed,
     /// The registry revoked this agent.
     Revoked(RevocationCause),
+    /// The CA of the certificate is not trusted any more.
+    CaRetired,
     /// The node shuts down.
     Shutdown,
     /// The node was shown a registry sequence above its own: its disk is an old copy.
@@ -41,6 +43,7 @@ impl CloseReason {
             Self::CertificateExpired => 6,
             Self::StaleRegistry => 7,
             Self::Renewed => 8,
+            Self::CaRetired => 9,
             Self::Revoked(RevocationCause::Silent) => 16,
             Self::Revoked(RevocationCause::Operator) => 17,
             Self::Revoked(RevocationCause::Compromised) => 18,
@@ -55,7 +58,8 @@ impl CloseReason {
     }
 
     /// Every reason.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
+        Self::CaRetired,
         Self::CertificateExpired,
         Self::Displaced,
         Self::DisplacedTooOften,
@@ -75,7 +79,8 @@ impl CloseReason {
     pub const fn may_reconnect(self) -> bool {
         match self {
             Self::Lagging | Self::Renewed | Self::Shutdown | Self::StaleRegistry => true,
-            Self::CertificateExpired
+            Self::CaRetired
+            | Self::CertificateExpired
             | Self::Displaced
             | Self::DisplacedTooOften
             | Self::Protocol
@@ -87,6 +92,7 @@ impl CloseReason {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::CaRetired => "the CA of the certificate was retired",
             Self::CertificateExpired => "certificate expired",
             Self::Displaced => "displaced by a newer link",
             Self::DisplacedTooOften => "displaced too often",

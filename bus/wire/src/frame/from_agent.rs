@@ -16,6 +16,22 @@ pub struct Hello {
     pub seen: Option<Seen>,
     /// The session of the open link that this one renews, under the certificate that was issued on it.
     pub renews: Option<SessionId>,
+    /// The number of the trust statement that it goes by; not written while that is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub trust: u64,
+}
+
+/// Numbers of trust statements are not written in a swarm that has made none.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+pub(super) const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// An agent has taken in the trust statements up to this one.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Trusts {
+    /// Its number.
+    pub number: u64,
 }
 
 /// The wish for a new certificate.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Seen;
+use super::from_agent::is_zero;
 use crate::canonical::{self, CanonicalError};
 use crate::standing::Quota;
 use crate::{
@@ -23,6 +24,10 @@ pub struct Welcome {
     pub quota: Quota,
     /// The largest body, in bytes, on a lane of its own.
     pub body: u32,
+    /// The number of the node's trust statement; not written while that is 0. When it is above the hello's, the
+    /// statements in between come next, each in a frame of its own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub trust: u64,
 }
 
 /// The node's answer to the wish for a new certificate.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::standing::Quota;
+use crate::trust::{AUTHORITIES_MAX, CA_BYTES_MAX, CAS_MAX, STATEMENT_BYTES_MAX, SignedStatement, Statement};
 use crate::{
     AgentName, Digest, MessageId, Refusal, RegistrySequence, Resource, SecretKey, SessionId, SwarmId,
     Timestamp, TokenFactId, TokenId,
@@ -47,8 +48,13 @@ fn every_frame() -> (Vec<FromAgent>, Vec<FromNode>) {
     let quota = Quota::default();
     (
         vec![
-            FromAgent::Hello(Hello { version: 1, seen: None, renews: None }),
-            FromAgent::Hello(Hello { version: 1, seen: Some(seen()), renews: Some(SessionId::new([3; 16])) }),
+            FromAgent::Hello(Hello { version: 1, seen: None, renews: None, trust: 0 }),
+            FromAgent::Hello(Hello {
+                version: 1,
+                seen: Some(seen()),
+                renews: Some(SessionId::new([3; 16])),
+                trust: 0,
+            }),
             FromAgent::Heartbeat(Heartbeat::sign(&agent(), &SWARM, &SESSION, 1)),
             FromAgent::Present(Present { token: vec![1, 2, 3] }),
             FromAgent::Acknowledge(Acknowledge { lane: 0, upto: 9, refused: vec![refused] }),
@@ -60,11 +66,29 @@ fn every_frame() -> (Vec<FromAgent>, Vec<FromNode>) {
             FromAgent::Received(Received { session: SESSION, messages: vec![(0, 1, 2)], signature }),
             FromAgent::Whois(Whois { name: name("b") }),
             FromAgent::Failed,
+            FromAgent::Hello(Hello { version: 1, seen: None, renews: None, trust: 7 }),
+            FromAgent::Trusts(Trusts { number: 7 }),
             FromAgent::Renew(Renew { csr: None }),
             FromAgent::Renew(Renew { csr: Some(serde_bytes::ByteBuf::from(vec![1])) }),
         ],
         vec![
-            FromNode::Welcome(Welcome { seen: seen(), heartbeat_ms: 30_000, window: 64, quota, body: 1024 }),
+            FromNode::Welcome(Welcome {
+                seen: seen(),
+                heartbeat_ms: 30_000,
+                window: 64,
+                quota,
+                body: 1024,
+                trust: 0,
+            }),
+            FromNode::Welcome(Welcome {
+                seen: seen(),
+                heartbeat_ms: 30_000,
+                window: 64,
+                quota,
+                body: 1024,
+                trust: 7,
+            }),
+            FromNode::Trust(Box::new(statement())),
             FromNode::Presented(Presented { token: TokenId::new([7; 32]), refusal: None }),
             FromNode::Presented(Presented {
                 token: TokenId::new([7; 32]),
@@ -99,6 +123,41 @@ fn every_frame() -> (Vec<FromAgent>, Vec<FromNode>) {
             }]),
         ],
     )
+}
+
+fn statement() -> SignedStatement {
+    let statement = Statement {
+        swarm: SWARM,
+        number: 1,
+        time: Timestamp::from_millis(1),
+        authorities: vec![node().public()],
+        cas: vec![serde_bytes::ByteBuf::from(vec![1; 300])],
+    };
+    statement.sign(&node()).unwrap()
+}
+
+#[test]
+fn a_trust_number_of_zero_is_not_written_and_must_not_be() {
+    let hello = FromAgent::Hello(Hello { version: 1, seen: None, renews: None, trust: 0 });
+    let bytes = hello.encode().unwrap();
+    assert_eq!(bytes, [0x92, 0x01, 0x93, 0x01, 0xc0, 0xc0]);
+    let written = [0x92, 0x01, 0x94, 0x01, 0xc0, 0xc0, 0x00];
+    assert!(FromAgent::decode(&written, &Limits::standard()).is_err(), "one encoding alone");
+    let largest = SignedStatement {
+        statement: Statement {
+            authorities: vec![node().public(); AUTHORITIES_MAX],
+            cas: vec![serde_bytes::ByteBuf::from(vec![1; CA_BYTES_MAX]); CAS_MAX],
+            number: u64::MAX,
+            time: Timestamp::from_millis(u64::MAX),
+            ..statement().statement
+        },
+        ..statement()
+    };
+    let bytes = largest.encode().unwrap();
+    assert!(bytes.len() <= STATEMENT_BYTES_MAX, "{}", bytes.len());
+    assert_eq!(SignedStatement::decode(&bytes), Ok(largest.clone()));
+    let frame = FromNode::Trust(Box::new(largest));
+    assert_eq!(FromNode::decode(&frame.encode().unwrap(), &Limits::standard()), Ok(frame));
 }
 
 #[test]

@@ -9,8 +9,8 @@ use serde_bytes::ByteBuf;
 use crate::canonical::{self, CanonicalError};
 use crate::{AgentName, Limits, PublicKey};
 
-/// Longest answer, without its length prefix: four certificates and a token, with room.
-pub const ANSWER_BYTES_MAX: usize = 32 * 1024;
+/// Longest answer, without its length prefix: four certificates and a token, and all trust statements.
+pub const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 const JOINED: u8 = 0;
 const REFUSED: u8 = 1;
@@ -139,6 +139,9 @@ pub struct Joined {
     pub chain: Vec<ByteBuf>,
     /// The unsealed token's bytes.
     pub token: ByteBuf,
+    /// Every signed trust statement from the first; not written in a swarm that has made none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trust: Vec<ByteBuf>,
 }
 
 impl fmt::Debug for Joined {

@@ -104,6 +104,7 @@ fn joined() -> Joined {
         ca: vec![5; 300].into(),
         chain: vec![vec![6; 400].into()],
         token: vec![7; 500].into(),
+        trust: Vec::new(),
     }
 }
 

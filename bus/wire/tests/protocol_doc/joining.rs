@@ -43,6 +43,7 @@ pub(super) fn joining() -> Vec<(&'static str, String)> {
         ca: vec![0xca; 3].into(),
         chain: vec![vec![0xce; 3].into()],
         token: vec![1, 2, 3].into(),
+        trust: Vec::new(),
     }));
     let answer = joined.encode().unwrap();
     assert_eq!(JoinAnswer::decode(&answer), Ok(joined));

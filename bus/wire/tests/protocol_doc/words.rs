@@ -3,11 +3,12 @@
 use testudo_wire::frame::{
     Accepted, Cancel, Cancelled, CopiesRefused, Credit, Delivered, FromAgent, FromNode, Hello, Introduced,
     Lost, Presented, Received, RefusedBundle, RefusedMessage, Renew, Renewed, Subscribed, Subscription,
-    Whois, is_received, sign_received,
+    Trusts, Whois, is_received, sign_received,
 };
+use testudo_wire::trust::Statement;
 use testudo_wire::{
     Capability, Destination, Envelope, Header, Limits, Part, Purpose, ReceiptWish, Refusal, Resource,
-    TokenId, tree,
+    Timestamp, TokenId, tree,
 };
 
 use super::{SESSION, TOKEN, agent, envelopes, from_agent, from_node, header, hex, id, key, swarm};
@@ -74,8 +75,12 @@ pub(super) fn words_of_agents() -> Vec<(&'static str, String)> {
         ("whois", FromAgent::Whois(Whois { name: agent("bob") })),
         ("failed", FromAgent::Failed),
         ("renew", FromAgent::Renew(Renew { csr })),
+        ("trusts", FromAgent::Trusts(Trusts { number: 1 })),
         ("renew-without", FromAgent::Renew(Renew { csr: None })),
-        ("hello-renewing", FromAgent::Hello(Hello { version: 1, seen: None, renews: Some(SESSION) })),
+        (
+            "hello-renewing",
+            FromAgent::Hello(Hello { version: 1, seen: None, renews: Some(SESSION), trust: 0 }),
+        ),
     ]
     .map(|(name, frame)| (name, from_agent(&frame)))
     .into()
@@ -96,6 +101,13 @@ pub(super) fn words_of_nodes() -> Vec<(&'static str, String)> {
     let chain = vec![serde_bytes::ByteBuf::from(vec![0x30, 0x00])];
     let token_bytes = Some(serde_bytes::ByteBuf::from(vec![1, 2, 3]));
     let renewed = Renewed { refusal: None, chain: chain.clone(), token: token_bytes };
+    let statement = Statement {
+        swarm: swarm(),
+        number: 1,
+        time: Timestamp::from_millis(1_767_225_600_000),
+        authorities: vec![key(1).public(), key(5).public()],
+        cas: vec![serde_bytes::ByteBuf::from(vec![0xca; 3])],
+    };
     let copies = CopiesRefused { to: agent("bob"), refusal: Refusal::Overloaded, count: 300 };
     [
         ("presented", FromNode::Presented(Presented { token, refusal: Some(Refusal::ExpiredToken) })),
@@ -116,6 +128,7 @@ pub(super) fn words_of_nodes() -> Vec<(&'static str, String)> {
         ("lost", FromNode::Lost(Lost { messages: vec![id(0xa1)] })),
         ("copies-refused", FromNode::CopiesRefused(vec![copies])),
         ("renewed", FromNode::Renewed(renewed)),
+        ("trust", FromNode::Trust(Box::new(statement.sign(&key(1)).unwrap()))),
     ]
     .map(|(name, frame)| (name, from_node(&frame)))
     .into()

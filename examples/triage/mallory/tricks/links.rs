@@ -38,7 +38,7 @@ pub(super) async fn others_heartbeat(stage: &mut Stage<'_>) -> Answer {
 
 pub(super) async fn second_hello(stage: &mut Stage<'_>) -> Answer {
     let link = stage.link().await?;
-    link.say(FromAgent::Hello(Hello { version: 1, seen: None, renews: None })).await?;
+    link.say(FromAgent::Hello(Hello { version: 1, seen: None, renews: None, trust: 0 })).await?;
     Ok(word(&link.closed().await))
 }
 
