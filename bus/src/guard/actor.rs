@@ -6,13 +6,13 @@ use std::sync::Arc;
 use actix::{Actor, Addr, Context, Handler, Message};
 use bytes::Bytes;
 use testudo_rules::inspect::Inspector;
-use testudo_rules::pipeline::{Authorised, Decoded, Read};
+use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Inspecting, Read, Turn};
 use testudo_wire::frame::CloseReason;
 use testudo_wire::{MessageId, Refusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::judge::{Case, assess, conclude, judge, refuse_bundle};
+use super::judge::{Case, assess, conclude, refuse_bundle};
 use super::large::{Large, Pool};
 use super::rules::{Rules, Tails};
 use crate::metrics::Stage;
@@ -20,6 +20,8 @@ use crate::node::{Link, Shared, Ticket};
 
 /// Bundles in the mailbox at once, of all links; a link has one, and one for each lane.
 const PERMITS: usize = 256;
+/// Bytes of a bundle that are vetted in one turn: about as long as its signature takes.
+const TURN_BYTES: usize = 16 * 1024;
 
 struct Guard {
     shared: Arc<Shared>,
@@ -46,27 +48,67 @@ impl Guard {
     }
 }
 
-/// A bundle of the data stream, to be judged whole.
+/// How far the guard has come with a bundle of the data stream.
+enum Way {
+    Begin(Bytes),
+    Inspect(Inspecting),
+    Conclude(Inspected),
+}
+
+/// One turn with a bundle of the data stream. Everybody's bundles have theirs one after the other, so that nobody
+/// waits for the whole of another's.
 struct Judge {
     case: Case,
-    bytes: Bytes,
+    way: Way,
     sent: Instant,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Message for Judge {
-    type Result = ();
+    /// What is left to do.
+    type Result = Option<(Way, OwnedSemaphorePermit)>;
 }
 
 impl Handler<Judge> for Guard {
-    type Result = ();
-    fn handle(&mut self, message: Judge, _: &mut Context<Self>) {
-        let Judge { case, bytes, sent, _permit } = message;
+    type Result = Option<(Way, OwnedSemaphorePermit)>;
+    fn handle(&mut self, message: Judge, _: &mut Context<Self>) -> Self::Result {
+        let Judge { case, way, sent, permit } = message;
         self.shared.metrics.took(Stage::Wait, sent.elapsed());
-        self.contain(&case, |guard| {
-            let rules = guard.tails.under(&guard.rules);
-            judge(&guard.shared, &rules, &mut guard.tails.kept, &case, bytes);
-        });
+        let way = self.contain(&case, |guard| guard.go_on(&case, way)).flatten()?;
+        Some((way, permit))
+    }
+}
+
+impl Guard {
+    /// One step of the way; `None` at its end.
+    fn go_on(&mut self, case: &Case, way: Way) -> Option<Way> {
+        match way {
+            Way::Begin(bytes) => {
+                let short = bytes.len() <= TURN_BYTES;
+                let decoded = Decoded::of(bytes, &self.shared.limits);
+                let inspecting = Way::Inspect(assess(&self.shared, case, decoded)?.in_turns());
+                // What is short is done at once: there is nothing in it for others to wait for.
+                if short { self.go_on(case, inspecting) } else { Some(inspecting) }
+            }
+            Way::Inspect(inspecting) => {
+                let began = Instant::now();
+                let rules = self.tails.under(&self.rules);
+                let turn = inspecting.turn(&rules, &mut self.tails.kept, TURN_BYTES);
+                self.shared.metrics.took(Stage::Inspect, began.elapsed());
+                match turn {
+                    Turn::More(more) => Some(Way::Inspect(more)),
+                    Turn::Done(inspected) if case.size <= TURN_BYTES => {
+                        conclude(&self.shared, case, inspected);
+                        None
+                    }
+                    Turn::Done(inspected) => Some(Way::Conclude(inspected)),
+                }
+            }
+            Way::Conclude(inspected) => {
+                conclude(&self.shared, case, inspected);
+                None
+            }
+        }
     }
 }
 
@@ -154,12 +196,19 @@ impl GuardDoor {
     /// Has a bundle of the data stream judged; returns when it is. `false` when the guard is gone: nothing may
     /// pass any more.
     pub(crate) async fn judge(&self, link: &Arc<Link>, bundle: u64, bytes: Bytes) -> bool {
-        let Ok(_permit) = self.permits.clone().acquire_owned().await else { return false };
+        let Ok(mut permit) = self.permits.clone().acquire_owned().await else { return false };
         let (lane, size) = (0, bytes.len());
         let ticket = Ticket::new(&link.settling[0], bundle, size);
         let case = Case { link: link.clone(), lane, bundle, size, ticket };
-        let sent = Instant::now();
-        self.actor.send(Judge { case, bytes, sent, _permit }).await.is_ok()
+        let mut way = Way::Begin(bytes);
+        loop {
+            let turn = Judge { case: case.clone(), way, sent: Instant::now(), permit };
+            match self.actor.send(turn).await {
+                Ok(Some(left)) => (way, permit) = left,
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
     }
 
     /// The same for a bundle of a lane.

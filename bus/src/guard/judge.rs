@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use testudo_registry::Snapshot;
 use testudo_rules::audit::{Cause, EnvelopeRecord, Event, Note, TraceId, Verdict as Written, Verdicts};
-use testudo_rules::inspect::{Alert, Context, Inspector};
-use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Pair, Verdict};
+use testudo_rules::inspect::Alert;
+use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Verdict};
 use testudo_wire::frame::{CloseReason, FromNode, RefusedBundle, RefusedMessage};
 use testudo_wire::{Destination, Digest, ReceiptWish, Refusal};
 use tokio::time::Instant;
@@ -26,23 +25,6 @@ pub(super) struct Case {
     /// Its bytes.
     pub(super) size: usize,
     pub(super) ticket: Arc<Ticket>,
-}
-
-/// Judges a bundle of the data stream to the end.
-pub(super) fn judge(
-    shared: &Arc<Shared>,
-    inspector: &Inspector,
-    tails: &mut Context<Pair>,
-    case: &Case,
-    bytes: Bytes,
-) {
-    let decoded = Decoded::of(bytes, &shared.limits);
-    if let Some(authorised) = assess(shared, case, decoded) {
-        let began = Instant::now();
-        let inspected = authorised.inspect(inspector, tails);
-        shared.metrics.took(Stage::Inspect, began.elapsed());
-        conclude(shared, case, inspected);
-    }
 }
 
 /// The pure stages before the content. What they refuse whole is told here.
