@@ -106,8 +106,7 @@ pub(super) fn conclude(shared: &Arc<Shared>, case: &Case, mut inspected: Inspect
         }
         Err(error) => {
             tracing::debug!(%error, "no record, no delivery");
-            drop(placed);
-            refuse_all(shared, case, inspected);
+            refuse_all(shared, case, inspected, placed);
         }
     }
 }
@@ -157,12 +156,13 @@ impl Recorded {
     /// The record will never be durable: nothing of it is handed over. The next start finds its verdicts without an
     /// outcome.
     pub(super) fn refuse(self, shared: &Shared) {
-        refuse_all(shared, &self.case, self.inspected);
+        refuse_all(shared, &self.case, self.inspected, self.placed);
     }
 }
 
 /// No record, no delivery.
-fn refuse_all(shared: &Shared, case: &Case, mut inspected: Inspected) {
+fn refuse_all(shared: &Shared, case: &Case, mut inspected: Inspected, placed: Placed) {
+    placed.give_up(Refusal::AuditUnavailable);
     let allowed: Vec<_> = inspected.allowed().map(|(position, _)| position).collect();
     allowed.into_iter().for_each(|position| inspected.refuse(position, Refusal::AuditUnavailable));
     shared.metrics.submitted(inspected.verdicts().len());
