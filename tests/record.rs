@@ -103,8 +103,7 @@ fn t_a65_whoever_waits_for_an_answer_that_cannot_be_recorded_hears_so_at_once() 
             let request = server.next().await.unwrap();
             world.node.audit().shutdown().await.unwrap();
             let began = tokio::time::Instant::now();
-            let answered = server.client.reply(&request, ContentType::json(), "1".into()).await;
-            assert!(answered.is_err(), "{commit:?}: {answered:?}");
+            server.client.reply(&request, ContentType::json(), "1").await.unwrap();
             let asked = asked.await.unwrap();
             assert!(
                 matches!(asked, Err(SendError::Refused { refusal: Refusal::AuditUnavailable, .. })),
