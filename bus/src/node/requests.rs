@@ -155,8 +155,8 @@ impl Requests {
         let open = table.open.get_mut(request).filter(|open| open.replier.is(replier));
         let open = open.ok_or(Refusal::Unauthorised)?;
         match part {
-            Some(part) if part.index != open.next_part => return Err(Refusal::Unauthorised),
-            None if open.next_part > 0 => return Err(Refusal::Unauthorised),
+            Some(part) if part.index != open.next_part => Err(Refusal::Unauthorised),
+            None if open.next_part > 0 => Err(Refusal::Unauthorised),
             Some(part) if !part.last => {
                 open.next_part = open.next_part.saturating_add(1);
                 open.deadline = Instant::now() + open.idle;
