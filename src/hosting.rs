@@ -12,7 +12,7 @@ use testudo_bus::client::{self, Arrivals, Delivery, Member, Outgoing, SendError}
 use testudo_bus::env::random;
 use testudo_rules::token::{Delegation, Fresh, Token};
 use testudo_wire::{
-    ContentType, Destination, Limits, MessageId, Part, Resource, Spans, TokenFactId, TokenId, TraceParent,
+    ContentType, Limits, MessageId, Part, Resource, Spans, TokenFactId, TokenId, TraceParent,
 };
 use tokio::time::{Instant, timeout};
 
@@ -96,11 +96,7 @@ pub fn carrier(member: Member, arrivals: Arrivals) -> (Carrier, Mail, Arc<Ledger
 
 fn outgoing(message: Message) -> Outgoing {
     Outgoing {
-        to: match message.to {
-            To::Agent(name) => client::To::Agent(name),
-            To::Service => client::To::Service,
-            To::Topic(topic) => client::To::Topic(topic),
-        },
+        to: message.to,
         capability: message.capability,
         content_type: message.content_type,
         body: message.body,
@@ -144,12 +140,7 @@ fn answer(delivery: &Delivery) -> Answer {
 
 /// A message for the agent; `None` for an answer, which goes to whoever asked.
 fn incoming(delivery: &Delivery) -> Option<Incoming> {
-    let to = match delivery.header().destination {
-        Destination::Agent(name) => To::Agent(name),
-        Destination::Service => To::Service,
-        Destination::Topic(topic) => To::Topic(topic),
-        Destination::Reply(_) => return None,
-    };
+    let to = To::of(&delivery.header().destination)?;
     Some(Incoming {
         message: delivery.message(),
         sender: *delivery.sender(),

@@ -17,7 +17,7 @@ use support::{pass, sim, until};
 use testudo_bus::audit::Health;
 use testudo_bus::client::SendError;
 use testudo_bus::node::Commit;
-use testudo_wire::Refusal;
+use testudo_wire::{ContentType, Refusal};
 
 /// A small disk of its own in memory, where the system lets us have one.
 struct Disk(PathBuf);
@@ -85,6 +85,31 @@ fn in_both_modes_everything_arrives_in_order_and_is_accounted_for() {
             until("delivered", || world.node.metrics().account().delivered == 40).await;
             let (account, _) = world.end().await;
             assert_eq!((account.submitted, account.delivered), (40, 40), "{commit:?}");
+        });
+    }
+}
+
+#[test]
+fn t_a65_whoever_waits_for_an_answer_that_cannot_be_recorded_hears_so_at_once() {
+    for commit in [Commit::Receipt, Commit::Delivery] {
+        sim(async {
+            let world = World::committing(3, commit);
+            let mut server = world.agent("server", &[], &["read:logs"]).await;
+            let asker = world.agent("asker", &["read:logs"], &[]).await;
+            let asked = tokio::spawn({
+                let client = asker.client.clone();
+                async move { client.request(message("server", "read:logs", "how many?")).await }
+            });
+            let request = server.next().await.unwrap();
+            world.node.audit().shutdown().await.unwrap();
+            let began = tokio::time::Instant::now();
+            server.client.reply(&request, ContentType::json(), "1").await.unwrap();
+            let asked = asked.await.unwrap();
+            assert!(
+                matches!(asked, Err(SendError::Refused { refusal: Refusal::AuditUnavailable, .. })),
+                "{commit:?}: {asked:?}"
+            );
+            assert!(began.elapsed() < Duration::from_secs(5), "{commit:?}: {:?}", began.elapsed());
         });
     }
 }

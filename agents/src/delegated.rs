@@ -1,17 +1,11 @@
-//! A request that carries a token for its receiver: how the two travel in one body.
-//!
-//! The content type is `application/vnd.testudo.delegated+json`, the body a JSON object
-//! `{"token":"...","type":"<inner content type>","body":"..."}`. `body` is the inner body as a string; one
-//! that is no UTF-8 is base64 and says so: `"encoding":"base64"`. There is one form for each body, so that
-//! text cannot hide from the content guard, and a token inside a token is none.
+//! A request that carries a token for its receiver, as agents send and get it. How the two travel in one body is
+//! [`testudo_wire::delegated`].
 
 use std::borrow::Cow;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use serde::{Deserialize, Deserializer, Serialize};
-use testudo_wire::ContentType;
+use testudo_wire::delegated::DELEGATED;
+use testudo_wire::{ContentType, Delegated, DelegatedFormError};
 
 use crate::incoming::Incoming;
 use crate::message::To;
@@ -21,7 +15,7 @@ use crate::token::TokenText;
 #[must_use]
 pub fn delegated_content_type() -> ContentType {
     #[expect(clippy::expect_used, reason = "a constant of the right grammar, see the tests below")]
-    ContentType::parse("application/vnd.testudo.delegated+json").expect("a content type")
+    ContentType::parse(DELEGATED).expect("a content type")
 }
 
 /// Why a token and a request do not go together. Tells nothing of either.
@@ -38,28 +32,13 @@ pub enum DelegatedError {
     Malformed,
 }
 
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Wrapped<'a> {
-    #[serde(borrow)]
-    token: Cow<'a, str>,
-    #[serde(rename = "type")]
-    content_type: ContentType,
-    #[serde(borrow)]
-    body: Cow<'a, str>,
-    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
-    encoding: Option<Encoding>,
-}
-
-#[derive(Clone, Copy, Deserialize, Serialize)]
-enum Encoding {
-    #[serde(rename = "base64")]
-    Base64,
-}
-
-/// A field that is there has a value: `null` is none.
-fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Encoding>, D::Error> {
-    Encoding::deserialize(deserializer).map(Some)
+impl From<DelegatedFormError> for DelegatedError {
+    fn from(error: DelegatedFormError) -> Self {
+        match error {
+            DelegatedFormError::Nested => Self::Nested,
+            DelegatedFormError::Malformed => Self::Malformed,
+        }
+    }
 }
 
 /// Puts a token and a body into one body.
@@ -68,37 +47,15 @@ pub(crate) fn wrap(
     content_type: ContentType,
     body: &[u8],
 ) -> Result<Bytes, DelegatedError> {
-    if content_type == delegated_content_type() {
-        return Err(DelegatedError::Nested);
-    }
-    let (body, encoding) = match std::str::from_utf8(body) {
-        Ok(text) => (Cow::Borrowed(text), None),
-        Err(_) => (Cow::Owned(STANDARD.encode(body)), Some(Encoding::Base64)),
-    };
-    let wrapped = Wrapped { token: token.as_str().into(), content_type, body, encoding };
-    serde_json::to_vec(&wrapped).map(Bytes::from).map_err(|_| DelegatedError::Malformed)
+    let delegated = Delegated { token: token.as_str().into(), content_type, body: Cow::Borrowed(body) };
+    Ok(delegated.encode()?.into())
 }
 
 /// Takes the two out again.
 pub(crate) fn unwrap(body: &[u8]) -> Result<(TokenText, ContentType, Bytes), DelegatedError> {
-    // The derived reader would also take a list of the fields.
-    if !body.trim_ascii_start().starts_with(b"{") {
-        return Err(DelegatedError::Malformed);
-    }
-    let wrapped: Wrapped<'_> = serde_json::from_slice(body).map_err(|_| DelegatedError::Malformed)?;
-    let token = TokenText::parse(&wrapped.token).map_err(|_| DelegatedError::Malformed)?;
-    if wrapped.content_type == delegated_content_type() {
-        return Err(DelegatedError::Nested);
-    }
-    let body = match wrapped.encoding {
-        None => wrapped.body.into_owned().into_bytes(),
-        Some(Encoding::Base64) => STANDARD
-            .decode(wrapped.body.as_bytes())
-            .ok()
-            .filter(|bytes| std::str::from_utf8(bytes).is_err())
-            .ok_or(DelegatedError::Malformed)?,
-    };
-    Ok((token, wrapped.content_type, body.into()))
+    let Delegated { token, content_type, body } = Delegated::decode(body)?;
+    let token = TokenText::parse(&token).map_err(|_| DelegatedError::Malformed)?;
+    Ok((token, content_type, body.into_owned().into()))
 }
 
 /// The message as its agent sees it: with its own body, and the token apart.

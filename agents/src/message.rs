@@ -5,28 +5,13 @@ use std::fmt;
 use bytes::Bytes;
 use serde::Serialize;
 use testudo_wire::header::TraceParent;
-use testudo_wire::{AgentName, Capability, ContentType, CorrelationId, Resource, TokenId, Ttl};
+use testudo_wire::{Capability, ContentType, CorrelationId, Resource, TokenId, Ttl};
+
+pub use testudo_wire::To;
 
 use crate::delegated::{DelegatedError, delegated_content_type, wrap};
 use crate::failure::JsonError;
 use crate::token::TokenText;
-
-/// Where a message goes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum To {
-    /// One agent, by its name.
-    Agent(AgentName),
-    /// Any one live agent that serves the capability; at most one.
-    Service,
-    /// All subscribers of a topic.
-    Topic(Resource),
-}
-
-impl From<AgentName> for To {
-    fn from(name: AgentName) -> Self {
-        Self::Agent(name)
-    }
-}
 
 /// What to send.
 #[derive(Clone)]
@@ -99,7 +84,7 @@ impl Message {
     /// A message for all subscribers of a topic; its capability is `publish:<topic>`.
     #[must_use]
     pub fn topic(topic: Resource, content_type: ContentType, body: impl Into<Bytes>) -> Self {
-        Self::new(To::Topic(topic), publish_capability(topic), content_type, body)
+        Self::new(To::Topic(topic), Capability::publish(&topic), content_type, body)
     }
 
     /// A JSON message for all subscribers of a topic.
@@ -107,7 +92,7 @@ impl Message {
     /// # Errors
     /// [`JsonError`] when the value cannot be written as JSON.
     pub fn topic_json(topic: Resource, value: &impl Serialize) -> Result<Self, JsonError> {
-        Self::json(To::Topic(topic), publish_capability(topic), value)
+        Self::json(To::Topic(topic), Capability::publish(&topic), value)
     }
 
     /// Sends a token along, under which the receiver may act ([`crate::Context::on_behalf`]). Say it last:
@@ -138,23 +123,11 @@ impl fmt::Debug for Message {
     }
 }
 
-/// What a publisher must hold a right to.
-pub(crate) fn publish_capability(topic: Resource) -> Capability {
-    #[expect(clippy::expect_used, reason = "a verb and a resource within their bounds, see the test below")]
-    Capability::of("publish", topic.as_str()).expect("a capability")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use testudo_wire::AgentName;
 
-    #[test]
-    fn the_longest_topic_has_a_capability() {
-        let topic = Resource::parse(&"a".repeat(Resource::MAX)).unwrap();
-        let message = Message::topic(topic, ContentType::text(), "x");
-        assert_eq!((message.capability.verb(), message.capability.resource()), ("publish", topic.as_str()));
-        assert_eq!(message.to, To::Topic(topic));
-    }
+    use super::*;
 
     #[test]
     fn a_token_goes_to_one_agent_and_only_once() {

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
-use testudo_wire::{AgentName, Capability, Limits};
+use testudo_wire::delegated::is_token_text;
+use testudo_wire::{AgentName, Capability};
 use zeroize::Zeroizing;
 
-/// Largest text form of a token: base64 of the largest token, and room for the prefix.
-pub const TOKEN_TEXT_BYTES_MAX: usize = Limits::standard().token_bytes_max.div_ceil(3) * 4 + 32;
+pub use testudo_wire::delegated::TOKEN_TEXT_BYTES_MAX;
 
 /// Text that cannot be a token's.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -28,8 +28,7 @@ impl TokenText {
     /// # Errors
     /// [`TokenTextError`].
     pub fn parse(text: &str) -> Result<Self, TokenTextError> {
-        let valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b':');
-        if text.is_empty() || text.len() > TOKEN_TEXT_BYTES_MAX || !text.bytes().all(valid) {
+        if !is_token_text(text) {
             return Err(TokenTextError);
         }
         Ok(Self(Zeroizing::new(text.to_owned())))

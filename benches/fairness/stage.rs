@@ -2,17 +2,16 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
 
 use serde_json::json;
 use testudo::{Client, ContentType, Deliveries, Identity, Outgoing};
 use tokio::process::Command;
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::Done;
 use crate::child::{Abandoned, Child, part};
-use crate::stats::percentile;
+use crate::crowd::{Ask, CROWD, QUESTION};
 
 /// Who answers.
 pub(crate) const SERVER: &str = "server";
@@ -22,11 +21,6 @@ pub(crate) const ASK: &str = "ask:question";
 pub(crate) const BULK_TO: &str = "store";
 /// What for.
 pub(crate) const LARGE: &str = "keep:report";
-
-/// Honest agents.
-const CROWD: usize = 50;
-/// Between two requests of one of them.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// This program as a part that takes what the others leave of the processors, as if it ran on a machine of its
 /// own: what it costs them then goes through the node.
@@ -41,7 +35,7 @@ fn elsewhere(arguments: &[&str]) -> Done<Command> {
 pub(crate) struct Load(Child);
 
 impl Load {
-    async fn open(name: &'static str, arguments: &[&str]) -> Done<Self> {
+    pub(crate) async fn open(name: &'static str, arguments: &[&str]) -> Done<Self> {
         let mut child = Child::start(name, elsewhere(arguments)?, Abandoned::Killed)?;
         child.hear().await?;
         Ok(Self(child))
@@ -57,6 +51,10 @@ impl Load {
         self.0.tell(&json!("stop")).await?;
         Ok(serde_json::from_value(self.0.hear().await?["stopped"].take())?)
     }
+
+    pub(crate) async fn end(self) -> Done {
+        self.0.end().await
+    }
 }
 
 /// Everything that runs.
@@ -64,7 +62,9 @@ pub(crate) struct Stage {
     node: Child,
     pub(crate) bulk: Load,
     pub(crate) flood: Load,
-    crowd: Vec<(Client, Deliveries)>,
+    pub(crate) crowd: Vec<Client>,
+    /// What nobody sends to them.
+    _inboxes: Vec<Deliveries>,
     serving: JoinHandle<()>,
 }
 
@@ -98,10 +98,12 @@ impl Stage {
         let server = add(SERVER, "--serve", ASK).await?;
         let (bulk, store) = (add("bulk", "--allow", LARGE).await?, add(BULK_TO, "--serve", LARGE).await?);
         let flood = add("flood", "--allow", ASK).await?;
-        let mut crowd = Vec::new();
+        let (mut crowd, mut inboxes) = (Vec::new(), Vec::new());
         for n in 0..CROWD {
             let file = add(&format!("agent-{n}"), "--allow", ASK).await?;
-            crowd.push(testudo::dial(&Identity::load(Path::new(&file))?).await?);
+            let (client, inbox) = testudo::dial(&Identity::load(Path::new(&file))?).await?;
+            crowd.push(client);
+            inboxes.push(inbox);
         }
         let (client, inbox) = testudo::dial(&Identity::load(Path::new(&server))?).await?;
         Ok(Self {
@@ -109,46 +111,14 @@ impl Stage {
             bulk: Load::open("bulk sender", &["bulk", &bulk, &store]).await?,
             flood: Load::open("flooder", &["flood", &flood]).await?,
             crowd,
+            _inboxes: inboxes,
             serving: tokio::spawn(serve(client, inbox)),
         })
     }
 
-    /// Requests of one agent, one after the other: their 99th percentile in microseconds.
-    pub(crate) async fn round_trips(&self, requests: usize) -> Done<f64> {
-        let (client, _) = self.crowd.first().ok_or("nobody asks")?;
-        let mut trips = Vec::with_capacity(requests);
-        for _ in 0..requests {
-            trips.push(ask(client).await?);
-        }
-        p99(trips)
-    }
-
-    /// Requests of everybody, each at its own pace, for so long.
-    pub(crate) async fn crowd(&self, time: Duration) -> Done<f64> {
-        let mut asking = JoinSet::new();
-        for (n, (client, _)) in (0_u32..).zip(&self.crowd) {
-            let client = client.clone();
-            asking.spawn(async move {
-                // Not all in the same moment.
-                sleep(PAUSE * n / CROWD as u32).await;
-                let (began, mut trips) = (Instant::now(), Vec::new());
-                while began.elapsed() < time {
-                    trips.push(ask(&client).await?);
-                    sleep(PAUSE).await;
-                }
-                Ok::<_, crate::Fault>(trips)
-            });
-        }
-        let mut trips = Vec::new();
-        while let Some(asked) = asking.join_next().await {
-            trips.extend(asked??);
-        }
-        p99(trips)
-    }
-
     pub(crate) async fn end(self) -> Done {
-        self.bulk.0.end().await?;
-        self.flood.0.end().await?;
+        self.bulk.end().await?;
+        self.flood.end().await?;
         self.serving.abort();
         self.node.end().await
     }
@@ -164,14 +134,11 @@ async fn serve(client: Client, mut inbox: Deliveries) {
     }
 }
 
-async fn ask(client: &Client) -> Done<f64> {
-    let message = Outgoing::new(SERVER.parse()?, ASK.parse()?, r#"{"question":"how are things?"}"#);
-    let began = Instant::now();
-    client.request(message).await?;
-    Ok(began.elapsed().as_secs_f64() * 1e6)
-}
-
-fn p99(mut trips: Vec<f64>) -> Done<f64> {
-    trips.sort_by(f64::total_cmp);
-    percentile(&trips, 99).ok_or_else(|| "no requests, no latency".into())
+impl Ask for Client {
+    async fn ask(&self) -> Done<f64> {
+        let message = Outgoing::new(SERVER.parse()?, ASK.parse()?, QUESTION);
+        let began = Instant::now();
+        self.request(message).await?;
+        Ok(began.elapsed().as_secs_f64() * 1e6)
+    }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use testudo::swarm::{self, Addresses};
+use testudo::wire::NodeName;
 
 use super::{Done, say};
 
@@ -13,9 +14,9 @@ use super::{Done, say};
 pub(super) struct Init {
     /// The folder; made if it is not there
     dir: PathBuf,
-    /// What people call the swarm
-    #[arg(long, default_value = "swarm")]
-    name: String,
+    /// What people call the swarm; without it, the name of the folder if it is one for a swarm, or "swarm"
+    #[arg(long)]
+    name: Option<String>,
     /// Where agents will dial the node (UDP)
     #[arg(long, value_name = "ADDRESS", default_value_t = Addresses::default().listen)]
     listen: SocketAddr,
@@ -28,9 +29,21 @@ pub(super) struct Init {
 }
 
 impl Init {
+    fn name(&self) -> String {
+        let given = || self.name.clone();
+        // What "." and ".." are called, too.
+        let folder = || {
+            let dir = std::path::absolute(&self.dir).ok()?;
+            let dir = dir.canonicalize().unwrap_or(dir);
+            let name = dir.file_name()?.to_str()?;
+            NodeName::parse(name).is_ok().then(|| name.to_owned())
+        };
+        given().or_else(folder).unwrap_or_else(|| "swarm".to_owned())
+    }
+
     pub(super) fn run(self) -> Done {
         let at = Addresses { listen: self.listen, health: self.health };
-        let config = swarm::init(&self.dir, &self.name, at, &testudo::env::System)?;
+        let config = swarm::init(&self.dir, &self.name(), at, &testudo::env::System)?;
         let path = self.dir.join("testudo.toml");
         if self.json {
             say(&serde_json::json!({"swarm": config.swarm.id, "config": path}).to_string());

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::kit::{Node, Place, finished};
+use super::kit::{Node, Place, finished, testudo};
 
 const LIST: &str = "agent list --config s/testudo.toml";
 
@@ -19,6 +19,26 @@ fn init_makes_private_files_and_says_so_in_json() {
     {
         assert_eq!(place.mode_of(&format!("s/{file}")), 0o600, "{file}");
     }
+}
+
+#[test]
+fn a_swarm_is_called_as_its_folder_unless_that_is_no_name_for_one() {
+    let place = Place::new();
+    for (line, folder, name) in [
+        ("init billing", "billing", "billing"),
+        ("init deep/prod.eu-1/", "deep/prod.eu-1", "prod.eu-1"),
+        ("init deep/prod.eu-1/../test", "deep/test", "test"),
+        ("init Upper", "Upper", "swarm"),
+        ("init other --name given", "other", "given"),
+    ] {
+        place.does(line);
+        let config = place.read(&format!("{folder}/testudo.toml"));
+        assert!(config.contains(&format!("name = \"{name}\"\n")), "{line}: {config}");
+    }
+    std::fs::create_dir(place.path("here")).unwrap();
+    let mut here = testudo();
+    here.current_dir(place.path("here")).args(["init", "."]);
+    assert!(finished(here).out.contains("swarm here "));
 }
 
 #[test]
@@ -56,7 +76,7 @@ fn a_wrong_configuration_is_named_in_one_line() {
     let line = |key: &str| good.lines().find(|l| l.starts_with(key)).unwrap().to_owned();
     let (id, authority) = (line("id"), line("authority"));
     for (was, now, says) in [
-        ("name = \"swarm\"", "name = ", "line 3"),
+        ("name = \"s\"", "name = ", "line 3"),
         ("heartbeat_ms = 30000", "heartbeat_ms = 99", "node.heartbeat_ms must be 100 to 600000"),
         ("heartbeat_ms = 30000", "heartbeat_ms = 600001", "node.heartbeat_ms must be"),
         ("heartbeat_ms = 30000", "heartbeat_ms = -1", "node.heartbeat_ms"),

@@ -2,38 +2,9 @@
 
 use bytes::Bytes;
 use testudo_wire::header::TraceParent;
-use testudo_wire::{AgentName, Capability, ContentType, CorrelationId, Destination, Resource, TokenId, Ttl};
+use testudo_wire::{AgentName, Capability, ContentType, CorrelationId, Resource, TokenId, Ttl};
 
-/// Where a message goes.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum To {
-    /// One named agent.
-    Agent(AgentName),
-    /// Any one live agent that serves the capability; at most once.
-    Service,
-    /// All subscribers of a topic.
-    Topic(Resource),
-}
-
-impl To {
-    /// Who alone may answer or sign for it; `None` when that is not known beforehand.
-    pub(super) const fn only(self) -> Option<AgentName> {
-        match self {
-            Self::Agent(name) => Some(name),
-            Self::Service | Self::Topic(_) => None,
-        }
-    }
-}
-
-impl From<To> for Destination {
-    fn from(to: To) -> Self {
-        match to {
-            To::Agent(name) => Self::Agent(name),
-            To::Service => Self::Service,
-            To::Topic(topic) => Self::Topic(topic),
-        }
-    }
-}
+pub use testudo_wire::To;
 
 /// What to send. Everything but receiver, capability and body has a sensible default.
 #[derive(Clone, Debug)]
@@ -72,8 +43,7 @@ impl Outgoing {
     /// A message to all subscribers of a topic, with the same defaults.
     #[must_use]
     pub fn topic(topic: Resource, body: impl Into<Bytes>) -> Self {
-        #[expect(clippy::expect_used, reason = "`publish:` and a resource always are a capability")]
-        let capability = Capability::of("publish", topic.as_str()).expect("a capability");
+        let capability = Capability::publish(&topic);
         Self::to(To::Topic(topic), capability, body.into())
     }
 
@@ -87,23 +57,6 @@ impl Outgoing {
             correlation: None,
             trace: None,
             token: None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_topic_can_be_published_to() {
-        for topic in ["a", &"a".repeat(Resource::MAX), "billing/invoices.v1"] {
-            let topic = Resource::parse(topic).unwrap();
-            let message = Outgoing::topic(topic, "x");
-            assert_eq!(
-                (message.capability.verb(), message.capability.resource()),
-                ("publish", topic.as_str())
-            );
         }
     }
 }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use actix::{Actor, Addr, Context, Handler, Message};
 use bytes::Bytes;
 use testudo_rules::inspect::Inspector;
-use testudo_rules::pipeline::{Authorised, Decoded, Read};
+use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Inspecting, Read, Turn};
 use testudo_wire::frame::CloseReason;
 use testudo_wire::{MessageId, Refusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::judge::{Case, assess, conclude, judge, refuse_bundle};
+use super::judge::{Case, assess, conclude, refuse_bundle};
 use super::large::{Large, Pool};
 use super::rules::{Rules, Tails};
 use crate::metrics::Stage;
@@ -21,6 +21,8 @@ use crate::traced::Steps;
 
 /// Bundles in the mailbox at once, of all links; a link has one, and one for each lane.
 const PERMITS: usize = 256;
+/// Bytes of a bundle that are vetted in one turn: about as long as its signature takes.
+const TURN_BYTES: usize = 16 * 1024;
 
 struct Guard {
     shared: Arc<Shared>,
@@ -47,30 +49,71 @@ impl Guard {
     }
 }
 
-/// A bundle of the data stream, to be judged whole.
+/// How far the guard has come with a bundle of the data stream.
+enum Way {
+    /// Read off its link then, where that is asked.
+    Begin(Bytes, Option<Instant>),
+    Inspect(Inspecting, Steps),
+    Conclude(Inspected, Steps),
+}
+
+/// One turn with a bundle of the data stream. Everybody's bundles have theirs one after the other, so that nobody
+/// waits for the whole of another's.
 struct Judge {
     case: Case,
-    bytes: Bytes,
-    arrived: Option<Instant>,
+    way: Way,
     sent: Instant,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Message for Judge {
-    type Result = ();
+    /// What is left to do.
+    type Result = Option<(Way, OwnedSemaphorePermit)>;
 }
 
 impl Handler<Judge> for Guard {
-    type Result = ();
-    fn handle(&mut self, message: Judge, _: &mut Context<Self>) {
-        let Judge { case, bytes, arrived, sent, _permit } = message;
+    type Result = Option<(Way, OwnedSemaphorePermit)>;
+    fn handle(&mut self, message: Judge, _: &mut Context<Self>) -> Self::Result {
+        let Judge { case, way, sent, permit } = message;
         let began = Instant::now();
         self.shared.metrics.took(Stage::Wait, began.saturating_duration_since(sent));
-        let mut steps = Steps::begun(arrived, sent, began);
-        self.contain(&case, |guard| {
-            let rules = guard.tails.under(&guard.rules);
-            judge(&guard.shared, &rules, &mut guard.tails.kept, &case, &mut steps, bytes);
-        });
+        let way = self.contain(&case, |guard| guard.go_on(&case, way, (sent, began))).flatten()?;
+        Some((way, permit))
+    }
+}
+
+impl Guard {
+    /// One step of the way, of a message that was sent and begun then; `None` at its end.
+    fn go_on(&mut self, case: &Case, way: Way, (sent, began): (Instant, Instant)) -> Option<Way> {
+        match way {
+            Way::Begin(bytes, arrived) => {
+                let mut steps = Steps::begun(arrived, sent, began);
+                let short = bytes.len() <= TURN_BYTES;
+                let decoded = Decoded::of(bytes, &self.shared.limits);
+                let authorised = assess(&self.shared, case, &mut steps, decoded)?;
+                let inspecting = Way::Inspect(authorised.in_turns(), steps);
+                // What is short is done at once: there is nothing in it for others to wait for.
+                if short { self.go_on(case, inspecting, (sent, steps.assessed)) } else { Some(inspecting) }
+            }
+            Way::Inspect(inspecting, mut steps) => {
+                let rules = self.tails.under(&self.rules);
+                let turn = inspecting.turn(&rules, &mut self.tails.kept, TURN_BYTES);
+                steps.inspected = Instant::now();
+                self.shared.metrics.took(Stage::Inspect, steps.inspected.saturating_duration_since(began));
+                match turn {
+                    Turn::More(more) => Some(Way::Inspect(more, steps)),
+                    Turn::Done(inspected) if case.size <= TURN_BYTES => {
+                        conclude(&self.shared, case, steps, inspected);
+                        None
+                    }
+                    Turn::Done(inspected) => Some(Way::Conclude(inspected, steps)),
+                }
+            }
+            Way::Conclude(inspected, steps) => {
+                conclude(&self.shared, case, steps, inspected);
+                None
+            }
+        }
     }
 }
 
@@ -172,12 +215,19 @@ impl GuardDoor {
         bytes: Bytes,
         arrived: Option<Instant>,
     ) -> bool {
-        let Ok(_permit) = self.permits.clone().acquire_owned().await else { return false };
+        let Ok(mut permit) = self.permits.clone().acquire_owned().await else { return false };
         let (lane, size) = (0, bytes.len());
         let ticket = Ticket::new(&link.settling[0], bundle, size);
         let case = Case { link: link.clone(), lane, bundle, size, ticket };
-        let sent = Instant::now();
-        self.actor.send(Judge { case, bytes, arrived, sent, _permit }).await.is_ok()
+        let mut way = Way::Begin(bytes, arrived);
+        loop {
+            let turn = Judge { case: case.clone(), way, sent: Instant::now(), permit };
+            match self.actor.send(turn).await {
+                Ok(Some(left)) => (way, permit) = left,
+                Ok(None) => return true,
+                Err(_) => return false,
+            }
+        }
     }
 
     /// The same for a bundle of a lane.

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use testudo_registry::Snapshot;
 use testudo_rules::audit::{Cause, EnvelopeRecord, Event, Note, TraceId, Verdict as Written, Verdicts};
-use testudo_rules::inspect::{Alert, Context, Inspector};
-use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Pair, Verdict};
+use testudo_rules::inspect::Alert;
+use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Verdict};
 use testudo_wire::frame::{CloseReason, FromNode, RefusedBundle, RefusedMessage};
 use testudo_wire::{Destination, Digest, ReceiptWish, Refusal};
 use tokio::time::Instant;
@@ -27,25 +26,6 @@ pub(super) struct Case {
     /// Its bytes.
     pub(super) size: usize,
     pub(super) ticket: Arc<Ticket>,
-}
-
-/// Judges a bundle of the data stream to the end.
-pub(super) fn judge(
-    shared: &Arc<Shared>,
-    inspector: &Inspector,
-    tails: &mut Context<Pair>,
-    case: &Case,
-    steps: &mut Steps,
-    bytes: Bytes,
-) {
-    let decoded = Decoded::of(bytes, &shared.limits);
-    if let Some(authorised) = assess(shared, case, steps, decoded) {
-        let began = Instant::now();
-        let inspected = authorised.inspect(inspector, tails);
-        steps.inspected = Instant::now();
-        shared.metrics.took(Stage::Inspect, steps.inspected.saturating_duration_since(began));
-        conclude(shared, case, *steps, inspected);
-    }
 }
 
 /// The pure stages before the content. What they refuse whole is told here.
@@ -136,8 +116,7 @@ pub(super) fn conclude(shared: &Arc<Shared>, case: &Case, mut steps: Steps, mut 
         }
         Err(error) => {
             tracing::debug!(%error, "no record, no delivery");
-            drop(placed);
-            refuse_all(shared, case, inspected, &steps, traced);
+            refuse_all(shared, case, inspected, placed, (&steps, traced));
         }
     }
 }
@@ -194,12 +173,19 @@ impl Recorded {
     /// The record will never be durable: nothing of it is handed over. The next start finds its verdicts without an
     /// outcome.
     pub(super) fn refuse(self, shared: &Shared) {
-        refuse_all(shared, &self.case, self.inspected, &self.steps, self.traced);
+        refuse_all(shared, &self.case, self.inspected, self.placed, (&self.steps, self.traced));
     }
 }
 
 /// No record, no delivery.
-fn refuse_all(shared: &Shared, case: &Case, mut inspected: Inspected, steps: &Steps, traced: Option<Traced>) {
+fn refuse_all(
+    shared: &Shared,
+    case: &Case,
+    mut inspected: Inspected,
+    placed: Placed,
+    (steps, traced): (&Steps, Option<Traced>),
+) {
+    placed.give_up(Refusal::AuditUnavailable);
     let allowed: Vec<_> = inspected.allowed().map(|(position, _)| position).collect();
     allowed.into_iter().for_each(|position| inspected.refuse(position, Refusal::AuditUnavailable));
     shared.metrics.submitted(inspected.verdicts().len());

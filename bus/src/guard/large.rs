@@ -1,5 +1,6 @@
 //! Large bodies: hashing and inspection on a bounded pool, the decisions in the actor, so that no small message
-//! waits for a large one. The inspection has a deadline; late is refused.
+//! waits for a large one. The pool takes what others leave of the processors: where there are few, small messages go
+//! first. The inspection has a deadline; late is refused.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,10 +16,14 @@ use super::judge::Case;
 use super::rules::Rules;
 use crate::node::{Reservation, Shared};
 
-/// What an inspection may take ...
-const DEADLINE: Duration = Duration::from_millis(50);
+/// What an inspection may take, ten times what it needs: the pool has to wait for others ...
+const DEADLINE: Duration = Duration::from_millis(500);
 /// ... and for each MiB more.
-const DEADLINE_MIB: Duration = Duration::from_millis(5);
+const DEADLINE_MIB: Duration = Duration::from_millis(50);
+
+/// Steps below the node's own priority: a tenth of its share of a processor that both want.
+#[cfg(target_os = "linux")]
+const LOWER: i32 = 10;
 
 /// One bundle of a lane, in memory that was set aside for it.
 #[derive(Debug)]
@@ -27,6 +32,29 @@ pub(crate) struct Large {
     pub(crate) bundle: u64,
     pub(crate) bytes: Bytes,
     pub(crate) reservation: Reservation,
+}
+
+/// Runs a piece of work on a thread of its own that has given up its priority: without a right to do so, no thread
+/// gets it back. `None` when it panicked, or the system gives no thread.
+fn behind_others<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let body = || {
+        step_back();
+        work()
+    };
+    std::thread::Builder::new().name("testudo-bodies".to_owned()).spawn(body).ok()?.join().ok()
+}
+
+/// Lowers the priority of this thread. Where the system does not do so for one thread, it stays as it is.
+fn step_back() {
+    // Another system would take the whole process for it.
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{getpriority_process, setpriority_process};
+        let lowered = getpriority_process(None).and_then(|own| setpriority_process(None, own + LOWER));
+        if let Err(error) = lowered {
+            tracing::debug!(%error, "large bodies are read at the priority of small ones");
+        }
+    }
 }
 
 /// The threads for it.
@@ -51,11 +79,11 @@ impl Pool {
         let running = spawn_blocking(move || {
             // Held to its end even when nobody waits any more: the pool stays as small as it is.
             let _place = place;
-            work()
+            behind_others(work)
         });
         match within {
-            Some(within) => timeout(within, running).await.ok()?.ok(),
-            None => running.await.ok(),
+            Some(within) => timeout(within, running).await.ok()?.ok()?,
+            None => running.await.ok()?,
         }
     }
 

@@ -19,8 +19,8 @@ use tokio::time::Instant;
 use super::judge::{Case, told};
 use crate::audit::Appended;
 use crate::node::{
-    Answer, Candidates, Carried, Ended, Held, Judging, Link, Outbox, Parcel, Permit, Place, Shared,
-    may_subscribe, outbox, subscribe_right,
+    Answer, Candidates, Carried, Ended, Held, Judging, Link, Outbox, Parcel, Permit, Place, Request, Shared,
+    may_subscribe, outbox,
 };
 use crate::traced::{Handing, Traced};
 
@@ -42,6 +42,8 @@ pub(super) struct Placed {
     groups: Vec<Group>,
     /// To how many receivers each message goes, by position.
     copies: Vec<u32>,
+    /// Requests that are answered to the end with this bundle, once it is recorded.
+    answered: Vec<(MessageId, Request)>,
 }
 
 struct Placing<'a> {
@@ -56,6 +58,7 @@ struct Placing<'a> {
     last: Option<(AgentName, Capability, usize)>,
     /// The requests among the messages placed so far.
     requests: HashSet<MessageId>,
+    answered: Vec<(MessageId, Request)>,
 }
 
 /// Finds the receivers of every allowed message and takes room in their queues.
@@ -75,6 +78,7 @@ pub(super) fn place(
         services: HashMap::new(),
         last: None,
         requests: HashSet::new(),
+        answered: Vec::new(),
     };
     let mut refusals = Vec::new();
     let mut copies = vec![0; inspected.verdicts().len()];
@@ -85,9 +89,9 @@ pub(super) fn place(
         }
     }
     refusals.into_iter().for_each(|(position, refusal)| inspected.refuse(position, refusal));
-    let mut groups = placing.groups;
+    let (mut groups, answered) = (placing.groups, placing.answered);
     groups.retain(|group| !(group.positions.is_empty() && group.missed.is_empty()));
-    Placed { groups, copies }
+    Placed { groups, copies, answered }
 }
 
 impl Placing<'_> {
@@ -116,7 +120,8 @@ impl Placing<'_> {
         };
         self.groups[group].permit.grow(bytes)?;
         if let (Destination::Reply(_), Some(request)) = (&header.destination, &header.in_reply_to) {
-            self.shared.requests.answer(request, &self.case.link, header.part)?;
+            let answered = self.shared.requests.answer(request, &self.case.link, header.part)?;
+            self.answered.extend(answered.map(|answered| (*request, answered)));
         }
         self.groups[group].positions.push(position);
         if is_request {
@@ -179,7 +184,7 @@ impl Placing<'_> {
     }
 
     fn subscribers(&mut self, topic: &Resource) -> Vec<usize> {
-        let Some(right) = subscribe_right(topic) else { return Vec::new() };
+        let right = Capability::subscribe(topic);
         let subscribers = self.shared.topics.subscribers(topic);
         let subscribers = subscribers.iter().flat_map(|links| links.iter());
         let may = subscribers.filter(|link| may_subscribe(self.snapshot, link, &right)).cloned();
@@ -240,6 +245,13 @@ impl Cut {
 }
 
 impl Placed {
+    /// Nothing of it goes out: whoever waits for an answer that was in it hears so.
+    pub(super) fn give_up(self, refusal: Refusal) {
+        for (request, answered) in self.answered {
+            answered.unanswered(request, refusal);
+        }
+    }
+
     /// To how many receivers a message goes.
     pub(super) fn copies(&self, position: usize) -> u32 {
         self.copies.get(position).copied().unwrap_or_default()
@@ -390,7 +402,7 @@ fn needs(headers: &[&Header]) -> Arc<[Capability]> {
         }
     }
     // A right is spelt out once for its topic, not for every message.
-    needs.extend(topics.iter().filter_map(subscribe_right));
+    needs.extend(topics.iter().map(Capability::subscribe));
     needs.into()
 }
 

@@ -65,10 +65,11 @@ pub(crate) use link::{Held, Judging, Link};
 pub(crate) use outbox::{Outbox, Permit};
 pub(crate) use parcel::{Answer, Carried, Ended, Parcel, Place};
 pub(crate) use receipts::Pending;
+pub(crate) use requests::Request;
 pub(crate) use services::Candidates;
 pub(crate) use settle::{Reservation, Ticket};
 pub(crate) use shared::Shared;
-pub(crate) use topics::{may as may_subscribe, right as subscribe_right};
+pub(crate) use topics::may as may_subscribe;
 pub(crate) use trust::{announced, dependents};
 
 use certifier::Certifier;

@@ -61,35 +61,36 @@ impl Outboxes {
         Some(opened)
     }
 
-    fn all(&self) -> Vec<Arc<Outbox>> {
+    /// The queues of large bodies, looked at under their lock: four times a second for every link.
+    fn bodies<T>(&self, start: T, look: impl Fn(T, &Outbox) -> T) -> T {
         let large = self.large.lock().unwrap_or_else(PoisonError::into_inner);
-        let large = large.iter().flatten().flatten().cloned();
-        std::iter::once(self.small.clone()).chain(large).collect()
+        large.iter().flatten().flatten().fold(start, |so_far, outbox| look(so_far, outbox))
     }
 
     /// Messages that are queued or unacknowledged.
     pub(crate) fn load(&self) -> usize {
-        self.all().iter().map(|outbox| outbox.load()).sum()
+        self.small.load() + self.bodies(0, |sum, outbox| sum + outbox.load())
     }
 
     /// Whether nothing is queued and everything acknowledged, on every lane.
     pub(crate) fn is_done(&self) -> bool {
-        self.all().iter().all(|outbox| outbox.is_done())
+        self.small.is_done() && !self.carries_bodies()
     }
 
     /// Whether a large body is queued or unacknowledged.
     pub(crate) fn carries_bodies(&self) -> bool {
-        self.all().iter().skip(1).any(|outbox| !outbox.is_done())
+        self.bodies(false, |any, outbox| any || !outbox.is_done())
     }
 
     /// Whether the receiver reads too slowly on any lane.
     pub(crate) fn is_stuck(&self, now: Instant) -> bool {
-        self.all().iter().any(|outbox| outbox.is_stuck(now))
+        self.small.is_stuck(now) || self.bodies(false, |any, outbox| any || outbox.is_stuck(now))
     }
 
     /// Lets senders go on that this receiver has held up for too long.
     pub(crate) fn let_senders_go(&self, now: Instant) {
-        self.all().iter().for_each(|outbox| outbox.let_senders_go(now));
+        self.small.let_senders_go(now);
+        self.bodies((), |(), outbox| outbox.let_senders_go(now));
     }
 
     /// Closes every queue; nothing goes in any more.

@@ -86,6 +86,11 @@ impl Table {
 }
 
 impl Request {
+    /// Its last answer came to nothing: the requester hears why and waits no longer. The replier hears it of its answer.
+    pub(crate) fn unanswered(&self, request: MessageId, refusal: Refusal) {
+        self.requester.refused([RefusedMessage { message: request, refusal, rules: Vec::new() }]);
+    }
+
     /// Nobody waits for the answer any more.
     fn cancel(&self, request: MessageId) {
         self.replier.cancelled(request);
@@ -135,7 +140,8 @@ impl Requests {
         Ok(())
     }
 
-    /// An answer, or a part of one, is on its way: the next part is expected, or none any more.
+    /// An answer, or a part of one, is on its way: the next part is expected, or none any more. Then the request comes
+    /// back, for its answer is not recorded yet.
     ///
     /// # Errors
     /// [`Refusal::Unauthorised`] when it is not open to this replier, or another part is expected.
@@ -144,22 +150,20 @@ impl Requests {
         request: &MessageId,
         replier: &Link,
         part: Option<Part>,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Request>, Refusal> {
         let mut table = self.table();
         let open = table.open.get_mut(request).filter(|open| open.replier.is(replier));
         let open = open.ok_or(Refusal::Unauthorised)?;
         match part {
-            Some(part) if part.index != open.next_part => return Err(Refusal::Unauthorised),
-            None if open.next_part > 0 => return Err(Refusal::Unauthorised),
+            Some(part) if part.index != open.next_part => Err(Refusal::Unauthorised),
+            None if open.next_part > 0 => Err(Refusal::Unauthorised),
             Some(part) if !part.last => {
                 open.next_part = open.next_part.saturating_add(1);
                 open.deadline = Instant::now() + open.idle;
+                Ok(None)
             }
-            Some(_) | None => {
-                table.remove(request);
-            }
+            Some(_) | None => Ok(table.remove(request)),
         }
-        Ok(())
     }
 
     /// Requests that their replier has now: its time begins.

@@ -5,11 +5,11 @@ use std::sync::{Arc, PoisonError};
 
 use testudo_rules::audit::{LinkChange, Note};
 use testudo_wire::frame::{FromNode, Subscribed};
-use testudo_wire::{Refusal, Resource};
+use testudo_wire::{Capability, Refusal, Resource};
 
 use super::link::Link;
 use super::shared::Shared;
-use super::topics::{PER_LINK, may, right};
+use super::topics::{PER_LINK, may};
 
 fn note(topic: &Resource) -> Note {
     Note::new(topic.as_str())
@@ -25,8 +25,7 @@ pub(super) fn subscribe(shared: &Shared, asked_on: &Link, topic: Resource, link:
 }
 
 fn enter(shared: &Shared, link: &Arc<Link>, topic: Resource) -> Result<(), Refusal> {
-    let right = right(&topic).ok_or(Refusal::Unauthorised)?;
-    if !may(&shared.directory().load(), link, &right) {
+    if !may(&shared.directory().load(), link, &Capability::subscribe(&topic)) {
         return Err(Refusal::Unauthorised);
     }
     let mut topics = link.topics.lock().unwrap_or_else(PoisonError::into_inner);

@@ -22,11 +22,6 @@ type Subscribers = Arc<Vec<Arc<Link>>>;
 #[derive(Debug, Default)]
 pub(crate) struct Topics(RwLock<HashMap<Resource, Subscribers>>);
 
-/// The right that a subscriber must have.
-pub(crate) fn right(topic: &Resource) -> Option<Capability> {
-    Capability::parse(&format!("subscribe:{}", topic.as_str())).ok()
-}
-
 /// Whether this link may have messages of a topic under this directory.
 pub(crate) fn may(snapshot: &Snapshot, link: &Link, right: &Capability) -> bool {
     let holder = &link.peer.holder;
@@ -90,9 +85,7 @@ impl Topics {
 
     /// Takes off every list whoever may not be on it any more.
     pub(crate) fn withdraw(&self, snapshot: &Snapshot) -> Vec<(Resource, Arc<Link>)> {
-        let out = |topic: &Resource, link: &Arc<Link>| {
-            right(topic).is_none_or(|right| !may(snapshot, link, &right))
-        };
+        let out = |topic: &Resource, link: &Arc<Link>| !may(snapshot, link, &Capability::subscribe(topic));
         let gone: Vec<_> = {
             let topics = self.read();
             let links = topics.iter().flat_map(|(topic, links)| links.iter().map(|link| (*topic, link)));

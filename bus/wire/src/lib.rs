@@ -6,6 +6,7 @@
 
 pub mod bundle;
 pub mod canonical;
+pub mod delegated;
 pub mod frame;
 
 pub mod header;
@@ -21,11 +22,13 @@ pub mod spiffe;
 pub mod standing;
 mod text;
 pub mod time;
+pub mod to;
 pub mod trace;
 pub mod tree;
 pub mod trust;
 
 pub use bundle::{Bundle, BundleError, Envelope, Item, Sealed, Sealer};
+pub use delegated::{Delegated, DelegatedFormError};
 pub use header::{Destination, Header, Part, ReceiptWish, TraceParent};
 pub use id::{
     CaFingerprint, CorrelationId, Digest, InvitationId, MessageId, SessionId, SwarmId, TokenFactId, TokenId,
@@ -39,4 +42,5 @@ pub use span::{Span, SpanId, SpanKind, SpanValue, Spans};
 pub use spiffe::{SpiffeError, SpiffeId};
 pub use standing::{Grant, Holder, State};
 pub use time::{RegistrySequence, Sequence, Timestamp, Ttl};
+pub use to::To;
 pub use trace::TraceError;

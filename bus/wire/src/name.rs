@@ -189,6 +189,26 @@ impl Capability {
     pub fn of(verb: &str, resource: &str) -> Result<Self, NameError> {
         Self::parse(&format!("{verb}:{resource}"))
     }
+
+    /// The right to publish on a topic.
+    #[must_use]
+    pub fn publish(topic: &Resource) -> Self {
+        Self::on("publish", topic)
+    }
+
+    /// The right to subscribe to a topic.
+    #[must_use]
+    pub fn subscribe(topic: &Resource) -> Self {
+        Self::on("subscribe", topic)
+    }
+
+    fn on(verb: &str, topic: &Resource) -> Self {
+        #[expect(
+            clippy::expect_used,
+            reason = "a verb and a resource within their bounds, see the tests below"
+        )]
+        Self::of(verb, topic.as_str()).expect("a capability")
+    }
 }
 
 impl ContentType {
@@ -215,6 +235,16 @@ impl Default for ContentType {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_topic_has_its_two_rights() {
+        for topic in ["a", &"a".repeat(Resource::MAX), "billing/invoices.v1"] {
+            let topic = Resource::parse(topic).unwrap();
+            let rights = [Capability::publish(&topic), Capability::subscribe(&topic)];
+            assert_eq!(rights.map(|right| right.verb().to_owned()), ["publish", "subscribe"]);
+            assert!(rights.iter().all(|right| right.resource() == topic.as_str()));
+        }
+    }
 
     #[test]
     fn t_a32_names_have_one_form() {

@@ -26,8 +26,6 @@ use crate::store::Batch;
 
 /// How long a link writer may take to acknowledge a change (design.md, section 7).
 const BARRIER_LIMIT: Duration = Duration::from_millis(50);
-/// How often silence is looked for and debts are paid.
-pub(super) const TICK: Duration = Duration::from_secs(1);
 /// The present link and one that drains after a renewal.
 const LINKS_MAX: usize = 2;
 
@@ -112,7 +110,7 @@ impl Keeper {
     /// links that are known to be gone, and no flood of verbs keeps silence from being noticed.
     pub(super) async fn catch_up(&mut self) {
         self.take_offers();
-        if self.ticked.elapsed() >= TICK {
+        if self.ticked.elapsed() >= self.book.rules().tick() {
             self.tick().await;
         }
     }
@@ -130,7 +128,7 @@ impl Keeper {
         }
     }
 
-    /// Once a second: pays debts, then puts out who was silent.
+    /// Pays debts, then puts out who was silent.
     pub(super) async fn tick(&mut self) {
         self.ticked = Instant::now();
         self.take_offers();

@@ -1,6 +1,7 @@
-//! The actix shell around the keeper: one verb at a time, and a tick every second.
+//! The actix shell around the keeper: one verb at a time, and ticks.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, AtomicResponse, Context, Handler, Message, WrapFuture,
@@ -10,7 +11,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
 
 use super::door::{RegistryDoor, Shared};
-use super::keeper::{Keeper, Links, TICK};
+use super::keeper::{Keeper, Links};
 use super::vault::{Durability, Vault};
 use super::{RegistryParts, StartError};
 use crate::barrier::WriterBarrier;
@@ -24,6 +25,8 @@ pub struct Registry {
     directory: Directory,
     barrier: WriterBarrier,
     invited: watch::Receiver<Option<Timestamp>>,
+    /// Between two ticks.
+    tick: Duration,
 }
 
 impl std::fmt::Debug for Registry {
@@ -64,7 +67,8 @@ impl Registry {
             ticked: Instant::now(),
             invited,
         };
-        Ok(Self { keeper: Arc::new(Mutex::new(keeper)), shared, directory, barrier, invited: until })
+        let (keeper, tick) = (Arc::new(Mutex::new(keeper)), rules.tick());
+        Ok(Self { keeper, shared, directory, barrier, invited: until, tick })
     }
 
     /// Starts the actor in the current actix system and returns its door.
@@ -76,12 +80,12 @@ impl Registry {
         RegistryDoor::new(self.start(), shared, directory, barrier, invited)
     }
 
-    /// The next tick comes a second after this one has ended: after a pause there is one, not a burst.
-    fn arm(ctx: &mut Context<Self>) {
-        ctx.run_later(TICK, |registry, ctx| {
+    /// The next tick's time begins when this one has ended: after a pause there is one, not a burst.
+    fn arm(&self, ctx: &mut Context<Self>) {
+        ctx.run_later(self.tick, |registry, ctx| {
             let keeper = Arc::clone(&registry.keeper);
             let tick = async move { keeper.lock().await.tick().await };
-            ctx.wait(tick.into_actor(registry).map(|(), _, ctx| Self::arm(ctx)));
+            ctx.wait(tick.into_actor(registry).map(|(), registry, ctx| registry.arm(ctx)));
         });
     }
 }
@@ -90,7 +94,7 @@ impl Actor for Registry {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        Self::arm(ctx);
+        self.arm(ctx);
     }
 }
 

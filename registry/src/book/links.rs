@@ -11,9 +11,6 @@ use testudo_wire::{AgentName, SessionId, Timestamp};
 use super::entry::{Displacement, Link, Phase};
 use super::{Book, Change, ChangeKind};
 
-/// Ticks come every second; a longer gap means that the node slept, not that its agents did (threat F18).
-const TICK_GAP_MAX: Duration = Duration::from_secs(3);
-
 /// A proven peer that wants to be an agent's link.
 #[derive(Clone, Copy, Debug)]
 pub struct Login {
@@ -145,13 +142,13 @@ impl Book {
         }
     }
 
-    /// One second went by. Returns who has been silent beyond the deadline; the caller revokes them.
+    /// Time went by, see [`super::BookRules::tick`]. Returns who has been silent beyond the deadline; the caller revokes them.
     /// After a gap every lease gets one full deadline of grace instead.
     #[must_use]
     pub fn tick(&mut self, now: Duration) -> Vec<AgentName> {
         let gap = now.saturating_sub(self.last_tick);
         self.last_tick = self.last_tick.max(now);
-        if gap > TICK_GAP_MAX {
+        if gap > self.rules.tick_gap_max() {
             let grace = self.deadline_from(now);
             for entry in self.agents.values_mut() {
                 entry.phase = entry.phase.extended(grace);

@@ -62,6 +62,11 @@ pub struct BookRules {
     pub resident: Option<AgentName>,
 }
 
+/// Between two ticks at most.
+const TICK_MAX: Duration = Duration::from_secs(1);
+/// No pause of the node, whatever the interval.
+const TICK_GAP_MAX: Duration = Duration::from_secs(3);
+
 impl Default for BookRules {
     fn default() -> Self {
         Self {
@@ -82,6 +87,18 @@ impl BookRules {
     #[must_use]
     pub const fn deadline(&self) -> Duration {
         self.interval.saturating_mul(2)
+    }
+
+    /// How often the book looks who is silent: every second, and four times in an interval that is short.
+    #[must_use]
+    pub fn tick(&self) -> Duration {
+        TICK_MAX.min(self.interval / 4)
+    }
+
+    /// A longer gap between two ticks means that the node slept, not that its agents did (threat F18). Whoever spoke
+    /// within an interval before a shorter one is not beyond the deadline after it.
+    pub(crate) fn tick_gap_max(&self) -> Duration {
+        TICK_GAP_MAX.min(self.interval / 2)
     }
 }
 

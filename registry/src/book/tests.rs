@@ -291,6 +291,37 @@ fn t_f18_a_pause_gives_every_lease_one_deadline_of_grace() {
 }
 
 #[test]
+fn t_f18_with_short_heartbeats_a_short_pause_of_the_node_puts_nobody_out() {
+    for interval in [100, 500, 1_000, 1_499, 3_000, 10_000].map(Duration::from_millis) {
+        let rules = BookRules { interval, ..BookRules::default() };
+        for pause in (1..=40).map(|tenths| rules.interval.max(Duration::from_secs(1)) * tenths / 10) {
+            let mut book = Book::new(rules);
+            let enrolled = book.enrol(holder("a", 1), grant(&[]), AT).unwrap();
+            book.apply(&enrolled);
+            book.login(&login(holder("a", 1), 1), secs(0), AT).unwrap();
+            // It speaks whenever that is due; what it says while the node sleeps is heard after the first tick.
+            let (mut now, mut spoken) = (Duration::ZERO, Duration::ZERO);
+            while now < interval * 5 {
+                now += rules.tick();
+                if now >= spoken + interval {
+                    book.heartbeat(&name("a"), session(1), now, AT);
+                    spoken = now;
+                }
+                assert_eq!(book.tick(now), vec![], "{interval:?}");
+            }
+            now += rules.tick() + pause;
+            assert_eq!(book.tick(now), vec![], "{interval:?} {pause:?}");
+            // Silence is noticed all the same.
+            let silent = (0..100).map(|_| {
+                now += rules.tick();
+                book.tick(now)
+            });
+            assert!(silent.into_iter().any(|silent| !silent.is_empty()), "{interval:?} {pause:?}");
+        }
+    }
+}
+
+#[test]
 fn t_f26_a_gap_of_three_seconds_is_no_pause() {
     let mut book = enrolled(&[("a", 1)]);
     book.login(&login(holder("a", 1), 1), secs(0), AT).unwrap();

@@ -3,7 +3,9 @@
 //! Structured bodies are read for their strings only: values are joined into one text, so that a command split
 //! over an argument list reads as one, and names of fields into another. A string that is itself JSON is opened.
 
-use super::{SCRATCH_MAX, delegated, json, msgpack};
+use testudo_wire::Delegated;
+
+use super::{SCRATCH_MAX, json, msgpack};
 
 /// Deepest nesting of arrays and maps, as the envelope has it.
 pub(super) const DEPTH_MAX: usize = 16;
@@ -104,9 +106,12 @@ fn format_of(content_type: &str) -> Result<Format, Refused> {
     Ok(structure_of(kind))
 }
 
+/// What [`testudo_wire::delegated::DELEGATED`] ends with: a body that calls itself so is read so, whatever it begins with.
+const DELEGATED_SUBTYPE: &str = "vnd.testudo.delegated+json";
+
 fn structure_of(kind: &str) -> Format {
     let subtype = kind.split_once('/').map_or("", |(_, subtype)| subtype);
-    if subtype.eq_ignore_ascii_case(delegated::SUBTYPE) {
+    if subtype.eq_ignore_ascii_case(DELEGATED_SUBTYPE) {
         return Format::Delegated;
     }
     let last = subtype.rsplit('+').next().unwrap_or_default();
@@ -133,7 +138,7 @@ fn is_json(text: &str, leaves: &mut Leaves) -> Result<bool, Refused> {
 
 /// The texts of the body within, read under its own content type, and the token's, which no agent reads.
 fn delegated(body: &[u8], leaves: &mut Leaves) -> Result<(), Refused> {
-    let delegated::Opened { token, content_type, body } = delegated::open(body)?;
+    let Delegated { token, content_type, body } = Delegated::decode(body).map_err(|_| Refused::Malformed)?;
     if !is_readable(content_type.as_str()) {
         return Err(Refused::OpaqueWithin);
     }

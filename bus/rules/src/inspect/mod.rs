@@ -14,7 +14,6 @@ mod code;
 mod command;
 mod context;
 mod decode;
-mod delegated;
 mod disguise;
 mod diversion;
 mod gate;

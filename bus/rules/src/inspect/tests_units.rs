@@ -83,6 +83,11 @@ fn what_travels_with_a_token_is_read_under_its_own_type() {
     assert!(is_guard_error(&form("", "aGk", r#","encoding":"base64""#)), "no padding");
     assert!(is_guard_error(&form("", "ok", r#","encoding":"hex""#)));
     assert!(is_guard_error(&form("", "ok", r#","body":"twice""#)));
+    // What no receiver reads, the guard does not read either.
+    assert!(is_guard_error(&form("", "ok", r#","encoding":null"#)), "null is no encoding");
+    assert!(is_guard_error(&base64("text/plain", b"all is well")), "text does not hide");
+    assert!(is_guard_error(&raw(kind, br#"{"token":"a b","type":"","body":""}"#)), "no token's text");
+    assert!(is_guard_error(&raw(kind, br#"{"token":"","type":"","body":""}"#)), "no token");
     assert!(is_guard_error(&raw(kind, br#"["testudo-token:abc","text/plain","ok"]"#)));
     assert!(is_guard_error(&raw(kind, b"ok")));
 }

@@ -1,7 +1,8 @@
 //! The content stage: each body by itself, then together with what the same receiver was told before.
 //!
-//! Small bundles go through it in one step. A large body is read apart from the tails ([`Authorised::read`]), which
-//! takes long and changes nothing, and meets them afterwards ([`Read::follow`]).
+//! Small bundles go through it in turns, so that others have theirs between ([`Authorised::in_turns`]). A large body is
+//! read apart from the tails ([`Authorised::read`]), which takes long and changes nothing, and meets them afterwards
+//! ([`Read::follow`]).
 
 use testudo_wire::{AgentName, Capability, Destination, Header, Refusal, Resource};
 
@@ -37,6 +38,26 @@ impl Pair {
     }
 }
 
+/// What vetting a message costs beside its bytes, as so many more of them.
+const MESSAGE: usize = 256;
+
+/// The content is vetted as far as somebody's turns have come.
+#[derive(Debug)]
+pub struct Inspecting {
+    judged: Judged,
+    /// Positions before this one are done.
+    next: usize,
+}
+
+/// How a turn ended.
+#[derive(Debug)]
+pub enum Turn {
+    /// There is more to vet.
+    More(Inspecting),
+    /// That was all.
+    Done(Inspected),
+}
+
 /// The content was read, and not yet compared with what was said before.
 #[derive(Debug)]
 pub struct Read {
@@ -69,19 +90,20 @@ fn decision(inspection: &Inspection) -> Result<Vec<Alert>, (Refusal, Vec<Alert>)
 impl Authorised {
     /// Vets the content of what is still allowed, and remembers the ends of what passes in `tails`.
     #[must_use]
-    pub fn inspect(mut self, inspector: &Inspector, tails: &mut Context<Pair>) -> Inspected {
-        let mut scratch = Scratch::default();
-        let resident = self.0.resident;
-        self.0.narrow(|envelope| {
-            let (header, body) = (envelope.header(), envelope.body_bytes());
-            if is_the_nodes_own(resident, header) {
-                return Ok(Vec::new());
+    pub fn inspect(self, inspector: &Inspector, tails: &mut Context<Pair>) -> Inspected {
+        let mut inspecting = self.in_turns();
+        loop {
+            match inspecting.turn(inspector, tails, usize::MAX) {
+                Turn::More(more) => inspecting = more,
+                Turn::Done(inspected) => return inspected,
             }
-            let (capability, content_type) = (capability(header), header.content_type.as_str());
-            let (alone, said) = inspector.vet(&mut scratch, capability, content_type, body);
-            decision(&tails.follow(inspector, &Pair::of(header), capability, &said, alone))
-        });
-        Inspected(self.0)
+        }
+    }
+
+    /// The same in turns, the first of which is still to come.
+    #[must_use]
+    pub fn in_turns(self) -> Inspecting {
+        Inspecting { judged: self.0, next: 0 }
     }
 
     /// Vets the content by itself.
@@ -99,6 +121,31 @@ impl Authorised {
             (alone, said.into_owned())
         });
         Read { read: read.collect(), judged }
+    }
+}
+
+impl Inspecting {
+    /// Vets about so many bytes more, at least one message, each counted with 256 bytes beside its body.
+    #[must_use]
+    pub fn turn(mut self, inspector: &Inspector, tails: &mut Context<Pair>, bytes_max: usize) -> Turn {
+        let (mut scratch, mut bytes, resident) = (Scratch::default(), 0_usize, self.judged.resident);
+        let done = self.judged.narrow_from(self.next, |envelope| {
+            if bytes > 0 && bytes >= bytes_max {
+                return None;
+            }
+            let (header, body) = (envelope.header(), envelope.body_bytes());
+            if is_the_nodes_own(resident, header) {
+                return Some(Ok(Vec::new()));
+            }
+            bytes = bytes.saturating_add(MESSAGE + body.len());
+            let (capability, content_type) = (capability(header), header.content_type.as_str());
+            let (alone, said) = inspector.vet(&mut scratch, capability, content_type, body);
+            Some(decision(&tails.follow(inspector, &Pair::of(header), capability, &said, alone)))
+        });
+        match done {
+            Some(next) => Turn::More(Self { next, ..self }),
+            None => Turn::Done(Inspected(self.judged)),
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::token::Meaning;
 
 mod content;
 
-pub use content::{Pair, Read};
+pub use content::{Inspecting, Pair, Read, Turn};
 
 /// Who is at the other end of a link, as its certificate and the welcome say.
 #[derive(Clone, Copy, Debug)]
@@ -76,6 +76,9 @@ impl Verdict {
     }
 }
 
+/// Alerts of an envelope that goes on, or why it does not, and what was found in it.
+type Decision = Result<Vec<Alert>, (Refusal, Vec<Alert>)>;
+
 /// A whole bundle and the verdicts so far, by position.
 #[derive(Debug)]
 struct Judged {
@@ -97,14 +100,26 @@ impl Judged {
     }
 
     /// Decides again about every envelope that is still allowed.
-    fn narrow(&mut self, mut decide: impl FnMut(&Envelope) -> Result<Vec<Alert>, (Refusal, Vec<Alert>)>) {
-        for (envelope, verdict) in self.bundle.envelopes().zip(&mut self.verdicts) {
+    fn narrow(&mut self, mut decide: impl FnMut(&Envelope) -> Decision) {
+        let _ = self.narrow_from(0, |envelope| Some(decide(envelope)));
+    }
+
+    /// The same from a position on, until `decide` has had enough: where it is to go on.
+    fn narrow_from(
+        &mut self,
+        first: usize,
+        mut decide: impl FnMut(&Envelope) -> Option<Decision>,
+    ) -> Option<usize> {
+        let all = self.bundle.envelopes().zip(&mut self.verdicts).enumerate();
+        for (at, (envelope, verdict)) in all.skip(first) {
             let Verdict::Allowed { alerts } = verdict else { continue };
             match decide(envelope) {
-                Ok(more) => alerts.extend(more),
-                Err((refusal, alerts)) => *verdict = Verdict::Refused { refusal, alerts },
+                None => return Some(at),
+                Some(Ok(more)) => alerts.extend(more),
+                Some(Err((refusal, alerts))) => *verdict = Verdict::Refused { refusal, alerts },
             }
         }
+        None
     }
 }
 
