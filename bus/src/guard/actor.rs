@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use actix::{Actor, Addr, Context, Handler, Message};
 use bytes::Bytes;
-use testudo_rules::inspect::Inspector;
-use testudo_rules::pipeline::{Authorised, Decoded, Read};
+use testudo_rules::inspect::{Context as Tails, Inspector};
+use testudo_rules::pipeline::{Authorised, Decoded, Pair, Read};
 use testudo_wire::frame::CloseReason;
 use testudo_wire::{MessageId, Refusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::judge::{Case, assess, conclude, judge, refuse_bundle};
 use super::large::{Large, Pool};
-use super::rules::{Rules, Tails};
+use super::rules::Rules;
 use crate::metrics::Stage;
 use crate::node::{Link, Shared, Ticket};
 
@@ -24,7 +24,8 @@ const PERMITS: usize = 256;
 struct Guard {
     shared: Arc<Shared>,
     rules: Arc<Rules>,
-    tails: Tails,
+    /// What was said last between each pair.
+    tails: Tails<Pair>,
 }
 
 impl Actor for Guard {
@@ -64,8 +65,8 @@ impl Handler<Judge> for Guard {
         let Judge { case, bytes, sent, _permit } = message;
         self.shared.metrics.took(Stage::Wait, sent.elapsed());
         self.contain(&case, |guard| {
-            let rules = guard.tails.under(&guard.rules);
-            judge(&guard.shared, &rules, &mut guard.tails.kept, &case, bytes);
+            let rules = guard.rules.now();
+            judge(&guard.shared, &rules, &mut guard.tails, &case, bytes);
         });
     }
 }
@@ -108,8 +109,8 @@ impl Handler<Conclude> for Guard {
         let Conclude { case, read, answers, _permit } = message;
         self.contain(&case, |guard| match read {
             Some(read) => {
-                let rules = guard.tails.under(&guard.rules);
-                conclude(&guard.shared, &case, read.follow(&rules, &mut guard.tails.kept));
+                let rules = guard.rules.now();
+                conclude(&guard.shared, &case, read.follow(&rules, &mut guard.tails));
             }
             None => {
                 guard.shared.metrics.guard_fault();

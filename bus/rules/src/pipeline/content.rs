@@ -3,10 +3,10 @@
 //! Small bundles go through it in one step. A large body is read apart from the tails ([`Authorised::read`]), which
 //! takes long and changes nothing, and meets them afterwards ([`Read::follow`]).
 
-use testudo_wire::{AgentName, Capability, Destination, Header, Refusal, Resource};
+use testudo_wire::{AgentName, Capability, Destination, Envelope, Header, Refusal, Resource};
 
 use super::{Authorised, Inspected, Judged};
-use crate::inspect::{Alert, Context, Inspection, Inspector, Said, Scratch};
+use crate::inspect::{Alert, Body, Context, Inspection, Inspector, Rules, Said, Scratch, Talk};
 
 /// Who speaks to whom: what is said between them is vetted as one talk.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -22,6 +22,14 @@ enum To {
     /// Whoever of its servers gets it.
     Service(Option<Capability>),
     Topic(Resource),
+}
+
+impl Talk for Pair {
+    type Sender = AgentName;
+
+    fn sender(&self) -> AgentName {
+        self.sender
+    }
 }
 
 impl Pair {
@@ -41,6 +49,8 @@ impl Pair {
 #[derive(Debug)]
 pub struct Read {
     judged: Judged,
+    /// The rules that it was read by. They may be others when it meets the tails.
+    by: Rules,
     /// Of what was still allowed, in its order.
     read: Vec<(Inspection, Said<'static>)>,
 }
@@ -49,6 +59,15 @@ pub struct Read {
 /// none of its own.
 fn capability(header: &Header) -> &str {
     header.capability.as_ref().map_or("", Capability::as_str)
+}
+
+fn body(envelope: &Envelope) -> Body<'_> {
+    let header = envelope.header();
+    Body {
+        capability: capability(header),
+        content_type: header.content_type.as_str(),
+        bytes: envelope.body_bytes(),
+    }
 }
 
 fn decision(inspection: &Inspection) -> Result<Vec<Alert>, (Refusal, Vec<Alert>)> {
@@ -60,13 +79,21 @@ impl Authorised {
     /// Vets the content of what is still allowed, and remembers the ends of what passes in `tails`.
     #[must_use]
     pub fn inspect(mut self, inspector: &Inspector, tails: &mut Context<Pair>) -> Inspected {
-        let mut scratch = Scratch::default();
-        self.0.narrow(|envelope| {
-            let (header, body) = (envelope.header(), envelope.body_bytes());
-            let (capability, content_type) = (capability(header), header.content_type.as_str());
-            let (alone, said) = inspector.vet(&mut scratch, capability, content_type, body);
-            decision(&tails.follow(inspector, &Pair::of(header), capability, &said, alone))
+        let read: Vec<_> =
+            self.0.allowed().map(|(_, envelope)| (envelope.header(), body(envelope))).collect();
+        let bodies: Vec<_> = read.iter().map(|(_, body)| *body).collect();
+        let mut decided = Vec::with_capacity(read.len());
+        let mut scratch = tails.scratch();
+        inspector.vet_each(&mut scratch, &bodies, |at, alone, said| {
+            if let Some((header, body)) = read.get(at) {
+                let together = tails.follow(inspector, &Pair::of(header), body.capability, &said, alone);
+                decided.push(decision(&together));
+            }
         });
+        tails.give_back(scratch);
+        let mut decided = decided.into_iter();
+        // There is one for each that is allowed.
+        self.0.narrow(|_| decided.next().unwrap_or(Err((Refusal::GuardFault, Vec::new()))));
         Inspected(self.0)
     }
 
@@ -74,14 +101,12 @@ impl Authorised {
     #[must_use]
     pub fn read(self, inspector: &Inspector) -> Read {
         let Self(judged) = self;
-        let mut scratch = Scratch::default();
-        let read = judged.allowed().map(|(_, envelope)| {
-            let (header, body) = (envelope.header(), envelope.body_bytes());
-            let content_type = header.content_type.as_str();
-            let (alone, said) = inspector.vet(&mut scratch, capability(header), content_type, body);
-            (alone, said.into_owned())
+        let bodies: Vec<_> = judged.allowed().map(|(_, envelope)| body(envelope)).collect();
+        let mut read = Vec::with_capacity(bodies.len());
+        inspector.vet_each(&mut Scratch::default(), &bodies, |_, alone, said| {
+            read.push((alone, said.into_owned()));
         });
-        Read { read: read.collect(), judged }
+        Read { read, by: Rules::of(inspector), judged }
     }
 }
 
@@ -89,8 +114,8 @@ impl Read {
     /// Vets it together with what the same receivers were told before.
     #[must_use]
     pub fn follow(self, inspector: &Inspector, tails: &mut Context<Pair>) -> Inspected {
-        let Self { mut judged, read } = self;
-        let mut read = read.into_iter();
+        let Self { mut judged, read, by } = self;
+        let mut read = read.into_iter().map(|(alone, said)| (alone, said.under(inspector, &by)));
         judged.narrow(|envelope| {
             let header = envelope.header();
             // There is one for each that is allowed.

@@ -14,7 +14,7 @@ use testudo_wire::{
 };
 
 use crate::inspect::{Context, Inspector};
-use crate::pipeline::{Decoded, Inspected, OpenRequests, Pair, Peer, Tokens, Verdict};
+use crate::pipeline::{Authorised, Decoded, Inspected, OpenRequests, Pair, Peer, Tokens, Verdict};
 use crate::quota::Bucket;
 use crate::replay::LinkWindows;
 use crate::token::{Fresh, Meaning, Mint, SealedToken, Token, Trust};
@@ -28,7 +28,7 @@ pub(crate) const NAMES: [&str; 3] = ["ada", "bob", "cyd"];
 /// The registry's sequence at which all tokens are minted.
 pub(crate) const MINTED: RegistrySequence = RegistrySequence(7);
 
-static INSPECTOR: LazyLock<Inspector> = LazyLock::new(Inspector::standard);
+pub(crate) static INSPECTOR: LazyLock<Inspector> = LazyLock::new(Inspector::standard);
 
 pub(crate) fn authority() -> SecretKey {
     SecretKey::from_seed(&[0xaa; 32])
@@ -234,13 +234,18 @@ impl Link {
 
     /// The whole way.
     pub(crate) fn send(&mut self, world: &World, bytes: Bytes) -> Result<Inspected, Refusal> {
+        let authorised = self.authorised(world, bytes)?;
+        Ok(authorised.inspect(&INSPECTOR, &mut self.tails))
+    }
+
+    /// The way as far as the content.
+    pub(crate) fn authorised(&mut self, world: &World, bytes: Bytes) -> Result<Authorised, Refusal> {
         Ok(Decoded::of(bytes, &LIMITS)?
             .bind(&self.peer, 0, world)?
             .admit(&mut self.bucket, Duration::ZERO)?
             .fresh(self.now)
             .verify(&self.peer, &mut self.windows)?
-            .authorise(&self.peer, world, world, world, self.now)
-            .inspect(&INSPECTOR, &mut self.tails))
+            .authorise(&self.peer, world, world, world, self.now))
     }
 
     /// The whole way, to the refusals by position; `None` goes on.
