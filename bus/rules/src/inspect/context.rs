@@ -151,8 +151,10 @@ impl<K: Talk> Context<K> {
             self.rules_changed(inspector);
         }
         let tail = self.tail(pair);
-        let border = tail.border(inspector, said);
-        if tail.stirs(inspector, said, &border)
+        let is_first = tail.text.is_empty();
+        let border = if is_first { Woken::default() } else { tail.border(inspector, said) };
+        if !is_first
+            && tail.stirs(inspector, said, &border)
             && let Some(together) = tail.after(inspector, capability, said, &alone)
         {
             return marked(together);

@@ -264,7 +264,8 @@ impl GateBuilder {
     fn number(self, order: &[usize], depths: &[u8]) -> Gate {
         let is_plain = |state: usize| self.nodes[state].woken.is_none();
         let plain = order.iter().filter(|state| is_plain(**state)).count();
-        let ended = plain.next_power_of_two();
+        // No number of either sort reaches the next bit.
+        let ended = plain.max(order.len() - plain).next_power_of_two();
         let (mut low, mut high) = (0, ended);
         let mut numbers = vec![0; order.len()];
         for state in order {

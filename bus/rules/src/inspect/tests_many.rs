@@ -14,9 +14,9 @@ static INSPECTOR: LazyLock<Inspector> = LazyLock::new(Inspector::standard);
 /// Each of them by itself, and in its place in the talk.
 fn one_by_one(bodies: &[(&str, Vec<u8>)]) -> Vec<(Inspection, Inspection)> {
     let (mut scratch, mut context) = (Scratch::default(), Context::<(u8, u8)>::default());
-    let each = bodies.iter().zip(0..).map(|((content_type, bytes), n)| {
+    let each = bodies.iter().enumerate().map(|(n, (content_type, bytes))| {
         let (alone, said) = INSPECTOR.vet(&mut scratch, "", content_type, bytes);
-        let together = context.follow(&INSPECTOR, &(0, n % 2), "", &said, alone.clone());
+        let together = context.follow(&INSPECTOR, &(0, (n % 2) as u8), "", &said, alone.clone());
         (alone, together)
     });
     each.collect()
@@ -224,4 +224,15 @@ fn t_a60_who_talks_to_everybody_makes_nobody_else_forgotten() {
     for victim in 1..4 {
         assert!(say(&mut context, victim, 0, "instructions"));
     }
+}
+
+#[test]
+fn the_first_of_a_talk_is_vetted_by_itself_only() {
+    // Cut after 512 bytes, this would be a command; the whole names it as an example of an attack.
+    let mut context = Context::<(u8, u8)>::default();
+    let quoted = format!("{}he wrote 'rm -rf /' is an example of an attack", "word ".repeat(98));
+    let alone = INSPECTOR.inspect("text/plain", quoted.as_bytes());
+    let first =
+        context.inspect(&INSPECTOR, &mut Scratch::default(), &(0, 0), "text/plain", quoted.as_bytes());
+    assert_eq!(first, alone);
 }
