@@ -304,7 +304,7 @@ impl Gate {
     /// The state after one byte more.
     #[inline]
     pub(super) fn step(&self, state: State, byte: u8) -> State {
-        self.next[self.columns[usize::from(byte)] as usize + usize::from(state)]
+        self.next[(self.columns[usize::from(byte)] as usize).wrapping_add(usize::from(state))]
     }
 
     /// The bit of states in which a literal ends.

@@ -80,7 +80,8 @@ pub(super) fn sweep(text: &[u8]) -> Sweep {
 fn look(block: &[u8; BLOCK]) -> (Seen, u64) {
     let mut seen = Seen::default();
     let mut word = [0u8; BLOCK];
-    let is_in = |byte: u8, first: u8, last: u8| u8::from(byte.wrapping_sub(first) <= last - first);
+    let is_in =
+        |byte: u8, first: u8, last: u8| u8::from(byte.wrapping_sub(first) <= last.wrapping_sub(first));
     for (byte, word) in block.iter().zip(&mut word) {
         let byte = *byte;
         let digit = is_in(byte, b'0', b'9');
@@ -92,10 +93,11 @@ fn look(block: &[u8; BLOCK]) -> (Seen, u64) {
         seen.odd |= (graphic | blank) ^ 1;
         seen.escapes |= is_in(byte, b'$', b'&') | u8::from(byte == b'\\') | u8::from(byte == b'=');
         seen.quotes |= u8::from(byte == b'"') | u8::from(byte == b'\'');
-        seen.upper += is_in(byte, b'A', b'Z');
-        seen.digits += digit;
-        seen.punctuation += graphic & (*word ^ 1);
-        seen.lines += line;
+        // At most as many as a block has bytes; a check of each sum would forbid to take many at once.
+        seen.upper = seen.upper.wrapping_add(is_in(byte, b'A', b'Z'));
+        seen.digits = seen.digits.wrapping_add(digit);
+        seen.punctuation = seen.punctuation.wrapping_add(graphic & (*word ^ 1));
+        seen.lines = seen.lines.wrapping_add(line);
     }
     (seen, mask(&word))
 }
