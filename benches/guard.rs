@@ -3,6 +3,10 @@
 //!
 //! Every figure is the median of many rounds, in microseconds a message; the rounds of all bodies are interleaved,
 //! so that a busy machine slows them alike. Nothing here asserts a time.
+//!
+//! Small bodies are also vetted 64 at a time, as a node vets a bundle, and the ratio of alone to that is told. Where a
+//! clock means little, count instructions: `-- --count NAME` vets the bodies of that name, alone and in bundles, a fixed
+//! number of times and says how often, to be run under `valgrind --tool=none` or `perf stat -e instructions`.
 
 #![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
@@ -12,11 +16,17 @@ use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use testudo_rules::inspect::{Context, Inspector, Scratch};
+use testudo_rules::inspect::{Body as Message, Context, Inspector, Scratch};
 
 const ROUNDS: usize = 41;
 /// Bytes inspected in one round of one body.
 const ROUND_BYTES: usize = 400_000;
+/// Messages of a bundle.
+const BUNDLE: usize = 64;
+/// Longest body that is also vetted in bundles, in bytes.
+const BUNDLED_MAX: usize = 1_024;
+/// Bundles vetted when instructions are counted.
+const COUNTED: usize = 200;
 
 const JSON: &str = concat!(
     r#"{"finding":"licence-missing","path":"services/billing/src/invoice.rs","line":214,"severity":"medium","#,
@@ -106,14 +116,56 @@ fn micros(inspector: &Inspector, scratch: &mut Scratch, body: &Body) -> f64 {
 /// The same after what was said before.
 fn micros_in_a_talk(inspector: &Inspector, scratch: &mut Scratch, body: &Body) -> f64 {
     let times = (ROUND_BYTES / body.text.len()).max(1);
-    let mut tails = Context::<u64>::default();
+    let mut tails = Context::<(u64, u64)>::default();
     let start = Instant::now();
     for _ in 0..times {
         let bytes = black_box(body.text.as_bytes());
         let (alone, said) = inspector.vet(scratch, "", black_box(body.content_type), bytes);
-        black_box(tails.follow(inspector, &0, "", &said, alone));
+        black_box(tails.follow(inspector, &(0, 0), "", &said, alone));
     }
     start.elapsed().as_secs_f64() * 1e6 / times as f64
+}
+
+/// The same in bundles, by themselves and as a node does: in a talk.
+fn micros_in_bundles(inspector: &Inspector, scratch: &mut Scratch, body: &Body, talk: Talk) -> f64 {
+    let times = (ROUND_BYTES / body.text.len() / BUNDLE).max(1);
+    let start = Instant::now();
+    for _ in 0..times {
+        bundle(inspector, scratch, body, &talk);
+    }
+    start.elapsed().as_secs_f64() * 1e6 / (times * BUNDLE) as f64
+}
+
+/// Whether what was said before counts.
+#[derive(Clone, Copy)]
+enum Talk {
+    Counts,
+    No,
+}
+
+fn bundle(inspector: &Inspector, scratch: &mut Scratch, body: &Body, talk: &Talk) {
+    let message = Message { capability: "", content_type: body.content_type, bytes: body.text.as_bytes() };
+    let messages = black_box([message; BUNDLE]);
+    let mut tails = Context::<(u64, u64)>::default();
+    inspector.vet_each(scratch, &messages, |_, alone, said| match talk {
+        Talk::Counts => {
+            black_box(tails.follow(inspector, &(0, 0), "", &said, alone));
+        }
+        Talk::No => {
+            black_box((alone, said));
+        }
+    });
+}
+
+/// A fixed number of inspections, for tools that count instructions.
+fn count(inspector: &Inspector, bodies: &[Body]) {
+    let mut scratch = Scratch::default();
+    for body in bodies {
+        for _ in 0..COUNTED {
+            bundle(inspector, &mut scratch, body, &Talk::Counts);
+        }
+        println!("{}: {} messages in bundles of {BUNDLE}", body.name, COUNTED * BUNDLE);
+    }
 }
 
 /// Median and best.
@@ -128,6 +180,9 @@ fn main() {
     let mut scratch = Scratch::default();
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let bodies: Vec<_> = bodies().into_iter().filter(|body| body.name.contains(&only)).collect();
+    if std::env::args().any(|argument| argument == "--count") {
+        return count(&inspector, &bodies);
+    }
     let mut seen = vec![(Vec::with_capacity(ROUNDS), Vec::with_capacity(ROUNDS)); bodies.len()];
     for _ in 0..ROUNDS {
         for (series, body) in seen.iter_mut().zip(&bodies) {
@@ -141,6 +196,25 @@ fn main() {
             "{:36} {:6} B  median {median:10.3} us  best {best:10.3} us  in a talk {talk:10.3} us",
             body.name,
             body.text.len()
+        );
+    }
+    bundles(&inspector, &mut scratch, &bodies);
+}
+
+/// The small ones, in bundles.
+fn bundles(inspector: &Inspector, scratch: &mut Scratch, bodies: &[Body]) {
+    for body in bodies.iter().filter(|body| body.text.len() <= BUNDLED_MAX) {
+        let mut series = [const { Vec::new() }; 3];
+        for _ in 0..ROUNDS {
+            series[0].push(micros(inspector, scratch, body));
+            series[1].push(micros_in_bundles(inspector, scratch, body, Talk::No));
+            series[2].push(micros_in_bundles(inspector, scratch, body, Talk::Counts));
+        }
+        let [(alone, _), (bundled, best), (talk, _)] = series.map(|mut series| summary(&mut series));
+        println!(
+            "{:36} in bundles of {BUNDLE}: median {bundled:10.3} us  best {best:10.3} us  in a talk {talk:10.3} us  alone is {:.2} times that",
+            body.name,
+            alone / bundled
         );
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use actix::{Actor, Addr, Context, Handler, Message};
 use bytes::Bytes;
-use testudo_rules::inspect::Inspector;
-use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Inspecting, Read, Turn};
+use testudo_rules::inspect::{Context as Tails, Inspector};
+use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Inspecting, Pair, Read, Turn};
 use testudo_wire::frame::CloseReason;
 use testudo_wire::{MessageId, Refusal};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::judge::{Case, assess, conclude, refuse_bundle};
 use super::large::{Large, Pool};
-use super::rules::{Rules, Tails};
+use super::rules::Rules;
 use crate::metrics::Stage;
 use crate::node::{Link, Shared, Ticket};
 use crate::traced::Steps;
@@ -27,7 +27,8 @@ const TURN_BYTES: usize = 16 * 1024;
 struct Guard {
     shared: Arc<Shared>,
     rules: Arc<Rules>,
-    tails: Tails,
+    /// What was said last between each pair.
+    tails: Tails<Pair>,
 }
 
 impl Actor for Guard {
@@ -96,8 +97,8 @@ impl Guard {
                 if short { self.go_on(case, inspecting, (sent, steps.assessed)) } else { Some(inspecting) }
             }
             Way::Inspect(inspecting, mut steps) => {
-                let rules = self.tails.under(&self.rules);
-                let turn = inspecting.turn(&rules, &mut self.tails.kept, TURN_BYTES);
+                let rules = self.rules.now();
+                let turn = inspecting.turn(&rules, &mut self.tails, TURN_BYTES);
                 steps.inspected = Instant::now();
                 self.shared.metrics.took(Stage::Inspect, steps.inspected.saturating_duration_since(began));
                 match turn {
@@ -161,8 +162,8 @@ impl Handler<Conclude> for Guard {
         let Conclude { case, read, answers, mut steps, _permit } = message;
         self.contain(&case, |guard| match read {
             Some(read) => {
-                let rules = guard.tails.under(&guard.rules);
-                let inspected = read.follow(&rules, &mut guard.tails.kept);
+                let rules = guard.rules.now();
+                let inspected = read.follow(&rules, &mut guard.tails);
                 steps.inspected = Instant::now();
                 conclude(&guard.shared, &case, steps, inspected);
             }

@@ -33,7 +33,7 @@ fuzz_target!(|input: &[u8]| {
         assert!(length == 0 || view.get(start..start + length).is_some(), "a span of no view");
     }
     let mut tails = Context::default();
-    tails.inspect(&INSPECTOR, &mut scratch, &0u8, "text/plain", before);
-    let together = tails.inspect(&INSPECTOR, &mut scratch, &0u8, content_type, body);
+    tails.inspect(&INSPECTOR, &mut scratch, &(0u8, ()), "text/plain", before);
+    let together = tails.inspect(&INSPECTOR, &mut scratch, &(0u8, ()), content_type, body);
     assert!(together.blocks() || !alone.blocks(), "a tail excused what blocks by itself");
 });

@@ -6,27 +6,22 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::Hash;
-use std::num::NonZeroUsize;
+use std::sync::Arc;
 
-use lru::LruCache;
-
-use super::gate::{LITERAL_MAX, Woken};
-use super::rules::RuleSet;
+use super::gate::{Gate, LITERAL_MAX, State, Woken};
 use super::scan::Trace;
+use super::tails::{Fair, Talk};
 use super::{Alert, Inspection, Inspector, Kind, Scratch, Severity, Span};
 
 /// Longest tail kept of one pair, in bytes.
 pub const TAIL_BYTES_MAX: usize = 512;
-/// Most pairs of which a tail is kept; the least recent one gives way.
+/// Most pairs of which a tail is kept. The least recent one of a sender that has its share of them gives way.
 pub const PAIRS_MAX: usize = 1_024;
 
 /// Stands in a tail where one message ended. A text may have been parted between words or within one.
 const BORDER: char = '\u{1f}';
 /// What may have stood there.
 const GAPS: [&str; 2] = ["", " "];
-/// Bytes of either side of a border in which a literal across it stands.
-const SIDE: usize = LITERAL_MAX - 1;
 /// Texts shorter than this, in bytes, may be crumbs of a disguise that shows only when they are put together.
 const CRUMB_BYTES: usize = 32;
 /// The rule that names such a verdict.
@@ -39,20 +34,53 @@ pub struct Said<'t> {
     end: Cow<'t, str>,
     bytes: usize,
     trace: Trace,
+    /// Where its end has left the gate.
+    state: State,
 }
 
 impl<'t> Said<'t> {
-    pub(super) fn of(text: &'t str, mut trace: Trace) -> Self {
+    pub(super) fn of(text: &'t str, mut trace: Trace, state: State) -> Self {
         trace.stirred |= is_crumb(text);
         let (head, end) = (head_of(text, TAIL_BYTES_MAX), end_of(text, TAIL_BYTES_MAX));
-        Self { head: head.into(), end: end.into(), bytes: text.len(), trace }
+        Self { head: head.into(), end: end.into(), bytes: text.len(), trace, state }
     }
 
     /// The same, without the body it was read from.
     #[must_use]
     pub fn into_owned(self) -> Said<'static> {
         let (head, end) = (self.head.into_owned().into(), self.end.into_owned().into());
-        Said { head, end, bytes: self.bytes, trace: self.trace }
+        Said { head, end, bytes: self.bytes, trace: self.trace, state: self.state }
+    }
+
+    /// The same, of a body that was read by the rules of `by`: nothing that other rules found quiet counts as quiet.
+    pub(crate) fn under(mut self, inspector: &Inspector, by: &Rules) -> Self {
+        if !by.are_of(inspector) {
+            let gate = inspector.rules.gate();
+            self.trace = Trace { woken: gate.hear(self.end.as_bytes()).woken, stirred: true };
+            self.state = gate.end_of(self.end.as_bytes());
+        }
+        self
+    }
+}
+
+/// Which rules something was read by, without what they say.
+#[derive(Clone)]
+pub(crate) struct Rules(Arc<Gate>);
+
+impl Rules {
+    /// Those of an inspector.
+    pub(crate) fn of(inspector: &Inspector) -> Self {
+        Self(inspector.rules.gate().clone())
+    }
+
+    fn are_of(&self, inspector: &Inspector) -> bool {
+        Arc::ptr_eq(&self.0, inspector.rules.gate())
+    }
+}
+
+impl fmt::Debug for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Rules")
     }
 }
 
@@ -65,27 +93,34 @@ struct Tail {
     bytes: usize,
     /// Bytes until what was worth a look has left the tail.
     stirred: usize,
+    /// Where its end has left the gate, for each of the [`GAPS`].
+    states: [State; 2],
 }
 
 /// The tails of many pairs, each known by a key of the caller's.
-pub struct Context<K: Eq + Hash> {
-    tails: LruCache<K, Tail>,
+pub struct Context<K: Talk> {
+    tails: Fair<K, Tail>,
+    /// Who talks just now, mostly for many messages: its tail is not in its place meanwhile.
+    talking: Option<(K, Tail)>,
+    /// The rules by which the tails were read.
+    by: Option<Rules>,
+    scratch: Scratch,
 }
 
-impl<K: Eq + Hash> fmt::Debug for Context<K> {
+impl<K: Talk> fmt::Debug for Context<K> {
     /// How many there are: tails are text of bodies.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Context").field("pairs", &self.tails.len()).finish_non_exhaustive()
     }
 }
 
-impl<K: Eq + Hash> Default for Context<K> {
+impl<K: Talk> Default for Context<K> {
     fn default() -> Self {
-        Self { tails: LruCache::new(NonZeroUsize::new(PAIRS_MAX).unwrap_or(NonZeroUsize::MIN)) }
+        Self { tails: Fair::default(), talking: None, by: None, scratch: Scratch::default() }
     }
 }
 
-impl<K: Clone + Eq + Hash> Context<K> {
+impl<K: Talk> Context<K> {
     /// Vets a body by itself and after what this pair was told before, and remembers its end if it may be delivered.
     /// A verdict that needed the tail says so.
     pub fn inspect(
@@ -112,55 +147,98 @@ impl<K: Clone + Eq + Hash> Context<K> {
         if alone.blocks() || said.bytes == 0 {
             return alone;
         }
-        if let Some(tail) = self.tails.get_mut(pair) {
-            let border = tail.border(&inspector.rules, said);
-            if tail.stirs(&inspector.rules, said, &border)
-                && let Some(together) = tail.after(inspector, capability, said, &alone)
-            {
-                return marked(together);
-            }
-            tail.append(said, &border);
-        } else {
-            let mut tail = Tail::default();
-            tail.append(said, &Woken::default());
-            self.tails.push(pair.clone(), tail);
+        if !self.by.as_ref().is_some_and(|by| by.are_of(inspector)) {
+            self.rules_changed(inspector);
         }
+        let tail = self.tail(pair);
+        let is_first = tail.text.is_empty();
+        let border = if is_first { Woken::default() } else { tail.border(inspector, said) };
+        if !is_first
+            && tail.stirs(inspector, said, &border)
+            && let Some(together) = tail.after(inspector, capability, said, &alone)
+        {
+            return marked(together);
+        }
+        tail.append(inspector.rules.gate(), said, &border);
         alone
     }
 
+    /// Takes the buffers that the bundle before has left.
+    pub(crate) fn scratch(&mut self) -> Scratch {
+        std::mem::take(&mut self.scratch)
+    }
+
+    /// Gives them back for the next.
+    pub(crate) fn give_back(&mut self, scratch: Scratch) {
+        self.scratch = scratch;
+    }
+
+    /// The tail of a pair, which may be new.
+    fn tail(&mut self, pair: &K) -> &mut Tail {
+        if !self.talking.as_ref().is_some_and(|(talking, _)| talking == pair) {
+            self.rest();
+            let tail = std::mem::take(self.tails.get(pair));
+            self.talking = Some((pair.clone(), tail));
+        }
+        let (_, tail) = self.talking.get_or_insert_with(|| (pair.clone(), Tail::default()));
+        tail
+    }
+
+    /// Puts the tail of who talks back into its place.
+    fn rest(&mut self) {
+        if let Some((pair, tail)) = self.talking.take() {
+            *self.tails.get(&pair) = tail;
+        }
+    }
+
     /// Other rules are in use: whatever was quiet under the old ones is looked at again.
-    pub fn rules_changed(&mut self) {
-        self.tails.iter_mut().for_each(|(_, tail)| tail.stirred = TAIL_BYTES_MAX);
+    fn rules_changed(&mut self, inspector: &Inspector) {
+        self.rest();
+        let gate = inspector.rules.gate();
+        self.tails.iter_mut().for_each(|tail| tail.read_again(gate));
+        self.by = Some(Rules::of(inspector));
     }
 
     /// How many pairs are remembered.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         self.tails.len()
     }
 
     /// Whether nothing is remembered.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.tails.is_empty()
+    pub const fn is_empty(&self) -> bool {
+        self.tails.len() == 0
     }
 }
 
 impl Tail {
     /// The literals that begin in the tail and end in what follows.
-    fn border(&self, rules: &RuleSet, said: &Said<'_>) -> Woken {
-        let head = said.head.as_bytes();
-        let head = head.get(..SIDE).unwrap_or(head);
-        let [touching, apart] = GAPS.map(|gap| joined(self.text.as_bytes(), gap.as_bytes(), head));
-        rules.woken_in_either([&touching, &apart])
+    fn border(&self, inspector: &Inspector, said: &Said<'_>) -> Woken {
+        let gate = inspector.rules.gate();
+        let mut woken = Woken::default();
+        for (state, gap) in self.states.into_iter().zip(GAPS) {
+            let state = gate.after(state, gap.as_bytes());
+            gate.note(state, &mut woken);
+            gate.across(state, said.head.as_bytes(), &mut woken);
+        }
+        woken
     }
 
     /// Whether tail and text together could be more than each alone.
-    fn stirs(&self, rules: &RuleSet, said: &Said<'_>, border: &Woken) -> bool {
+    fn stirs(&self, inspector: &Inspector, said: &Said<'_>, border: &Woken) -> bool {
         let mut woken = *border;
         self.woken.iter().for_each(|own| woken.join(own));
         woken.join(&said.trace.woken);
-        self.stirred > 0 || said.trace.stirred || !rules.awake(&woken).is_empty()
+        self.stirred > 0 || said.trace.stirred || !inspector.rules.awake(&woken).is_empty()
+    }
+
+    /// Forgets what other rules found in it.
+    fn read_again(&mut self, gate: &Gate) {
+        self.stirred = TAIL_BYTES_MAX;
+        self.states = GAPS.map(|gap| gate.end_of(self.text.replace(BORDER, gap).as_bytes()));
+        self.woken = GAPS.map(|gap| gate.hear(self.text.replace(BORDER, gap).as_bytes()).woken);
+        self.bytes = 0;
     }
 
     /// The verdict on the text together with what came before, if that makes it grave. What the tail alone holds
@@ -190,7 +268,15 @@ impl Tail {
     }
 
     /// Adds a text that may be delivered.
-    fn append(&mut self, said: &Said<'_>, border: &Woken) {
+    fn append(&mut self, gate: &Gate, said: &Said<'_>, border: &Woken) {
+        self.states = if said.bytes < LITERAL_MAX {
+            let gaps = if self.text.is_empty() { [""; 2] } else { GAPS };
+            let [touching, apart] = self.states;
+            [(touching, gaps[0]), (apart, gaps[1])]
+                .map(|(state, gap)| gate.after(gate.after(state, gap.as_bytes()), said.end.as_bytes()))
+        } else {
+            [said.state; 2]
+        };
         if said.bytes >= TAIL_BYTES_MAX {
             self.text.clear();
         } else if !self.text.is_empty() {
@@ -221,30 +307,6 @@ fn marked(mut inspection: Inspection) -> Inspection {
     let mark = Alert::at(Severity::High, RULE, Kind::Context, Span::default());
     inspection.alerts.insert(0, mark);
     inspection
-}
-
-/// The end of a tail, a gap and what follows. Borders within the tail are read the same way.
-fn joined(tail: &[u8], gap: &[u8], head: &[u8]) -> [u8; 2 * SIDE + 1] {
-    let mut joined = [0; 2 * SIDE + 1];
-    let (left, right) = joined.split_at_mut(SIDE + gap.len());
-    let end = tail.get(tail.len().saturating_sub(SIDE)..).unwrap_or_default();
-    let (before, between) = left.split_at_mut(SIDE);
-    between.copy_from_slice(gap);
-    if end.contains(&(BORDER as u8)) {
-        let mut at = before.len();
-        for byte in tail.iter().rev() {
-            let piece = if *byte == BORDER as u8 { gap } else { std::slice::from_ref(byte) };
-            if at < piece.len() {
-                break;
-            }
-            at -= piece.len();
-            before[at..at + piece.len()].copy_from_slice(piece);
-        }
-    } else {
-        before[SIDE - end.len()..].copy_from_slice(end);
-    }
-    right[..head.len()].copy_from_slice(head);
-    joined
 }
 
 /// Whether a short text is a crumb of something: single letters, or a run of letters and digits that is no word.

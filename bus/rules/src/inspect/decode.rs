@@ -86,12 +86,27 @@ pub(super) fn texts<'a>(
 
 /// Whether a body of this type is read as text, JSON or MessagePack. Anything else is opaque.
 pub(super) fn is_readable(content_type: &str) -> bool {
+    if is_usual(content_type).is_some() {
+        return true;
+    }
     let kind = content_type.split(';').next().unwrap_or_default().trim();
     let (family, _) = kind.split_once('/').unwrap_or((kind, ""));
     kind.is_empty() || family.eq_ignore_ascii_case("text") || structure_of(kind) != Format::Text
 }
 
+/// What nearly all bodies are, without looking into their type.
+fn is_usual(content_type: &str) -> Option<Format> {
+    match content_type {
+        "text/plain" => Some(Format::Text),
+        "application/json" => Some(Format::Json),
+        _ => None,
+    }
+}
+
 fn format_of(content_type: &str) -> Result<Format, Refused> {
+    if let Some(format) = is_usual(content_type) {
+        return Ok(format);
+    }
     let mut parts = content_type.split(';').map(str::trim);
     let kind = parts.next().unwrap_or_default();
     for part in parts {

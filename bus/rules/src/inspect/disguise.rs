@@ -4,7 +4,8 @@
 use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 
-use super::bytes::{Survey, WORD_MIN, alone};
+use super::bytes::{Survey, alone};
+use super::sweep::WORD_MIN;
 use super::{peel, squeeze};
 
 /// Undoes a disguise; nothing if the text wears none.
@@ -15,10 +16,10 @@ pub(super) const ALL: &[Undo] = &[join_letters, join_lines, read_ones_as_i, read
 
 /// Whether words are run together to one of the phrases, or parted where they should not be.
 pub(super) fn runs_together(phrases: &AhoCorasick, text: &str, survey: &Survey) -> bool {
-    if (survey.leet() || survey.apart(text)) && phrases.is_match(&squeeze::fold(text)) {
+    if (survey.leet() || survey.apart()) && phrases.is_match(&squeeze::fold(text)) {
         return true;
     }
-    survey.run_together(text)
+    survey.run_together()
         && text.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| {
             word.len() >= WORD_MIN
                 && !word.bytes().any(|b| b.is_ascii_uppercase())
@@ -28,7 +29,7 @@ pub(super) fn runs_together(phrases: &AhoCorasick, text: &str, survey: &Survey) 
 
 /// `i g n o r e`: drops what stands between letters that stand alone. What separates them is what does so most often.
 fn join_letters(text: &str, survey: &Survey) -> Option<String> {
-    if !survey.apart(text) {
+    if !survey.apart() {
         return None;
     }
     let separator = separator_of(text.as_bytes())?;
@@ -62,7 +63,7 @@ fn separator_of(bytes: &[u8]) -> Option<char> {
 
 /// A phrase broken over many short lines: puts it on one.
 fn join_lines(text: &str, survey: &Survey) -> Option<String> {
-    survey.short_lines(text).then(|| text.replace(['\n', '\r'], " "))
+    survey.short_lines().then(|| text.replace(['\n', '\r'], " "))
 }
 
 /// `1gn0r3`: the digit one stands for an i ...

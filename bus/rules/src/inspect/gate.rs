@@ -1,23 +1,20 @@
 //! The literal gate: one pass over a text says which rules can match in it at all.
 //!
-//! An automaton over all literals, with letters folded to lower case. A step of it must wait for the step before, so a
-//! text is read in four lanes at once, each overlapping its neighbour by the longest literal: the processor works on
-//! one lane while another waits for memory. Knows nothing of what a rule is.
+//! An automaton over all literals, with letters folded to lower case (Aho and Corasick, 1975). `lanes` reads texts by
+//! it. Knows nothing of what a rule is.
 
 use std::collections::VecDeque;
 
 /// Most rules one gate can tell apart.
 pub(super) const RULES_MAX: usize = 256;
 
-/// Longest literal, in bytes. It is what lanes overlap by.
+/// Longest literal, in bytes.
 pub(super) const LITERAL_MAX: usize = 24;
 
 /// Most states of the automaton.
 const STATES_MAX: usize = 1 << 15;
 /// Entries of a state: one for each class of bytes.
 const CLASSES: usize = 64;
-/// Texts shorter than this are read in one lane, in bytes.
-const LANES_MIN: usize = 96;
 
 /// A set of rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,20 +114,28 @@ impl std::fmt::Debug for GateBuilder {
     }
 }
 
+/// What was read last, as far as it may begin a literal.
+pub(super) type State = u16;
+
 /// The automaton.
 pub(super) struct Gate {
-    classes: [u8; 256],
-    states: Vec<[u16; CLASSES]>,
-    /// The first state in which a literal ends; all after it are such.
-    matching: u16,
+    /// Where the column of each byte begins in `next`.
+    columns: [u32; 256],
+    /// For each class of bytes the state after each state: those of ordinary text stand close together in few lines.
+    next: Vec<State>,
+    /// The bit that only states have in which a literal ends. So one test tells for many lanes.
+    ended: State,
+    /// What such literals speak for, from that state on.
     woken: Vec<Woken>,
+    /// How much of a literal has been read in each state, in bytes.
+    depths: Vec<u8>,
     /// Rules that ask for no second literal.
     single: Bits,
 }
 
 impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gate").field("states", &self.states.len()).finish_non_exhaustive()
+        f.debug_struct("Gate").field("states", &self.depths.len()).finish_non_exhaustive()
     }
 }
 
@@ -226,11 +231,14 @@ impl GateBuilder {
         Ok(new)
     }
 
-    /// Makes the gate: fills in where a state goes when its literal does not go on (Aho and Corasick, 1975).
+    /// Makes the gate: fills in where a state goes when its literal does not go on.
     pub(super) fn build(mut self) -> Gate {
         let mut fallback = vec![0usize; self.nodes.len()];
+        let mut depths = vec![0u8; self.nodes.len()];
+        let mut order = Vec::with_capacity(self.nodes.len());
         let mut queue = VecDeque::from([0usize]);
         while let Some(state) = queue.pop_front() {
+            order.push(state);
             let back = fallback[state];
             let inherited = self.nodes[back].clone();
             if let Some(other) = inherited.woken.filter(|_| state != 0) {
@@ -243,61 +251,49 @@ impl GateBuilder {
                     self.nodes[state].next[class] = otherwise;
                 } else {
                     fallback[child] = usize::from(otherwise);
+                    depths[child] = depths[state] + 1;
                     queue.push_back(child);
                 }
             }
         }
-        self.number()
+        self.number(&order, &depths)
     }
 
-    /// Gives the states in which a literal ends the highest numbers, so that one comparison tells them.
-    fn number(self) -> Gate {
-        let plain = self.nodes.iter().filter(|node| node.woken.is_none()).count();
-        let (mut low, mut high) = (0u16, u16::try_from(plain).unwrap_or(u16::MAX));
-        let matching = high;
-        let numbers = self.nodes.iter().map(|node| {
-            let counter = if node.woken.is_none() { &mut low } else { &mut high };
+    /// Numbers the states: the shallow ones, where ordinary text is nearly always, come first; those in which a
+    /// literal ends have a bit of their own.
+    fn number(self, order: &[usize], depths: &[u8]) -> Gate {
+        let is_plain = |state: usize| self.nodes[state].woken.is_none();
+        let plain = order.iter().filter(|state| is_plain(**state)).count();
+        // No number of either sort reaches the next bit.
+        let ended = plain.max(order.len() - plain).next_power_of_two();
+        let (mut low, mut high) = (0, ended);
+        let mut numbers = vec![0; order.len()];
+        for state in order {
+            let counter = if is_plain(*state) { &mut low } else { &mut high };
+            numbers[*state] = *counter;
             *counter += 1;
-            *counter - 1
-        });
-        let numbers = numbers.collect::<Vec<u16>>();
-        let mut states = vec![[0; CLASSES]; self.nodes.len()];
-        let mut woken = vec![Woken::default(); self.nodes.len() - plain];
-        for (node, number) in self.nodes.iter().zip(&numbers) {
-            states[usize::from(*number)] = node.next.map(|next| numbers[usize::from(next)]);
+        }
+        let narrow = |number: usize| State::try_from(number).unwrap_or(0);
+        let mut next = vec![0; CLASSES * high];
+        let mut woken = vec![Woken::default(); high - ended];
+        let mut by_number = vec![0; high];
+        for (state, node) in self.nodes.iter().enumerate() {
+            let number = numbers[state];
+            by_number[number] = depths[state];
+            for (class, to) in node.next.iter().enumerate() {
+                next[class * high + number] = narrow(numbers[usize::from(*to)]);
+            }
             if let Some(own) = node.woken {
-                woken[usize::from(number - matching)] = own;
+                woken[number - ended] = own;
             }
         }
-        Gate { classes: self.classes, states, matching, woken, single: self.all.without(&self.double) }
+        let columns = self.classes.map(|class| u32::from(class) * u32::try_from(high).unwrap_or(0));
+        let single = self.all.without(&self.double);
+        Gate { columns, next, ended: narrow(ended), woken, depths: by_number, single }
     }
 }
 
 impl Gate {
-    /// What the literals of `text` speak for.
-    pub(super) fn woken(&self, text: &[u8]) -> Woken {
-        let mut woken = Woken::default();
-        let overlap = LITERAL_MAX - 1;
-        let lane = (text.len() + 3 * overlap).div_ceil(4);
-        if text.len() < LANES_MIN || lane >= text.len() {
-            self.read([text], &mut woken);
-        } else {
-            let from = |lane_number: usize| {
-                let start = (lane_number * (lane - overlap)).min(text.len() - lane);
-                text.get(start..start + lane).unwrap_or_default()
-            };
-            self.read([from(0), from(1), from(2), from(3)], &mut woken);
-        }
-        woken
-    }
-
-    /// What the literals of two short texts of one length speak for.
-    pub(super) fn woken_in_either(&self, texts: [&[u8]; 2]) -> Woken {
-        let mut woken = Woken::default();
-        self.read(texts, &mut woken);
-        woken
-    }
-
     /// The rules that may match where these literals stand.
     pub(super) fn awake(&self, woken: &Woken) -> Bits {
         let mut asked = woken.second;
@@ -305,39 +301,27 @@ impl Gate {
         woken.first.meet(&asked)
     }
 
-    /// Reads lanes of one length, a byte of each in turn.
+    /// The state after one byte more.
     #[inline]
-    fn read<const LANES: usize>(&self, lanes: [&[u8]; LANES], woken: &mut Woken) {
-        let length = lanes.iter().map(|lane| lane.len()).min().unwrap_or_default();
-        let lanes = lanes.map(|lane| lane.get(..length).unwrap_or_default());
-        let mut at = [0u16; LANES];
-        for byte in 0..length {
-            let mut ended = false;
-            for (state, lane) in at.iter_mut().zip(&lanes) {
-                *state = self.step(*state, lane[byte]);
-                ended |= *state >= self.matching;
-            }
-            if ended {
-                for state in at {
-                    if state >= self.matching {
-                        self.note(state, woken);
-                    }
-                }
-            }
+    pub(super) fn step(&self, state: State, byte: u8) -> State {
+        self.next[(self.columns[usize::from(byte)] as usize).wrapping_add(usize::from(state))]
+    }
+
+    /// The bit of states in which a literal ends.
+    pub(super) const fn ended(&self) -> State {
+        self.ended
+    }
+
+    /// Adds what the literals speak for that end in `state`.
+    pub(super) fn note(&self, state: State, woken: &mut Woken) {
+        let ended = usize::from(state).checked_sub(usize::from(self.ended));
+        if let Some(own) = ended.and_then(|at| self.woken.get(at)) {
+            woken.join(own);
         }
     }
 
-    #[inline]
-    fn step(&self, state: u16, byte: u8) -> u16 {
-        let class = usize::from(self.classes[usize::from(byte)]) % CLASSES;
-        self.states[usize::from(state)][class]
-    }
-
-    #[cold]
-    fn note(&self, state: u16, woken: &mut Woken) {
-        let ended = state.checked_sub(self.matching).and_then(|at| self.woken.get(usize::from(at)));
-        if let Some(ended) = ended {
-            woken.join(ended);
-        }
+    /// How many of the last bytes may still begin a literal.
+    pub(super) fn depth(&self, state: State) -> usize {
+        self.depths.get(usize::from(state)).map_or(0, |depth| usize::from(*depth))
     }
 }

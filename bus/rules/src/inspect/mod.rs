@@ -19,6 +19,7 @@ mod diversion;
 mod gate;
 mod injection;
 mod json;
+mod lanes;
 mod markup;
 mod mention;
 mod msgpack;
@@ -33,7 +34,10 @@ mod scan;
 mod shell;
 mod signals;
 mod squeeze;
+mod sweep;
+mod tails;
 mod takeover;
+mod vetting;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +48,8 @@ mod tests_corpus;
 #[cfg(test)]
 mod tests_evasions;
 #[cfg(test)]
+mod tests_many;
+#[cfg(test)]
 mod tests_plain;
 #[cfg(test)]
 mod tests_units;
@@ -51,16 +57,18 @@ mod tests_units;
 use std::fmt;
 use std::sync::Arc;
 
+pub(crate) use context::Rules;
 pub use context::{Context, PAIRS_MAX, Said, TAIL_BYTES_MAX};
-use decode::{Refused, Texts};
 pub use pack::{PACK_BYTES_MAX, PackError, Policy};
 use scan::Findings;
+pub use tails::Talk;
+pub use vetting::{Body, Scratch};
 
 /// The largest body an [`Inspector`] reads unless told otherwise, in bytes. A longer one is blocked, not truncated.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// Largest buffer of a [`Scratch`] kept for the next body, in bytes.
-const SCRATCH_MAX: usize = 1 << 18;
+const SCRATCH_MAX: usize = 1 << 14;
 
 /// How grave an alert is. A message is blocked if and only if some alert is `High` or `Critical`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -241,13 +249,6 @@ impl From<Findings> for Inspection {
     }
 }
 
-/// Buffers that one inspection leaves to the next, so that ordinary bodies need no memory of their own.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    leaves: decode::Leaves,
-    opaque: String,
-}
-
 /// The compiled rules. Cheap to share, costly to make: make one and keep it.
 #[derive(Clone, Debug)]
 pub struct Inspector {
@@ -267,61 +268,6 @@ impl Inspector {
     pub const fn with_body_limit(mut self, bytes_max: usize) -> Self {
         self.body_bytes_max = bytes_max;
         self
-    }
-
-    /// Vets a body under its content type. The same input always gets the same answer.
-    #[must_use]
-    pub fn inspect(&self, content_type: &str, body: &[u8]) -> Inspection {
-        self.inspect_with(&mut Scratch::default(), content_type, body)
-    }
-
-    /// The same, with buffers kept by the caller: a clean body that is ASCII allocates nothing.
-    #[must_use]
-    pub fn inspect_with(&self, scratch: &mut Scratch, content_type: &str, body: &[u8]) -> Inspection {
-        self.inspect_for(scratch, "", content_type, body)
-    }
-
-    /// The same for a message under a capability: what a pack allows to it alerts but does not block.
-    #[must_use]
-    pub fn inspect_for(
-        &self,
-        scratch: &mut Scratch,
-        capability: &str,
-        content_type: &str,
-        body: &[u8],
-    ) -> Inspection {
-        self.vet(scratch, capability, content_type, body).0
-    }
-
-    /// The same, and what the body says for [`Context::follow`].
-    #[must_use]
-    pub fn vet<'t>(
-        &self,
-        scratch: &'t mut Scratch,
-        capability: &str,
-        content_type: &str,
-        body: &'t [u8],
-    ) -> (Inspection, Said<'t>) {
-        if body.len() > self.body_bytes_max {
-            return (Inspection::of(Alert::guard_error("guard.too-long")), Said::default());
-        }
-        let mut findings = Findings::new(body.len());
-        let text = if Self::is_opaque(content_type) {
-            let text = text_within(body, &mut scratch.opaque);
-            findings.add(Alert::new(Severity::Medium, "content.opaque", Kind::Opaque));
-            scan::scan(&self.rules, text, capability, &mut findings);
-            text
-        } else {
-            match decode::texts(content_type, body, &mut scratch.leaves) {
-                Ok(texts) => {
-                    self.read(&texts, capability, &mut findings);
-                    texts.values()
-                }
-                Err(refused) => return (Inspection::of(alert_of(refused)), Said::default()),
-            }
-        };
-        let said = Said::of(text, *findings.trace());
-        (findings.into(), said)
     }
 
     /// Whether a body of this type is not read as text, JSON or MessagePack. Whatever text is in its bytes is vetted,
@@ -345,59 +291,5 @@ impl Inspector {
     #[must_use]
     pub const fn policy(&self) -> &Policy {
         &self.rules.policy
-    }
-
-    fn inspect_text(&self, text: &str, capability: &str) -> Inspection {
-        let mut findings = Findings::new(text.len());
-        scan::scan(&self.rules, text, capability, &mut findings);
-        findings.into()
-    }
-
-    /// The views in which a body is read, to show people what [`Span`]s point at. Costs much more than inspecting.
-    #[must_use]
-    pub fn views(&self, content_type: &str, body: &[u8]) -> Vec<String> {
-        let mut leaves = decode::Leaves::default();
-        let mut findings = Findings::keeping(body.len());
-        if body.len() > self.body_bytes_max {
-            return Vec::new();
-        }
-        if Self::is_opaque(content_type) {
-            scan::scan(&self.rules, text_within(body, &mut String::new()), "", &mut findings);
-        } else {
-            let Ok(texts) = decode::texts(content_type, body, &mut leaves) else { return Vec::new() };
-            self.read(&texts, "", &mut findings);
-        }
-        findings.into_views()
-    }
-
-    fn read(&self, texts: &Texts<'_>, capability: &str, findings: &mut Findings) {
-        scan::scan(&self.rules, texts.values(), capability, findings);
-        scan::scan(&self.rules, texts.keys(), capability, findings);
-        if !findings.block() {
-            scan::scan(&self.rules, texts.glued(), capability, findings);
-        }
-    }
-}
-
-/// What of a body is text, pieces parted by line ends.
-fn text_within<'t>(body: &[u8], text: &'t mut String) -> &'t str {
-    text.clear();
-    text.shrink_to(SCRATCH_MAX);
-    for chunk in body.utf8_chunks() {
-        text.push_str(chunk.valid());
-        if !chunk.invalid().is_empty() {
-            text.push('\n');
-        }
-    }
-    text
-}
-
-fn alert_of(refused: Refused) -> Alert {
-    match refused {
-        Refused::Charset => Alert::new(Severity::Critical, "encoding.charset", Kind::Encoding),
-        Refused::InvalidUtf8 => Alert::guard_error("guard.invalid-utf8"),
-        Refused::Malformed => Alert::guard_error("guard.malformed"),
-        Refused::OpaqueWithin => Alert::guard_error("guard.opaque-within"),
-        Refused::OverLimit => Alert::guard_error("guard.over-limit"),
     }
 }

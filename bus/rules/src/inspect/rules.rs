@@ -280,14 +280,14 @@ impl RuleSet {
         self
     }
 
-    /// What the literals of `text` speak for.
-    pub(super) fn woken(&self, text: &[u8]) -> Woken {
-        self.gate.woken(text)
+    /// The gate. Other rules have another one.
+    pub(super) const fn gate(&self) -> &Arc<Gate> {
+        &self.gate
     }
 
-    /// What the literals of two short texts of one length speak for.
-    pub(super) fn woken_in_either(&self, texts: [&[u8]; 2]) -> Woken {
-        self.gate.woken_in_either(texts)
+    /// What the literals of `text` speak for.
+    pub(super) fn woken(&self, text: &[u8]) -> Woken {
+        self.gate.hear(text).woken
     }
 
     /// The rules that may match where these literals stand, without parts of pairings of which another side is

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use super::bytes::{self, Survey};
 use super::gate::Woken;
+use super::lanes::{Heard, Text};
 use super::markup::{self, Marks};
 use super::rules::{Compiled, Mention, Paired, Role, RuleSet, Strength};
 use super::{Alert, Kind, RuleId, Severity, Span, disguise, mention, normalise, peel};
@@ -114,15 +115,44 @@ impl Findings {
 /// Name of the rule for a download that goes nowhere in particular.
 pub(super) const FETCH: &str = "poison.fetch";
 
-/// Matches `text` and every layer under it.
-pub(super) fn scan(rules: &RuleSet, text: &str, capability: &str, findings: &mut Findings) {
+/// A text, and what a first look at it showed. Many texts are looked at together.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Looked<'t> {
+    pub(super) text: &'t str,
+    survey: Survey,
+    heard: Heard,
+}
+
+impl<'t> Looked<'t> {
+    /// Before the gate has heard it.
+    pub(super) fn at(text: &'t str) -> Self {
+        Self { text, survey: bytes::survey(text), heard: Heard::default() }
+    }
+
+    /// What the gate hears of it: nothing if it must be folded first.
+    pub(super) fn heard(&self) -> Option<&Heard> {
+        Some(&self.heard).filter(|_| !self.survey.foldable())
+    }
+}
+
+impl Text for Looked<'_> {
+    fn bytes(&self) -> &[u8] {
+        if self.survey.foldable() { &[] } else { self.text.as_bytes() }
+    }
+
+    fn heard(&mut self) -> &mut Heard {
+        &mut self.heard
+    }
+}
+
+/// Matches a text and every layer under it.
+pub(super) fn scan(rules: &RuleSet, looked: &Looked<'_>, capability: &str, findings: &mut Findings) {
     let reader = Reader { rules, capability };
+    let (text, heard, mut survey) = (looked.text, looked.heard(), looked.survey);
     if text.is_empty() {
         return;
     }
-    let survey = bytes::survey(text);
     let mut layer = Cow::Borrowed(text);
-    let mut survey = survey;
     for depth in 0..=LAYERS_MAX {
         if survey.foldable() {
             findings.trace.stirred = true;
@@ -140,7 +170,11 @@ pub(super) fn scan(rules: &RuleSet, text: &str, capability: &str, findings: &mut
             findings.add(Alert::guard_error("guard.work"));
             return;
         }
-        reader.read(&layer, &survey, findings);
+        let woken = match heard {
+            Some(heard) if depth == 0 => heard.woken,
+            Some(_) | None => rules.woken(layer.as_bytes()),
+        };
+        reader.read(&layer, &woken, findings);
         let next = if depth < LAYERS_MAX && survey.peelable(&layer) { peel::peel(&layer) } else { None };
         let ends = depth == 0 || next.is_none();
         let disguised = ends && !findings.block() && read_disguises(reader, &layer, &survey, findings);
@@ -159,7 +193,6 @@ pub(super) fn scan(rules: &RuleSet, text: &str, capability: &str, findings: &mut
 
 /// Reads the text as it would be without what parts or swaps its letters; says whether it was odd enough for that.
 fn read_disguises(reader: Reader<'_>, view: &str, survey: &Survey, findings: &mut Findings) -> bool {
-    let survey = &survey.looked_at(view);
     let mut disguised = false;
     for undo in disguise::ALL {
         let Some(mut plain) = undo(view, survey) else { continue };
@@ -171,7 +204,7 @@ fn read_disguises(reader: Reader<'_>, view: &str, survey: &Survey, findings: &mu
                 plain = folded.text;
                 survey = bytes::survey(&plain);
             }
-            reader.read(&plain, &survey, findings);
+            reader.read(&plain, &reader.rules.woken(plain.as_bytes()), findings);
             note_run_together(reader.rules, &plain, &survey, findings);
             let next = if findings.block() || !survey.peelable(&plain) { None } else { peel::peel(&plain) };
             let Some(next) = next else { break };
@@ -233,18 +266,17 @@ struct View<'v> {
 }
 
 impl Reader<'_> {
-    /// Matches one view of the text.
-    fn read(self, text: &str, survey: &Survey, findings: &mut Findings) {
-        let number = findings.begin(text);
-        let text = text.as_bytes();
-        let woken = self.rules.woken(text);
-        findings.trace.woken.join(&woken);
-        let mut awake = self.rules.awake(&woken);
+    /// Matches one view of the text, of which the gate has heard this.
+    fn read(self, view: &str, woken: &Woken, findings: &mut Findings) {
+        let number = findings.begin(view);
+        let text = view.as_bytes();
+        findings.trace.woken.join(woken);
+        let mut awake = self.rules.awake(woken);
         if awake.is_empty() {
             return;
         }
         findings.trace.stirred = true;
-        let shape = self.rules.markup(&awake).filter(|_| survey.markup());
+        let shape = self.rules.markup(&awake).filter(|_| bytes::has_markup(view));
         let marks = shape.map_or_else(Marks::default, |shape| Marks::find(shape, text));
         if marks.is_empty() {
             awake = awake.without(self.rules.signals());

@@ -4,10 +4,12 @@
 //! read apart from the tails ([`Authorised::read`]), which takes long and changes nothing, and meets them afterwards
 //! ([`Read::follow`]).
 
-use testudo_wire::{AgentName, Capability, Destination, Header, Refusal, Resource};
+use std::ops::Range;
 
-use super::{Authorised, Inspected, Judged};
-use crate::inspect::{Alert, Context, Inspection, Inspector, Said, Scratch};
+use testudo_wire::{AgentName, Capability, Destination, Envelope, Header, Refusal, Resource};
+
+use super::{Authorised, Decision, Inspected, Judged};
+use crate::inspect::{Body, Context, Inspection, Inspector, Rules, Said, Scratch, Talk};
 
 /// Who speaks to whom: what is said between them is vetted as one talk.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -23,6 +25,14 @@ enum To {
     /// Whoever of its servers gets it.
     Service(Option<Capability>),
     Topic(Resource),
+}
+
+impl Talk for Pair {
+    type Sender = AgentName;
+
+    fn sender(&self) -> AgentName {
+        self.sender
+    }
 }
 
 impl Pair {
@@ -62,7 +72,9 @@ pub enum Turn {
 #[derive(Debug)]
 pub struct Read {
     judged: Judged,
-    /// Of what was still allowed, in its order.
+    /// The rules that it was read by. They may be others when it meets the tails.
+    by: Rules,
+    /// Of what is the guard's to vet, in its order.
     read: Vec<(Inspection, Said<'static>)>,
 }
 
@@ -82,7 +94,16 @@ fn is_the_nodes_own(resident: Option<AgentName>, header: &Header) -> bool {
     }
 }
 
-fn decision(inspection: &Inspection) -> Result<Vec<Alert>, (Refusal, Vec<Alert>)> {
+fn body(envelope: &Envelope) -> Body<'_> {
+    let header = envelope.header();
+    Body {
+        capability: capability(header),
+        content_type: header.content_type.as_str(),
+        bytes: envelope.body_bytes(),
+    }
+}
+
+fn decision(inspection: &Inspection) -> Decision {
     let alerts = inspection.alerts().to_vec();
     if inspection.blocks() { Err((Refusal::Poisoned, alerts)) } else { Ok(alerts) }
 }
@@ -110,17 +131,30 @@ impl Authorised {
     #[must_use]
     pub fn read(self, inspector: &Inspector) -> Read {
         let Self(judged) = self;
-        let mut scratch = Scratch::default();
-        let read = judged.allowed().map(|(_, envelope)| {
-            let (header, body) = (envelope.header(), envelope.body_bytes());
-            if is_the_nodes_own(judged.resident, header) {
-                return (Inspection::default(), Said::default());
-            }
-            let content_type = header.content_type.as_str();
-            let (alone, said) = inspector.vet(&mut scratch, capability(header), content_type, body);
-            (alone, said.into_owned())
+        let bodies: Vec<_> = judged.to_vet().map(|(_, envelope)| body(envelope)).collect();
+        let mut read = Vec::with_capacity(bodies.len());
+        inspector.vet_each(&mut Scratch::default(), &bodies, |_, alone, said| {
+            read.push((alone, said.into_owned()));
         });
-        Read { read: read.collect(), judged }
+        Read { read, by: Rules::of(inspector), judged }
+    }
+}
+
+impl Judged {
+    /// What the guard is to vet of what is still allowed, with position.
+    fn to_vet(&self) -> impl Iterator<Item = (usize, &Envelope)> {
+        self.allowed().filter(|(_, envelope)| !is_the_nodes_own(self.resident, envelope.header()))
+    }
+
+    /// Takes the guard's decisions on what it was to vet, in its order. Where one is missing, nothing passes.
+    fn vetted(&mut self, positions: Range<usize>, mut decided: impl FnMut(&Envelope) -> Option<Decision>) {
+        let resident = self.resident;
+        self.narrow_within(positions, |envelope| {
+            if is_the_nodes_own(resident, envelope.header()) {
+                return Ok(Vec::new());
+            }
+            decided(envelope).unwrap_or(Err((Refusal::GuardFault, Vec::new())))
+        });
     }
 }
 
@@ -128,21 +162,30 @@ impl Inspecting {
     /// Vets about so many bytes more, at least one message, each counted with 256 bytes beside its body.
     #[must_use]
     pub fn turn(mut self, inspector: &Inspector, tails: &mut Context<Pair>, bytes_max: usize) -> Turn {
-        let (mut scratch, mut bytes, resident) = (Scratch::default(), 0_usize, self.judged.resident);
-        let done = self.judged.narrow_from(self.next, |envelope| {
+        let (mut bytes, mut end) = (0_usize, None);
+        let mut read = Vec::new();
+        for (at, envelope) in self.judged.to_vet().skip_while(|(at, _)| *at < self.next) {
             if bytes > 0 && bytes >= bytes_max {
-                return None;
+                end = Some(at);
+                break;
             }
-            let (header, body) = (envelope.header(), envelope.body_bytes());
-            if is_the_nodes_own(resident, header) {
-                return Some(Ok(Vec::new()));
+            let body = body(envelope);
+            bytes = bytes.saturating_add(MESSAGE + body.bytes.len());
+            read.push((envelope.header(), body));
+        }
+        let bodies: Vec<_> = read.iter().map(|(_, body)| *body).collect();
+        let mut decided = Vec::with_capacity(bodies.len());
+        let mut scratch = tails.scratch();
+        inspector.vet_each(&mut scratch, &bodies, |at, alone, said| {
+            if let Some((header, body)) = read.get(at) {
+                let together = tails.follow(inspector, &Pair::of(header), body.capability, &said, alone);
+                decided.push(decision(&together));
             }
-            bytes = bytes.saturating_add(MESSAGE + body.len());
-            let (capability, content_type) = (capability(header), header.content_type.as_str());
-            let (alone, said) = inspector.vet(&mut scratch, capability, content_type, body);
-            Some(decision(&tails.follow(inspector, &Pair::of(header), capability, &said, alone)))
         });
-        match done {
+        tails.give_back(scratch);
+        let mut decided = decided.into_iter();
+        self.judged.vetted(self.next..end.unwrap_or(usize::MAX), |_| decided.next());
+        match end {
             Some(next) => Turn::More(Self { next, ..self }),
             None => Turn::Done(Inspected(self.judged)),
         }
@@ -153,16 +196,11 @@ impl Read {
     /// Vets it together with what the same receivers were told before.
     #[must_use]
     pub fn follow(self, inspector: &Inspector, tails: &mut Context<Pair>) -> Inspected {
-        let Self { mut judged, read } = self;
-        let (mut read, resident) = (read.into_iter(), judged.resident);
-        judged.narrow(|envelope| {
-            let header = envelope.header();
-            if is_the_nodes_own(resident, header) {
-                return read.next().map(|_| Vec::new()).ok_or((Refusal::GuardFault, Vec::new()));
-            }
-            // There is one for each that is allowed.
-            let (alone, said) = read.next().ok_or((Refusal::GuardFault, Vec::new()))?;
-            decision(&tails.follow(inspector, &Pair::of(header), capability(header), &said, alone))
+        let Self { mut judged, read, by } = self;
+        let mut read = read.into_iter().map(|(alone, said)| (alone, said.under(inspector, &by)));
+        judged.vetted(0..usize::MAX, |envelope| {
+            let (header, (alone, said)) = (envelope.header(), read.next()?);
+            Some(decision(&tails.follow(inspector, &Pair::of(header), capability(header), &said, alone)))
         });
         Inspected(judged)
     }

@@ -6,6 +6,7 @@
 //! *reserve*, *record* and *hand over*, needs queues and disks and is the bus's part; it can start only
 //! from [`Inspected`]. Knows no clock, no socket, no registry: they come in as arguments.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -100,26 +101,20 @@ impl Judged {
     }
 
     /// Decides again about every envelope that is still allowed.
-    fn narrow(&mut self, mut decide: impl FnMut(&Envelope) -> Decision) {
-        let _ = self.narrow_from(0, |envelope| Some(decide(envelope)));
+    fn narrow(&mut self, decide: impl FnMut(&Envelope) -> Decision) {
+        self.narrow_within(0..usize::MAX, decide);
     }
 
-    /// The same from a position on, until `decide` has had enough: where it is to go on.
-    fn narrow_from(
-        &mut self,
-        first: usize,
-        mut decide: impl FnMut(&Envelope) -> Option<Decision>,
-    ) -> Option<usize> {
-        let all = self.bundle.envelopes().zip(&mut self.verdicts).enumerate();
-        for (at, (envelope, verdict)) in all.skip(first) {
+    /// The same for these positions.
+    fn narrow_within(&mut self, positions: Range<usize>, mut decide: impl FnMut(&Envelope) -> Decision) {
+        let all = self.bundle.envelopes().zip(&mut self.verdicts);
+        for (envelope, verdict) in all.take(positions.end).skip(positions.start) {
             let Verdict::Allowed { alerts } = verdict else { continue };
             match decide(envelope) {
-                None => return Some(at),
-                Some(Ok(more)) => alerts.extend(more),
-                Some(Err((refusal, alerts))) => *verdict = Verdict::Refused { refusal, alerts },
+                Ok(more) => alerts.extend(more),
+                Err((refusal, alerts)) => *verdict = Verdict::Refused { refusal, alerts },
             }
         }
-        None
     }
 }
 

@@ -223,3 +223,23 @@ fn t_a64_what_is_vetted_in_turns_is_vetted_all_the_same() {
         assert_eq!(turns, expected, "at {bytes_max} bytes a turn");
     }
 }
+
+#[test]
+fn t_a60_what_was_read_by_other_rules_is_looked_at_again() {
+    let pack = "[[rule]]\nid = \"ours.staging\"\nseverity = \"high\"\nliterals = [\"staging\"]\npattern = 'staging.{0,40}example'";
+    let theirs = INSPECTOR.with_pack(pack).unwrap();
+    let (world, token) = World::with("ada", "read:logs");
+    let mut link = Link::of("ada");
+    let saying = |sequence, body: &[u8]| {
+        let said = Bundle::sign(vec![Envelope::encode(ask(sequence, token), body)], &key_of("ada"), &LIMITS);
+        said.unwrap().bytes().clone()
+    };
+    // The first half is still being read by the old rules when something is vetted by the new ones.
+    let read = link.authorise(&world, saying(1, b"see the notes on staging")).unwrap().read(&INSPECTOR);
+    let between = link.authorise(&world, saying(2, HARMLESS)).unwrap();
+    assert_eq!(between.inspect(&theirs, &mut link.tails).allowed().count(), 1);
+    assert_eq!(read.follow(&theirs, &mut link.tails).allowed().count(), 1);
+    let second = link.authorise(&world, saying(3, b"and then the example for more words")).unwrap();
+    let second = second.inspect(&theirs, &mut link.tails);
+    assert_eq!(rules(&second.verdicts()[0]).first(), Some(&"context"), "{second:?}");
+}
