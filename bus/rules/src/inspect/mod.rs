@@ -12,11 +12,14 @@
 mod bytes;
 mod code;
 mod command;
+mod concepts;
 mod context;
 mod decode;
+mod deeds;
 mod delegated;
 mod disguise;
 mod diversion;
+mod evidence;
 mod gate;
 mod injection;
 mod json;
@@ -35,6 +38,7 @@ mod shell;
 mod signals;
 mod squeeze;
 mod takeover;
+mod wreck;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +48,8 @@ mod tests_api;
 mod tests_corpus;
 #[cfg(test)]
 mod tests_evasions;
+#[cfg(test)]
+mod tests_evidence;
 #[cfg(test)]
 mod tests_plain;
 #[cfg(test)]

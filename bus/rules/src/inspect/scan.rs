@@ -6,7 +6,7 @@ use super::bytes::{self, Survey};
 use super::gate::Woken;
 use super::markup::{self, Marks};
 use super::rules::{Compiled, Mention, Paired, Role, RuleSet, Strength};
-use super::{Alert, Kind, RuleId, Severity, Span, disguise, mention, normalise, peel};
+use super::{Alert, Kind, RuleId, Severity, Span, disguise, evidence, mention, normalise, peel};
 
 /// Layers of encoding undone after the text itself.
 const LAYERS_MAX: usize = 3;
@@ -57,6 +57,16 @@ impl Findings {
     /// Notes an alert; of one rule only the gravest is kept.
     pub(super) fn add(&mut self, alert: Alert) {
         match self.alerts.iter_mut().find(|known| known.rule == alert.rule) {
+            Some(known) if known.severity < alert.severity => *known = alert,
+            Some(_) => {}
+            None => self.alerts.push(alert),
+        }
+    }
+
+    /// Notes what was weighed; of several views only the gravest is kept.
+    fn add_evidence(&mut self, alert: Alert) {
+        let weighed = |known: &&mut Alert| evidence::names(&known.rule);
+        match self.alerts.iter_mut().find(weighed) {
             Some(known) if known.severity < alert.severity => *known = alert,
             Some(_) => {}
             None => self.alerts.push(alert),
@@ -230,6 +240,10 @@ struct View<'v> {
     signals: markup::Signals,
     /// Where parts of pairings stand: rule, start, end.
     parts: Vec<(usize, usize, usize)>,
+    /// Where concepts stand.
+    concepts: Vec<evidence::Place>,
+    /// Concepts that stand in too many places to note.
+    everywhere: Vec<evidence::Place>,
 }
 
 impl Reader<'_> {
@@ -249,14 +263,22 @@ impl Reader<'_> {
         if marks.is_empty() {
             awake = awake.without(self.rules.signals());
         }
-        let mut view =
-            View { reader: self, text, number, signals: markup::Signals::default(), parts: Vec::new() };
+        let mut view = View {
+            reader: self,
+            text,
+            number,
+            signals: markup::Signals::default(),
+            parts: Vec::new(),
+            concepts: Vec::new(),
+            everywhere: Vec::new(),
+        };
         for bit in awake.iter() {
             if let Some(rule) = self.rules.rule(bit) {
                 view.apply(bit, rule, findings);
             }
         }
         view.pair(findings);
+        view.weigh(findings);
         marks.pair(text.len(), number, &mut view.signals, findings);
     }
 }
@@ -281,6 +303,7 @@ impl View<'_> {
                     self.parts.push((bit, 0, self.text.len()));
                 }
             }
+            Role::Evidence(weight) => self.concept(bit, rule, u32::from(weight)),
             Role::Markup => {}
         }
     }
@@ -383,6 +406,36 @@ impl View<'_> {
                 findings.add(Alert { severity, rule: pairing.id.clone(), kind: pairing.kind, span });
             }
         }
+    }
+
+    fn concept(&mut self, bit: usize, rule: &Compiled, weight: u32) {
+        let before = self.concepts.len();
+        for found in rule.regex.find_iter(self.text).take(PLACES_MAX) {
+            let (start, end) = (found.start(), found.end());
+            if !mention::is_quoted(&self.reader.rules.aids.meta, self.text, start, end) {
+                self.concepts.push(evidence::Place { start, end, bit, weight });
+            }
+        }
+        if self.concepts.len() - before == PLACES_MAX {
+            self.everywhere.extend(self.concepts.last());
+        }
+    }
+
+    /// Notes the weightiest stretch of concepts, if it is worth an alert.
+    fn weigh(&mut self, findings: &mut Findings) {
+        if self.concepts.len() < 2 {
+            return;
+        }
+        let concepts = std::mem::take(&mut self.concepts);
+        let Some(stretch) = evidence::weigh(concepts, &self.everywhere) else { return };
+        let severity = if stretch.blocks() { Severity::High } else { Severity::Medium };
+        let place = (stretch.start, stretch.end, stretch.end);
+        let severity = self.lower_of(&RuleId::standard(evidence::NAME), Mention::Counts, place, severity);
+        self.note(severity, stretch.start);
+        let rules = self.reader.rules;
+        let named = |bit| rules.rule(bit).map(|rule| (evidence::weight_of(rule), rule.id.clone()));
+        let span = Span::new(self.number, stretch.start, stretch.end);
+        findings.add_evidence(Alert { severity, rule: stretch.name(named), kind: Kind::Injection, span });
     }
 
     fn together(&self, pairing: &Paired) -> Option<(usize, usize)> {
