@@ -75,6 +75,9 @@ pub(super) const fn weight_of(rule: &Compiled) -> u32 {
 
 /// The weightiest stretch, if it is worth an alert. What is `everywhere` counts in each.
 pub(super) fn weigh(mut places: Vec<Place>, everywhere: &[Place]) -> Option<Stretch> {
+    if places.is_empty() {
+        places.extend(everywhere.first());
+    }
     keep_rarest(&mut places, |place| place.start);
     keep_rarest(&mut places, |place| place.end);
     places.sort_unstable_by_key(|place| (place.start, place.end, place.bit));

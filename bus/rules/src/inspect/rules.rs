@@ -137,6 +137,8 @@ pub(super) struct RuleSet {
     parts: Bits,
     /// Rules that mean nothing without others of their sort.
     evidence: Bits,
+    /// The same, the heaviest first.
+    heaviest: Vec<usize>,
     /// The rule that finds markup.
     markup: Option<usize>,
     /// Patterns that are not rules of their own.
@@ -189,6 +191,7 @@ impl RuleSet {
             signals: Bits::default(),
             parts: Bits::default(),
             evidence: Bits::default(),
+            heaviest: Vec::new(),
             markup: None,
             aids: Aids::standard(),
             policy: Policy::default(),
@@ -253,7 +256,10 @@ impl RuleSet {
         match rule.role {
             Role::Signal(_) => self.signals.insert(bit),
             Role::Part => self.parts.insert(bit),
-            Role::Evidence(_) => self.evidence.insert(bit),
+            Role::Evidence(_) => {
+                self.evidence.insert(bit);
+                self.heaviest.push(bit);
+            }
             Role::Markup => self.markup = Some(bit),
             Role::Alert(_) | Role::Fetch | Role::Judged(_) => {}
         }
@@ -287,6 +293,8 @@ impl RuleSet {
     /// Makes the gate for the rules added.
     pub(super) fn finish(mut self) -> Self {
         self.gate = Arc::new(self.builder.clone().build());
+        let weights = self.rules.iter().map(evidence::weight_of).collect::<Vec<_>>();
+        self.heaviest.sort_by_key(|bit| std::cmp::Reverse(weights.get(*bit).copied()));
         self
     }
 
@@ -324,9 +332,19 @@ impl RuleSet {
 
     /// Whether all concepts awake together would be worth an alert.
     fn may_weigh_enough(&self, awake: &Bits) -> bool {
-        let concepts = awake.meet(&self.evidence);
-        let weights = concepts.iter().filter_map(|bit| self.rules.get(bit)).map(evidence::weight_of);
-        weights.sum::<u32>() >= evidence::ALERT
+        self.concepts(awake).map(|(_, rule)| evidence::weight_of(rule)).sum::<u32>() >= evidence::ALERT
+    }
+
+    /// The concepts that are awake, the heaviest first.
+    pub(super) fn concepts(&self, awake: &Bits) -> impl Iterator<Item = (usize, &Compiled)> {
+        let awake = *awake;
+        let bits = self.heaviest.iter().copied().filter(move |bit| awake.has(*bit));
+        bits.filter_map(|bit| self.rules.get(bit).map(|rule| (bit, rule)))
+    }
+
+    /// Rules that mean nothing without others of their sort.
+    pub(super) const fn evidence(&self) -> &Bits {
+        &self.evidence
     }
 
     /// Rules that mean nothing without markup.

@@ -272,13 +272,13 @@ impl Reader<'_> {
             concepts: Vec::new(),
             everywhere: Vec::new(),
         };
-        for bit in awake.iter() {
+        for bit in awake.without(self.rules.evidence()).iter() {
             if let Some(rule) = self.rules.rule(bit) {
                 view.apply(bit, rule, findings);
             }
         }
         view.pair(findings);
-        view.weigh(findings);
+        view.weigh(&awake, findings);
         marks.pair(text.len(), number, &mut view.signals, findings);
     }
 }
@@ -303,8 +303,7 @@ impl View<'_> {
                     self.parts.push((bit, 0, self.text.len()));
                 }
             }
-            Role::Evidence(weight) => self.concept(bit, rule, u32::from(weight)),
-            Role::Markup => {}
+            Role::Evidence(_) | Role::Markup => {}
         }
     }
 
@@ -408,22 +407,38 @@ impl View<'_> {
         }
     }
 
-    fn concept(&mut self, bit: usize, rule: &Compiled, weight: u32) {
+    /// Notes where a concept stands; says whether it stands anywhere.
+    fn concept(&mut self, bit: usize, rule: &Compiled, weight: u32) -> bool {
         let before = self.concepts.len();
+        let mut seen = 0;
         for found in rule.regex.find_iter(self.text).take(PLACES_MAX) {
+            seen += 1;
             let (start, end) = (found.start(), found.end());
             if !mention::is_quoted(&self.reader.rules.aids.meta, self.text, start, end) {
                 self.concepts.push(evidence::Place { start, end, bit, weight });
             }
         }
-        if self.concepts.len() - before == PLACES_MAX {
-            self.everywhere.extend(self.concepts.last());
+        // Quoted ones count among them: nobody hides the one that is meant behind mentions.
+        if seen == PLACES_MAX {
+            self.everywhere.push(evidence::Place { start: 0, end: 0, bit, weight });
         }
+        seen == PLACES_MAX || self.concepts.len() > before
     }
 
     /// Notes the weightiest stretch of concepts, if it is worth an alert.
-    fn weigh(&mut self, findings: &mut Findings) {
-        if self.concepts.len() < 2 {
+    fn weigh(&mut self, awake: &super::gate::Bits, findings: &mut Findings) {
+        let rules = self.reader.rules;
+        let mut weight = rules.concepts(awake).map(|(_, rule)| evidence::weight_of(rule)).sum::<u32>();
+        for (bit, rule) in rules.concepts(awake) {
+            // What is missing brings the sum down; too little left is not worth reading on.
+            if weight < evidence::ALERT {
+                return;
+            }
+            if !self.concept(bit, rule, evidence::weight_of(rule)) {
+                weight -= evidence::weight_of(rule);
+            }
+        }
+        if weight < evidence::ALERT {
             return;
         }
         let concepts = std::mem::take(&mut self.concepts);
@@ -432,7 +447,6 @@ impl View<'_> {
         let place = (stretch.start, stretch.end, stretch.end);
         let severity = self.lower_of(&RuleId::standard(evidence::NAME), Mention::Counts, place, severity);
         self.note(severity, stretch.start);
-        let rules = self.reader.rules;
         let named = |bit| rules.rule(bit).map(|rule| (evidence::weight_of(rule), rule.id.clone()));
         let span = Span::new(self.number, stretch.start, stretch.end);
         findings.add_evidence(Alert { severity, rule: stretch.name(named), kind: Kind::Injection, span });
