@@ -60,18 +60,23 @@ pub(super) struct Found {
     pub(super) rules: Vec<(String, bool)>,
 }
 
+/// A rule's name without what it found in this text: `evidence:conceal+way-out` is `evidence`.
+fn family(rule: &str) -> &str {
+    rule.split_once(':').map_or(rule, |(family, _)| family)
+}
+
 /// Recall by source if a rule counts only where it also finds an attack of another source.
 pub(super) fn left_out(attacks: &[Found]) -> BTreeMap<String, Tally> {
     let mut sources: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for attack in attacks {
         for (rule, _) in &attack.rules {
-            sources.entry(rule).or_default().insert(&attack.source);
+            sources.entry(family(rule)).or_default().insert(&attack.source);
         }
     }
     let mut tallies: BTreeMap<String, Tally> = BTreeMap::new();
     for attack in attacks {
         let elsewhere = |rule: &str| {
-            sources.get(rule).is_some_and(|found| found.iter().any(|source| *source != attack.source))
+            sources.get(family(rule)).is_some_and(|found| found.iter().any(|source| *source != attack.source))
         };
         let counted = attack.rules.iter().filter(|(rule, _)| elsewhere(rule));
         let (blocked, touched) = counted.fold((false, false), |(any, _), (_, blocks)| (any || *blocks, true));

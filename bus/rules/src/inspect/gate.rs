@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 /// Most rules one gate can tell apart.
-pub(super) const RULES_MAX: usize = 256;
+pub(super) const RULES_MAX: usize = 320;
 
 /// Longest literal, in bytes.
 pub(super) const LITERAL_MAX: usize = 24;

@@ -335,8 +335,10 @@ pub(super) const RULES: &[Rule] = &[
         "injection.new-purpose",
         &["purpose", "goal", "directive", "task", "objective", "mission", "job", "instruction", "prompt"],
         concat!(
-            r"\b(?:your|the) (?:new|true|real|actual|prime|secret|hidden) (?:\w+ )?(?:purpose|goal",
+            r"\b(?:your|the) (?:(?:true|real|actual|prime|secret|hidden) (?:\w+ )?(?:purpose|goal",
             r"|directive|task|objective|mission|job|(?:system )?instructions?|system prompt)",
+            // A planner gives its workers new tasks all day; nobody gives them a new purpose.
+            r"|new (?:\w+ )?(?:purpose|directive|(?:system )?instructions?|system prompt))",
             r" (?:is|are) (?:now )?(?:to|:)\b|\bget the (?:real|actual|true) (?:task|instructions)\b",
             r"|\bdirectives? (?:overrides?|supersedes?)\b"
         ),

@@ -12,10 +12,13 @@
 mod bytes;
 mod code;
 mod command;
+mod concepts;
 mod context;
 mod decode;
+mod deeds;
 mod disguise;
 mod diversion;
+mod evidence;
 mod gate;
 mod injection;
 mod json;
@@ -38,6 +41,7 @@ mod sweep;
 mod tails;
 mod takeover;
 mod vetting;
+mod wreck;
 
 #[cfg(test)]
 mod tests;
@@ -47,6 +51,8 @@ mod tests_api;
 mod tests_corpus;
 #[cfg(test)]
 mod tests_evasions;
+#[cfg(test)]
+mod tests_evidence;
 #[cfg(test)]
 mod tests_many;
 #[cfg(test)]

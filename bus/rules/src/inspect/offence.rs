@@ -329,7 +329,7 @@ pub(super) const RULES: &[Rule] = &[
             r"(?:(?:(?:\A|[\n;&|`])\s*(?:sudo )?|\becho \S{0,3} ?|/dev/null |\btrue )>|\b(?:rm",
             r"|truncate|shred|unlink|dd)\b[^\n;|]*)\s*(?:of=)?/var/log/|\btruncate -s 0 [^\n;",
             r"|]*(?:log|containers)",
-            r"|\bjournalctl [^\n]*--vacuum|(?:remove-item|del)\b[^\n]*prefetch|\b(?:systemctl",
+            r"|\bjournalctl [^\n]*--vacuum-(?:time=\d+s|size=\d+[kb]?\b|files=[01]\b)|(?:remove-item|del)\b[^\n]*prefetch|\b(?:systemctl",
             r"|service) (?:stop|disable|mask) r?syslog"
         ),
     ),

@@ -10,8 +10,8 @@ use regex::bytes::{Regex, RegexBuilder};
 
 use super::gate::{Bits, Gate, GateBuilder, GateError, Part, Woken};
 use super::{
-    Kind, Policy, RuleId, Severity, code, diversion, injection, markup, mention, offence, pairings, parts,
-    shell, signals, squeeze, takeover,
+    Kind, Policy, RuleId, Severity, code, concepts, deeds, diversion, evidence, injection, markup, mention,
+    offence, pairings, parts, shell, signals, squeeze, takeover, wreck,
 };
 
 /// What a match of a rule means.
@@ -27,6 +27,8 @@ pub(super) enum Role {
     Judged(Judge),
     /// Nothing by itself; an alert where the other parts of a pairing stand near.
     Part,
+    /// Nothing by itself; `evidence` weighs how many stand together. Its weight, in halves.
+    Evidence(u8),
     /// What may be markup; `markup` reads it.
     Markup,
 }
@@ -133,6 +135,10 @@ pub(super) struct RuleSet {
     signals: Bits,
     /// Rules that mean nothing without the rest of a pairing.
     parts: Bits,
+    /// Rules that mean nothing without others of their sort.
+    evidence: Bits,
+    /// The same, the heaviest first.
+    heaviest: Vec<usize>,
     /// The rule that finds markup.
     markup: Option<usize>,
     /// Patterns that are not rules of their own.
@@ -153,7 +159,7 @@ pub(super) struct Aids {
 impl Aids {
     fn standard() -> Self {
         let squeezed = squeeze::PHRASES.iter().map(|phrase| squeeze::fold(phrase)).collect::<Vec<_>>();
-        Self { meta: compile(mention::META), squeezed: automaton(&squeezed) }
+        Self { meta: compile(mention::META, GAP), squeezed: automaton(&squeezed) }
     }
 }
 
@@ -184,6 +190,8 @@ impl RuleSet {
             pairings: Vec::new(),
             signals: Bits::default(),
             parts: Bits::default(),
+            evidence: Bits::default(),
+            heaviest: Vec::new(),
             markup: None,
             aids: Aids::standard(),
             policy: Policy::default(),
@@ -195,13 +203,17 @@ impl RuleSet {
             offence::RULES,
             takeover::RULES,
             diversion::RULES,
+            wreck::RULES,
+            concepts::RULES,
+            deeds::RULES,
             signals::RULES,
             parts::PARTS,
             markup::RULES,
         ];
         for rule in families.into_iter().flatten() {
             let id = RuleId::standard(rule.id);
-            let regex = compile(rule.pattern);
+            let gap = if matches!(rule.role, Role::Evidence(_)) { evidence::GAP } else { GAP };
+            let regex = compile(rule.pattern, gap);
             let compiled = Compiled { id, kind: rule.kind, role: rule.role, mention: rule.mention, regex };
             set.add(compiled, rule.literals.iter().copied(), rule.also.iter().copied())
                 .expect("a standard rule fits");
@@ -244,6 +256,10 @@ impl RuleSet {
         match rule.role {
             Role::Signal(_) => self.signals.insert(bit),
             Role::Part => self.parts.insert(bit),
+            Role::Evidence(_) => {
+                self.evidence.insert(bit);
+                self.heaviest.push(bit);
+            }
             Role::Markup => self.markup = Some(bit),
             Role::Alert(_) | Role::Fetch | Role::Judged(_) => {}
         }
@@ -260,7 +276,7 @@ impl RuleSet {
     pub(super) fn knows(&self, name: &str) -> bool {
         let mut names =
             self.rules.iter().map(|rule| &rule.id).chain(self.pairings.iter().map(|pairing| &pairing.id));
-        names.any(|id| id.as_str() == name)
+        name == evidence::NAME || names.any(|id| id.as_str() == name)
     }
 
     /// The parts of these names, as one side of a pairing.
@@ -277,6 +293,8 @@ impl RuleSet {
     /// Makes the gate for the rules added.
     pub(super) fn finish(mut self) -> Self {
         self.gate = Arc::new(self.builder.clone().build());
+        let weights = self.rules.iter().map(evidence::weight_of).collect::<Vec<_>>();
+        self.heaviest.sort_by_key(|bit| std::cmp::Reverse(weights.get(*bit).copied()));
         self
     }
 
@@ -291,11 +309,14 @@ impl RuleSet {
     }
 
     /// The rules that may match where these literals stand, without parts of pairings of which another side is
-    /// missing.
+    /// missing and without concepts too few to weigh enough.
     pub(super) fn awake(&self, woken: &Woken) -> Bits {
         let mut awake = self.gate.awake(woken);
         if !self.markup.is_some_and(|markup| awake.has(markup)) {
             awake = awake.without(&self.signals);
+        }
+        if !awake.meet(&self.evidence).is_empty() && !self.may_weigh_enough(&awake) {
+            awake = awake.without(&self.evidence);
         }
         if awake.is_empty() || awake.meet(&self.parts).is_empty() {
             return awake;
@@ -307,6 +328,23 @@ impl RuleSet {
             }
         }
         awake.without(&useless)
+    }
+
+    /// Whether all concepts awake together would be worth an alert.
+    fn may_weigh_enough(&self, awake: &Bits) -> bool {
+        self.concepts(awake).map(|(_, rule)| evidence::weight_of(rule)).sum::<u32>() >= evidence::ALERT
+    }
+
+    /// The concepts that are awake, the heaviest first.
+    pub(super) fn concepts(&self, awake: &Bits) -> impl Iterator<Item = (usize, &Compiled)> {
+        let awake = *awake;
+        let bits = self.heaviest.iter().copied().filter(move |bit| awake.has(*bit));
+        bits.filter_map(|bit| self.rules.get(bit).map(|rule| (bit, rule)))
+    }
+
+    /// Rules that mean nothing without others of their sort.
+    pub(super) const fn evidence(&self) -> &Bits {
+        &self.evidence
     }
 
     /// Rules that mean nothing without markup.
@@ -342,8 +380,8 @@ pub(super) fn compile_bounded(pattern: &str) -> Result<Regex, regex::Error> {
 }
 
 #[expect(clippy::expect_used, reason = "patterns are constants; every test compiles all of them")]
-fn compile(pattern: &str) -> Regex {
-    RegexBuilder::new(&pattern.replace(' ', GAP))
+fn compile(pattern: &str, gap: &str) -> Regex {
+    RegexBuilder::new(&pattern.replace(' ', gap))
         .unicode(false)
         .case_insensitive(true)
         .build()

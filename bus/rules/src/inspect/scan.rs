@@ -7,7 +7,7 @@ use super::gate::Woken;
 use super::lanes::{Heard, Text};
 use super::markup::{self, Marks};
 use super::rules::{Compiled, Mention, Paired, Role, RuleSet, Strength};
-use super::{Alert, Kind, RuleId, Severity, Span, disguise, mention, normalise, peel};
+use super::{Alert, Kind, RuleId, Severity, Span, disguise, evidence, mention, normalise, peel};
 
 /// Layers of encoding undone after the text itself.
 const LAYERS_MAX: usize = 3;
@@ -58,6 +58,16 @@ impl Findings {
     /// Notes an alert; of one rule only the gravest is kept.
     pub(super) fn add(&mut self, alert: Alert) {
         match self.alerts.iter_mut().find(|known| known.rule == alert.rule) {
+            Some(known) if known.severity < alert.severity => *known = alert,
+            Some(_) => {}
+            None => self.alerts.push(alert),
+        }
+    }
+
+    /// Notes what was weighed; of several views only the gravest is kept.
+    fn add_evidence(&mut self, alert: Alert) {
+        let weighed = |known: &&mut Alert| evidence::names(&known.rule);
+        match self.alerts.iter_mut().find(weighed) {
             Some(known) if known.severity < alert.severity => *known = alert,
             Some(_) => {}
             None => self.alerts.push(alert),
@@ -263,6 +273,10 @@ struct View<'v> {
     signals: markup::Signals,
     /// Where parts of pairings stand: rule, start, end.
     parts: Vec<(usize, usize, usize)>,
+    /// Where concepts stand.
+    concepts: Vec<evidence::Place>,
+    /// Concepts that stand in too many places to note.
+    everywhere: Vec<evidence::Place>,
 }
 
 impl Reader<'_> {
@@ -281,14 +295,22 @@ impl Reader<'_> {
         if marks.is_empty() {
             awake = awake.without(self.rules.signals());
         }
-        let mut view =
-            View { reader: self, text, number, signals: markup::Signals::default(), parts: Vec::new() };
-        for bit in awake.iter() {
+        let mut view = View {
+            reader: self,
+            text,
+            number,
+            signals: markup::Signals::default(),
+            parts: Vec::new(),
+            concepts: Vec::new(),
+            everywhere: Vec::new(),
+        };
+        for bit in awake.without(self.rules.evidence()).iter() {
             if let Some(rule) = self.rules.rule(bit) {
                 view.apply(bit, rule, findings);
             }
         }
         view.pair(findings);
+        view.weigh(&awake, findings);
         marks.pair(text.len(), number, &mut view.signals, findings);
     }
 }
@@ -313,7 +335,7 @@ impl View<'_> {
                     self.parts.push((bit, 0, self.text.len()));
                 }
             }
-            Role::Markup => {}
+            Role::Evidence(_) | Role::Markup => {}
         }
     }
 
@@ -415,6 +437,51 @@ impl View<'_> {
                 findings.add(Alert { severity, rule: pairing.id.clone(), kind: pairing.kind, span });
             }
         }
+    }
+
+    /// Notes where a concept stands; says whether it stands anywhere.
+    fn concept(&mut self, bit: usize, rule: &Compiled, weight: u32) -> bool {
+        let before = self.concepts.len();
+        let mut seen = 0;
+        for found in rule.regex.find_iter(self.text).take(PLACES_MAX) {
+            seen += 1;
+            let (start, end) = (found.start(), found.end());
+            if !mention::is_quoted(&self.reader.rules.aids.meta, self.text, start, end) {
+                self.concepts.push(evidence::Place { start, end, bit, weight });
+            }
+        }
+        // Quoted ones count among them: nobody hides the one that is meant behind mentions.
+        if seen == PLACES_MAX {
+            self.everywhere.push(evidence::Place { start: 0, end: 0, bit, weight });
+        }
+        seen == PLACES_MAX || self.concepts.len() > before
+    }
+
+    /// Notes the weightiest stretch of concepts, if it is worth an alert.
+    fn weigh(&mut self, awake: &super::gate::Bits, findings: &mut Findings) {
+        let rules = self.reader.rules;
+        let mut weight = rules.concepts(awake).map(|(_, rule)| evidence::weight_of(rule)).sum::<u32>();
+        for (bit, rule) in rules.concepts(awake) {
+            // What is missing brings the sum down; too little left is not worth reading on.
+            if weight < evidence::ALERT {
+                return;
+            }
+            if !self.concept(bit, rule, evidence::weight_of(rule)) {
+                weight -= evidence::weight_of(rule);
+            }
+        }
+        if weight < evidence::ALERT {
+            return;
+        }
+        let concepts = std::mem::take(&mut self.concepts);
+        let Some(stretch) = evidence::weigh(concepts, &self.everywhere) else { return };
+        let severity = if stretch.blocks() { Severity::High } else { Severity::Medium };
+        let place = (stretch.start, stretch.end, stretch.end);
+        let severity = self.lower_of(&RuleId::standard(evidence::NAME), Mention::Counts, place, severity);
+        self.note(severity, stretch.start);
+        let named = |bit| rules.rule(bit).map(|rule| (evidence::weight_of(rule), rule.id.clone()));
+        let span = Span::new(self.number, stretch.start, stretch.end);
+        findings.add_evidence(Alert { severity, rule: stretch.name(named), kind: Kind::Injection, span });
     }
 
     fn together(&self, pairing: &Paired) -> Option<(usize, usize)> {
