@@ -82,8 +82,8 @@ struct Size {
 
 const WARM_UP: works::Size = works::Size { rounds: 1, messages: 20_000, requests: 500 };
 const QUICK: Size = Size {
-    works: works::Size { rounds: 3, messages: 100_000, requests: 1_000 },
-    crowds: crowds::Size { agents: 500, storms: 1, rounds: 2, messages: 100_000 },
+    works: works::Size { rounds: 3, messages: 60_000, requests: 1_000 },
+    crowds: crowds::Size { agents: 500, storms: 1, rounds: 3, messages: 60_000 },
     revocations: 20,
 };
 const FULL: Size = Size {

@@ -95,7 +95,7 @@ impl Work {
         }
     }
 
-    /// Whether anything of it is as slow as a signature for every message.
+    /// Whether this peer does it: a signature for every message is shown where messages flow.
     pub(crate) const fn is_for(self, column: Column) -> bool {
         match column {
             Column::NatsSigned => matches!(self, Self::OneWay(_) | Self::In),
