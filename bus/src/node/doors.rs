@@ -112,13 +112,13 @@ mod tests {
         assert!(doors.enter(stranger).await.is_some(), "a place that is given back is free");
     }
 
-    /// A thousand agents return to a node that shakes hands with 128 a second, of one address. The node cannot know who
+    /// A thousand agents of one address return to a node so busy that it shakes 32 hands a second. It cannot know who
     /// has given up, and shakes their hands, too.
     #[tokio::test(start_paused = true)]
     async fn r_f21_a_node_that_is_behind_lets_in_those_who_still_wait() {
         const AGENTS: u64 = 1000;
         const DIAL: Duration = crate::client::DIAL_TIME;
-        const HANDSHAKE: Duration = Duration::from_millis(250);
+        const HANDSHAKE: Duration = Duration::from_secs(1);
         let doors = Arc::new(Doors::default());
         let began = tokio::time::Instant::now();
         let agents = (0..AGENTS).map(|n| {
@@ -142,8 +142,8 @@ mod tests {
                 }
             }
         });
-        let back = timeout(Duration::from_secs(60), futures_util::future::join_all(agents)).await;
-        assert!(back.is_ok(), "some are not back after a minute");
+        let back = timeout(Duration::from_secs(300), futures_util::future::join_all(agents)).await;
+        assert!(back.is_ok(), "some are not back after five minutes");
         let least = HANDSHAKE * u32::try_from(AGENTS).unwrap() / u32::try_from(OF_ONE_SOURCE).unwrap();
         assert!(began.elapsed() < 2 * least, "{:?}", began.elapsed());
     }
