@@ -76,7 +76,8 @@ fn counted(stage: &str, messages: u64, times: u64) -> Result<f64, Fault> {
         return Err(format!("{stage} under valgrind: {}", said.trim()).into());
     }
     let line = said.lines().find(|line| line.contains("refs:")).ok_or("valgrind counted nothing")?;
-    let digits: String = line.rsplit("refs:").next().unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
+    let digits: String =
+        line.rsplit("refs:").next().unwrap_or_default().chars().filter(char::is_ascii_digit).collect();
     Ok(digits.parse()?)
 }
 

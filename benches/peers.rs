@@ -138,7 +138,8 @@ async fn compete(buses: &Buses, work: Work, size: works::Size) -> Vec<Row> {
             match bus.measure(work, column, &mut pair, size).await {
                 Ok(values) => {
                     let values = rows.iter_mut().zip(values).filter(|_| round > 0);
-                    values.for_each(|(row, value)| value.into_iter().for_each(|value| row.add(column, value)));
+                    values
+                        .for_each(|(row, value)| value.into_iter().for_each(|value| row.add(column, value)));
                     left.push((column, bus, pair));
                 }
                 // Its processes end with it.
@@ -233,7 +234,9 @@ async fn run(arguments: &[String]) -> Done {
     let size = if given("--quick") { QUICK } else { FULL };
     let folder = match (given("--report"), value("--report")) {
         (true, None) => return Err("--report needs a folder, such as docs".into()),
-        (true, Some(folder)) if !Path::new(folder).is_dir() => return Err(format!("{folder} is no folder").into()),
+        (true, Some(folder)) if !Path::new(folder).is_dir() => {
+            return Err(format!("{folder} is no folder").into());
+        }
         (_, folder) => folder,
     };
     let about = about::of_run().await?;

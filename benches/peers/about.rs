@@ -56,7 +56,10 @@ pub(crate) async fn of_run() -> Done<BTreeMap<&'static str, String>> {
                 read("/proc/sys/kernel/osrelease")
             ),
         ),
-        ("load before the run", format!("{load} (of {processors}; above 0.3 the figures are of a busy machine)")),
+        (
+            "load before the run",
+            format!("{load} (of {processors}; above 0.3 the figures are of a busy machine)"),
+        ),
         (
             "versions",
             format!(

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use plotters::prelude::{
-    BLACK, Color as _, IntoDrawingArea as _, PathElement, RGBColor, Rectangle, SVGBackend, ShapeStyle,
-    Text, WHITE,
+    BLACK, Color as _, IntoDrawingArea as _, PathElement, RGBColor, Rectangle, SVGBackend, ShapeStyle, Text,
+    WHITE,
 };
 use plotters::style::IntoFont as _;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -65,7 +65,12 @@ pub(crate) fn svg(report: &Report) -> Done<String> {
             let style = ("sans-serif", size).into_font().color(&BLACK).pos(Pos::new(side, VPos::Center));
             area.draw(&Text::new(words.to_owned(), at, style)).map_err(fault)
         };
-        text((16, 20), "Times as good as NATS with mutual TLS, in the same run (to the right is better)", 15, false)?;
+        text(
+            (16, 20),
+            "Times as good as NATS with mutual TLS, in the same run (to the right is better)",
+            15,
+            false,
+        )?;
         let mut x = 16;
         for column in SHOWN {
             area.draw(&Rectangle::new([(x, 36), (x + 12, 48)], colour(column).filled())).map_err(fault)?;
@@ -74,7 +79,8 @@ pub(crate) fn svg(report: &Report) -> Done<String> {
         }
         for power in (LEAST as i32..=MOST as i32).step_by(2) {
             let x = across(f64::from(power).exp2());
-            let style: ShapeStyle = if power == 0 { BLACK.stroke_width(2) } else { BLACK.mix(0.15).stroke_width(1) };
+            let style: ShapeStyle =
+                if power == 0 { BLACK.stroke_width(2) } else { BLACK.mix(0.15).stroke_width(1) };
             area.draw(&PathElement::new(vec![(x, TOP - 4), (x, height - 30)], style)).map_err(fault)?;
             let words = if power < 0 { format!("1/{}", 1 << -power) } else { format!("{}", 1 << power) };
             text((x - 4, height - 18), &words, 11, false)?;

@@ -23,5 +23,7 @@ pub(crate) fn raise(links: usize) -> Result<(), String> {
         return Ok(());
     }
     let now = now.unwrap_or_default();
-    Err(format!("{links} links need {needed} file descriptors and the limit is {now}: ulimit -Hn {needed}, as root"))
+    Err(format!(
+        "{links} links need {needed} file descriptors and the limit is {now}: ulimit -Hn {needed}, as root"
+    ))
 }

@@ -73,12 +73,9 @@ pub(crate) async fn crowd(mut links: impl Crowd) -> Done {
                 let began = Instant::now();
                 while links.missing() > 0 {
                     if began.elapsed() > BACK {
-                        return Err(format!(
-                            "{} are not back after {} s",
-                            links.missing(),
-                            BACK.as_secs()
-                        )
-                        .into());
+                        return Err(
+                            format!("{} are not back after {} s", links.missing(), BACK.as_secs()).into()
+                        );
                     }
                     sleep(LOOK).await;
                 }

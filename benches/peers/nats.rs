@@ -393,7 +393,8 @@ impl Crowd for Idle {
     }
 
     fn missing(&self) -> usize {
-        let back = |((_, times), marked): (&(_, Arc<AtomicUsize>), &usize)| times.load(Ordering::Relaxed) > *marked;
+        let back =
+            |((_, times), marked): (&(_, Arc<AtomicUsize>), &usize)| times.load(Ordering::Relaxed) > *marked;
         self.links.len() - self.links.iter().zip(&self.marked).filter(|link| back(*link)).count()
     }
 }

@@ -149,7 +149,10 @@ impl Report {
     pub(crate) fn faults(&self) -> Vec<String> {
         let of = |row: &Row| {
             let name = row.name.clone();
-            row.faults.clone().into_iter().map(move |(column, fault)| format!("{name}, {}: {fault}", column.name()))
+            row.faults
+                .clone()
+                .into_iter()
+                .map(move |(column, fault)| format!("{name}, {}: {fault}", column.name()))
         };
         self.rows.iter().flat_map(of).collect()
     }

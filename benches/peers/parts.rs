@@ -67,7 +67,9 @@ async fn raw(part: &str, rest: &[String]) -> Done {
     match (part, <&[u32; 3]>::try_from(&numbers[..]).ok(), <&[u32; 2]>::try_from(&numbers[..]).ok()) {
         (raw::SEND, Some(of), _) => role::send(raw_ends::Sending::open(folder, relay, *of).await?).await,
         (raw::CIRCLE, Some(of), _) => many::circle(raw_ends::Half::open(folder, relay, *of).await?).await,
-        (raw::RECEIVE, _, Some(of)) => role::receive(raw_ends::Receiving::open(folder, relay, *of).await?).await,
+        (raw::RECEIVE, _, Some(of)) => {
+            role::receive(raw_ends::Receiving::open(folder, relay, *of).await?).await
+        }
         (raw::GATHER, _, Some(of)) => many::crowd(raw_ends::Idle::new(folder, relay, *of)).await,
         _ => Err("no such part of the relay".into()),
     }

@@ -138,8 +138,7 @@ impl Link {
     pub(crate) async fn open(folder: &Path, relay: SocketAddr, number: u32) -> Done<Self> {
         let socket = testudo::server::udp(transport::dial_from(relay))?;
         let endpoint = transport::dialler(Socket::Udp(socket))?;
-        let connecting =
-            endpoint.connect_with(transport::client(client(folder)?), relay, "localhost")?;
+        let connecting = endpoint.connect_with(transport::client(client(folder)?), relay, "localhost")?;
         let connection = connecting.await?;
         let (mut send, recv) = connection.open_bi().await?;
         send.write_all(&number.to_be_bytes()).await?;

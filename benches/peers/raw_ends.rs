@@ -63,11 +63,7 @@ pub(crate) struct Sending {
 }
 
 impl Sending {
-    pub(crate) async fn open(
-        folder: &Path,
-        relay: SocketAddr,
-        [to, first, many]: [u32; 3],
-    ) -> Done<Self> {
+    pub(crate) async fn open(folder: &Path, relay: SocketAddr, [to, first, many]: [u32; 3]) -> Done<Self> {
         let links: Vec<_> =
             open(folder, relay, first, many).await?.into_iter().map(|link| (link, 0)).collect();
         let mut frames = Frames::default();

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use testudo::wire::{
-    ContentType, CorrelationId, Destination, Header, Limits, MessageId, ReceiptWish, Sealer, SecretKey, Sequence,
-    SessionId, SwarmId, Timestamp, TokenId, Ttl,
+    ContentType, CorrelationId, Destination, Header, Limits, MessageId, ReceiptWish, Sealer, SecretKey,
+    Sequence, SessionId, SwarmId, Timestamp, TokenId, Ttl,
 };
 
 use crate::Done;

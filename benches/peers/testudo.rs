@@ -161,8 +161,7 @@ impl Swarm {
                 // A topic for each number: nobody else receives what is published there.
                 let topic = format!("bench-{many}");
                 let readers = self.agents(&format!("reader-of-{many}"), many, May::Subscribe(&topic)).await?;
-                let publisher =
-                    [self.agent(&format!("publisher-to-{many}"), May::Publish(&topic)).await?];
+                let publisher = [self.agent(&format!("publisher-to-{many}"), May::Publish(&topic)).await?];
                 Ok(Pair {
                     receiver: self.play("testudo subscribers", SUBSCRIBE, &[&topic], &readers).await?,
                     sender: self.play("testudo publisher", PUBLISH, &[&topic], &publisher).await?,

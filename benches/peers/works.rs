@@ -69,7 +69,8 @@ const COUNT: Shown = Shown { unit: "messages", more_is_better: true };
 impl Work {
     /// The rows that it fills.
     pub(crate) fn rows(self) -> Vec<(String, Shown)> {
-        let bytes = |bytes: usize| if bytes < 1024 { format!("{bytes} B") } else { format!("{} KiB", bytes / 1024) };
+        let bytes =
+            |bytes: usize| if bytes < 1024 { format!("{bytes} B") } else { format!("{} KiB", bytes / 1024) };
         match self {
             Self::OneWay(size) => vec![(format!("publish -> subscribe, {}", bytes(size)), RATE)],
             Self::Requests(flight) => ["p50", "p99"]
@@ -247,9 +248,7 @@ impl Bus {
         let slower = if column == Column::NatsSigned { 10 } else { 1 };
         let (messages, bytes) = (size.messages / slower, PAYLOAD.len());
         match work {
-            Work::OneWay(bytes) => {
-                Ok(vec![Some(pair.one_way(size.of(bytes) / slower, bytes, 0, 1).await?)])
-            }
+            Work::OneWay(bytes) => Ok(vec![Some(pair.one_way(size.of(bytes) / slower, bytes, 0, 1).await?)]),
             Work::Requests(flight) => {
                 let latency = pair.round_trips(size.requests, flight).await?;
                 Ok(vec![Some(latency.p50_us), Some(latency.p99_us)])
@@ -260,7 +259,14 @@ impl Bus {
                 Ok(vec![Some(pair.one_way(messages / 4 / many * many, bytes, 0, 1).await?)])
             }
             Work::Out(many) => {
-                let few = messages / if many < 10 { 4 } else if many < 50 { 20 } else { 100 };
+                let few = messages
+                    / if many < 10 {
+                        4
+                    } else if many < 50 {
+                        20
+                    } else {
+                        100
+                    };
                 Ok(vec![Some(pair.one_way(few, bytes, 0, many).await?)])
             }
             Work::Circle => {
