@@ -97,7 +97,7 @@ async fn start(column: Column, folder: PathBuf) -> Done<Bus> {
     match column {
         Column::Testudo => {
             let (swarm, child) = testudo_peer::Swarm::start(folder).await?;
-            Ok(Bus { kind: Kind::Testudo(swarm), child })
+            Ok(Bus { kind: Kind::Testudo(Box::new(swarm)), child })
         }
         Column::Nats | Column::NatsSigned => {
             let (server, child) = nats::Server::start(&nats::find().ok_or(nats::MISSING)?, folder).await?;

@@ -74,7 +74,7 @@ pub(crate) fn svg(report: &Report) -> Done<String> {
         let mut x = 16;
         for column in SHOWN {
             area.draw(&Rectangle::new([(x, 36), (x + 12, 48)], colour(column).filled())).map_err(fault)?;
-            text((x + 18, 42), column.name(), 12, false)?;
+            text((x + 18, 42), column.name(), 14, false)?;
             x += 120;
         }
         for power in (LEAST as i32..=MOST as i32).step_by(2) {
@@ -83,7 +83,7 @@ pub(crate) fn svg(report: &Report) -> Done<String> {
                 if power == 0 { BLACK.stroke_width(2) } else { BLACK.mix(0.15).stroke_width(1) };
             area.draw(&PathElement::new(vec![(x, TOP - 4), (x, height - 30)], style)).map_err(fault)?;
             let words = if power < 0 { format!("1/{}", 1 << -power) } else { format!("{}", 1 << power) };
-            text((x - 4, height - 18), &words, 11, false)?;
+            text((x - 4, height - 18), &words, 13, false)?;
         }
         let mut y = TOP;
         for row in rows {
@@ -94,11 +94,11 @@ pub(crate) fn svg(report: &Report) -> Done<String> {
                 let bar = [(one.min(to), y), (one.max(to).max(one.min(to) + 1), y + BAR - 2)];
                 area.draw(&Rectangle::new(bar, colour(column).filled())).map_err(fault)?;
                 if column == Column::Testudo {
-                    text((RIGHT + 8, y + BAR / 2), &format!("{} x", figure(ratio)), 11, false)?;
+                    text((RIGHT + 8, y + BAR / 2), &format!("{} x", figure(ratio)), 13, false)?;
                 }
                 y += BAR;
             }
-            text((LEFT - 10, top + (y - top) / 2), &row.name, 12, true)?;
+            text((LEFT - 10, top + (y - top) / 2), &row.name, 14, true)?;
             y += GAP;
         }
         area.present().map_err(fault)?;

@@ -184,7 +184,7 @@ fn per_second(messages: f64, began: u64, ended: u64) -> Done<f64> {
 
 /// What knows how to link to a bus.
 pub(crate) enum Kind {
-    Testudo(Swarm),
+    Testudo(Box<Swarm>),
     Nats(Server),
     Raw(Relay),
 }
