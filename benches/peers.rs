@@ -1,33 +1,59 @@
-//! Testudo beside NATS with mutual TLS: the same work, in one run, interleaved, each part a process of its own.
+//! Testudo beside NATS with mutual TLS and beside a relay that only carries bytes: the same work, in one run,
+//! interleaved, each part a process of its own. docs/performance.md says what each row is.
 //!
-//! One sender to one receiver at three sizes, requests, fifty senders to one receiver, one publisher to fifty
-//! subscribers, and what the bus itself pays for a message. NATS also with a signature for every message, made and
-//! checked by its ends: what a user builds by hand for a part of what Testudo promises.
-//!
-//! `cargo bench --bench peers -- [--quick] [--json]`. Testudo runs as shipped: the real node binary, default
-//! configuration, every check on, the audit log on disk. NATS needs `nats-server`; without it only Testudo's
-//! figures are printed. Nothing here asserts a time.
+//! `cargo bench --bench peers -- [--quick] [--json] [--report FOLDER] [--only WORDS]`. Testudo runs as shipped: the real
+//! node binary, default configuration, every check on, the audit log on disk. NATS needs `nats-server`; without it
+//! its columns stay empty. NATS *signed* is what a user builds by hand for a part of what Testudo promises: a
+//! signature for every message, made and checked by its ends. Nothing here asserts a time. What fails is said in its
+//! row, the rest goes on, and the run ends with 1.
 
+#[path = "peers/about.rs"]
+mod about;
+#[path = "peers/certs.rs"]
+mod certs;
+#[path = "peers/chart.rs"]
+mod chart;
 #[path = "peers/child.rs"]
 mod child;
+#[path = "revocation/core.rs"]
+mod core_of_it;
+#[path = "peers/crowds.rs"]
+mod crowds;
+#[path = "peers/limits.rs"]
+mod limits;
+#[path = "peers/many.rs"]
+mod many;
 #[path = "peers/nats.rs"]
 mod nats;
 #[path = "peers/output.rs"]
 mod output;
+#[path = "peers/parts.rs"]
+mod parts;
+#[path = "peers/raw.rs"]
+mod raw;
+#[path = "peers/raw_ends.rs"]
+mod raw_ends;
+#[path = "peers/revoked.rs"]
+mod revoked;
 #[path = "peers/role.rs"]
 mod role;
+#[path = "peers/sample.rs"]
+mod sample;
 #[path = "peers/stats.rs"]
 mod stats;
+#[path = "peers/testudo_many.rs"]
+mod testudo_many;
 #[path = "peers/testudo.rs"]
 mod testudo_peer;
+#[path = "peers/works.rs"]
+mod works;
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use child::Child;
-use output::{Figures, Report};
-use role::Latency;
-use serde_json::json;
-use stats::Series;
+use output::{Column, Report, Row};
+use works::{Bus, Kind, Pair, WORKS, Work};
 
 /// Why a bench cannot go on, in words.
 type Fault = Box<dyn std::error::Error + Send + Sync>;
@@ -39,229 +65,203 @@ const PAYLOAD: &str = concat!(
     r#""note":"No licence header here, while every other file of this folder has one. Please add it, or say why "#,
     r#"this file is the only exception.","by":"reader-3"}"#,
 );
-const _: () = assert!(PAYLOAD.len() == 256, "both peers are compared at 256 bytes");
+const _: () = assert!(PAYLOAD.len() == 256, "all peers are compared at 256 bytes");
 
-/// Senders of the fan-in, subscribers of the fan-out.
+/// Senders of the fan-in, and agents of the circle.
 const CROWD: usize = 50;
-/// The sizes of one sender's messages to one receiver, in bytes.
-const SIZES: [usize; 3] = [256, 1024, 16 * 1024];
+/// Agents of a crowd that are enrolled, or link for the first time, at once.
+const AT_ONCE: usize = 32;
 
 /// How much is done how often.
 #[derive(Clone, Copy)]
 struct Size {
-    rounds: usize,
-    /// Of 256 bytes; of larger ones fewer.
-    messages: u32,
-    requests: u32,
+    works: works::Size,
+    crowds: crowds::Size,
+    revocations: usize,
 }
 
-const WARM_UP: Size = Size { rounds: 1, messages: 20_000, requests: 500 };
-const QUICK: Size = Size { rounds: 5, messages: 200_000, requests: 1_500 };
-const FULL: Size = Size { rounds: 11, messages: 400_000, requests: 10_000 };
+const WARM_UP: works::Size = works::Size { rounds: 1, messages: 20_000, requests: 500 };
+const QUICK: Size = Size {
+    works: works::Size { rounds: 3, messages: 60_000, requests: 1_000 },
+    crowds: crowds::Size { agents: 500, storms: 1, rounds: 3, messages: 60_000 },
+    revocations: 20,
+};
+const FULL: Size = Size {
+    works: works::Size { rounds: 11, messages: 400_000, requests: 10_000 },
+    crowds: crowds::Size { agents: 2_000, storms: 3, rounds: 7, messages: 400_000 },
+    revocations: 500,
+};
 
-impl Size {
-    const fn messages_of(self, bytes: usize) -> u32 {
-        match bytes {
-            0..=256 => self.messages,
-            257..=1024 => self.messages / 2,
-            _ => self.messages / 20,
+/// Starts a bus in a folder of its own.
+async fn start(column: Column, folder: PathBuf) -> Done<Bus> {
+    match column {
+        Column::Testudo => {
+            let (swarm, child) = testudo_peer::Swarm::start(folder).await?;
+            Ok(Bus { kind: Kind::Testudo(Box::new(swarm)), child })
+        }
+        Column::Nats | Column::NatsSigned => {
+            let (server, child) = nats::Server::start(&nats::find().ok_or(nats::MISSING)?, folder).await?;
+            Ok(Bus { kind: Kind::Nats(server), child })
+        }
+        Column::Raw => {
+            let (relay, child) = raw::Relay::start(folder).await?;
+            Ok(Bus { kind: Kind::Raw(relay), child })
         }
     }
 }
 
-/// Those who send and those who receive.
-struct Pair {
-    sender: Child,
-    receiver: Child,
-}
+/// The buses that run; both columns of NATS share one.
+struct Buses(BTreeMap<Column, Bus>);
 
-impl Pair {
-    /// Messages per second, from the first send to the last message received by the last receiver.
-    async fn one_way(&mut self, messages: u32, bytes: usize, receivers: u32) -> Done<f64> {
-        self.receiver.tell(&json!({ "take": messages })).await?;
-        self.sender.tell(&json!({ "post": { "count": messages, "bytes": bytes } })).await?;
-        let began: u64 = serde_json::from_value(self.sender.hear().await?["began"].take())?;
-        let ended: u64 = serde_json::from_value(self.receiver.hear().await?["ended"].take())?;
-        let micros = ended.checked_sub(began).filter(|micros| *micros > 0);
-        let received = f64::from(messages) * f64::from(receivers);
-        Ok(received * 1e6 / micros.ok_or("the clock was set back during a round")? as f64)
-    }
-
-    /// Round trips, one after the other.
-    async fn round_trips(&mut self, requests: u32) -> Done<Latency> {
-        self.receiver.tell(&json!({ "answer": requests })).await?;
-        self.sender.tell(&json!({ "ask": requests })).await?;
-        let latency = serde_json::from_value(self.sender.hear().await?)?;
-        self.receiver.hear().await?;
-        Ok(latency)
-    }
-
-    async fn end(self) -> Done {
-        self.sender.end().await?;
-        self.receiver.end().await
+impl Buses {
+    fn of(&self, column: Column) -> Option<&Bus> {
+        let column = if column == Column::NatsSigned { Column::Nats } else { column };
+        self.0.get(&column)
     }
 }
 
-/// A bus that runs, and who is linked to it.
-struct Peer {
-    one: Pair,
-    fan_in: Pair,
-    fan_out: Pair,
-    /// With a signature for every message.
-    signed: Option<Pair>,
-    bus: Child,
-}
-
-impl Peer {
-    async fn end(self) -> Done {
-        self.one.end().await?;
-        self.fan_in.end().await?;
-        self.fan_out.end().await?;
-        if let Some(signed) = self.signed {
-            signed.end().await?;
+/// One work, by all who can do it, in turns. What fails ends for that peer alone.
+async fn compete(buses: &Buses, work: Work, size: works::Size) -> Vec<Row> {
+    let mut rows: Vec<Row> = work.rows().into_iter().map(Row::new).collect();
+    let mut hands: Vec<(Column, &Bus, Pair)> = Vec::new();
+    for column in Column::ALL.into_iter().filter(|column| work.is_for(*column)) {
+        let Some(bus) = buses.of(column) else { continue };
+        match bus.hands(work, column).await {
+            Ok(pair) => hands.push((column, bus, pair)),
+            Err(fault) => blame(&mut rows, column, &fault),
         }
-        self.bus.end().await
     }
-}
-
-/// What was measured of one peer, a value for each round.
-#[derive(Default)]
-struct Measured {
-    one_way: [Series; SIZES.len()],
-    /// Microseconds of the bus's processor for one message of the first size.
-    cpu: Series,
-    signed: Series,
-    fan_in: Series,
-    fan_out: Series,
-    p50: Series,
-    p99: Series,
-}
-
-impl Measured {
-    /// One round of everything.
-    async fn round(&mut self, peer: &mut Peer, size: Size) -> Done {
-        for (bytes, rate) in SIZES.into_iter().zip(&mut self.one_way) {
-            let (messages, before) = (size.messages_of(bytes), peer.bus.cpu_us());
-            rate.add(peer.one.one_way(messages, bytes, 1).await?);
-            if let (Some(before), Some(after), true) = (before, peer.bus.cpu_us(), bytes == SIZES[0]) {
-                self.cpu.add((after - before) / f64::from(messages));
+    for round in 0..=size.rounds {
+        let mut left = Vec::new();
+        for (column, bus, mut pair) in hands {
+            let size = if round == 0 { WARM_UP } else { size };
+            match bus.measure(work, column, &mut pair, size).await {
+                Ok(values) => {
+                    let values = rows.iter_mut().zip(values).filter(|_| round > 0);
+                    values
+                        .for_each(|(row, value)| value.into_iter().for_each(|value| row.add(column, value)));
+                    left.push((column, bus, pair));
+                }
+                // Its processes end with it.
+                Err(fault) => blame(&mut rows, column, &fault),
             }
         }
-        if let Some(signed) = &mut peer.signed {
-            self.signed.add(signed.one_way(size.messages / 20, SIZES[0], 1).await?);
+        hands = left;
+    }
+    for (column, _, pair) in hands {
+        if let Err(fault) = pair.end().await {
+            blame(&mut rows, column, &fault);
         }
-        let few = size.messages / 100;
-        // Each of the senders sends the same number.
-        let many = CROWD as u32;
-        self.fan_in.add(peer.fan_in.one_way(size.messages / 4 / many * many, SIZES[0], 1).await?);
-        self.fan_out.add(peer.fan_out.one_way(few, SIZES[0], many).await?);
-        let latency = peer.one.round_trips(size.requests).await?;
-        self.p50.add(latency.p50_us);
-        self.p99.add(latency.p99_us);
-        Ok(())
+    }
+    rows
+}
+
+fn blame(rows: &mut [Row], column: Column, fault: &Fault) {
+    for row in rows {
+        row.faults.insert(column, fault.to_string());
     }
 }
 
-/// Both peers in turn, round for round.
-async fn rounds(testudo: &mut Peer, nats: &mut Option<Peer>, size: Size) -> Done<(Measured, Measured)> {
-    let (mut ours, mut theirs) = (Measured::default(), Measured::default());
-    for _ in 0..size.rounds {
-        ours.round(testudo, size).await?;
-        if let Some(nats) = nats {
-            theirs.round(nats, size).await?;
-        }
+/// The peers of this run: NATS only where it is installed.
+fn peers() -> Vec<Column> {
+    let mut peers = vec![Column::Testudo, Column::Nats, Column::Raw];
+    if nats::find().is_none() {
+        output::complain(&format!("SKIPPED nats: {}", nats::MISSING));
+        peers.retain(|column| *column != Column::Nats);
     }
-    Ok((ours, theirs))
+    peers
 }
 
-async fn compare(size: Size) -> Done<Report> {
+async fn compare(size: Size, only: &str) -> Done<Vec<Row>> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
-    let mut testudo = testudo_peer::start(folder.path()).await?;
-    let mut nats = match nats::find() {
-        Some(server) => Some(nats::start(&server, folder.path()).await?),
-        None => {
-            output::complain("SKIPPED nats: apt-get install nats-server");
-            None
+    let wanted = |rows: &[Row]| rows.iter().any(|row| row.name.contains(only));
+    let named = |work: &Work| wanted(&work.rows().into_iter().map(Row::new).collect::<Vec<_>>());
+    let works: Vec<Work> = WORKS.into_iter().filter(named).collect();
+    let peers = peers();
+    let mut rows = contest(&works, &peers, folder.path(), size.works).await?;
+    let mut crowded = crowds::rows(size.crowds.agents);
+    if wanted(&crowded) {
+        for column in peers {
+            output::complain(&format!("{} agents, {}", size.crowds.agents, column.name()));
+            crowds::measure(column, folder.path(), size.crowds, &mut crowded).await;
         }
-    };
-    rounds(&mut testudo, &mut nats, WARM_UP).await?;
-    let (ours, theirs) = rounds(&mut testudo, &mut nats, size).await?;
-    testudo.end().await?;
-    if let Some(nats) = nats {
-        nats.end().await?;
+        rows.append(&mut crowded);
+    }
+    if "revocation under load".contains(only) {
+        output::complain("revocation");
+        rows.append(&mut revoked::measure(size.revocations).await);
     }
     folder.close()?;
-    Ok(Report { rows: rows(&ours, &theirs), rounds: size.rounds })
+    Ok(rows)
 }
 
-fn rows(ours: &Measured, theirs: &Measured) -> Vec<Figures> {
-    let row = |name, unit, of: fn(&Measured) -> &Series| Figures {
-        name,
-        unit,
-        testudo: of(ours).spread(),
-        nats: of(theirs).spread(),
-        signed: None,
-    };
-    let rate = "messages/s";
-    let signed = theirs.signed.spread();
-    vec![
-        Figures { signed, ..row("one-way 256 B", rate, |of| &of.one_way[0]) },
-        row("one-way 1 KiB", rate, |of| &of.one_way[1]),
-        row("one-way 16 KiB", rate, |of| &of.one_way[2]),
-        row("fan-in, 50 senders, 256 B", rate, |of| &of.fan_in),
-        row("fan-out, 50 subscribers, 256 B", "deliveries/s", |of| &of.fan_out),
-        row("request/reply 256 B, one in flight, p50", "us", |of| &of.p50),
-        row("request/reply 256 B, one in flight, p99", "us", |of| &of.p99),
-        row("CPU of the bus, one-way 256 B", "us/message", |of| &of.cpu),
-    ]
+async fn contest(works: &[Work], peers: &[Column], folder: &Path, size: works::Size) -> Done<Vec<Row>> {
+    if works.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut buses = Buses(BTreeMap::new());
+    for column in peers {
+        match start(*column, folder.join(format!("{column:?}"))).await {
+            Ok(bus) => drop(buses.0.insert(*column, bus)),
+            Err(fault) => output::complain(&format!("{} cannot start: {fault}", column.name())),
+        }
+    }
+    if buses.0.is_empty() {
+        return Err("no peer could start".into());
+    }
+    let mut rows = Vec::new();
+    for work in works {
+        output::complain(&format!("{work:?}"));
+        rows.append(&mut compete(&buses, *work, size).await);
+    }
+    for (column, bus) in buses.0 {
+        if let Err(fault) = bus.child.end().await {
+            output::complain(&format!("{}: {fault}", column.name()));
+        }
+    }
+    Ok(rows)
 }
 
 async fn run(arguments: &[String]) -> Done {
     if let [first, rest @ ..] = arguments
         && first == role::FLAG
     {
-        return match rest {
-            [part, to, agents @ ..] if part == testudo_peer::SEND => {
-                role::send(testudo_peer::Sending::open(to, agents).await?).await
-            }
-            [part, agents @ ..] if part == testudo_peer::PUBLISH => {
-                role::send(testudo_peer::Sending::publish(agents).await?).await
-            }
-            [part, agents @ ..] if part == testudo_peer::RECEIVE => {
-                role::receive(testudo_peer::Receiving::open(agents).await?).await
-            }
-            [part, agents @ ..] if part == testudo_peer::SUBSCRIBE => {
-                role::receive(testudo_peer::Receiving::subscribe(agents).await?).await
-            }
-            [part, url, folder, subject, sign, many] if part == nats::SEND => {
-                role::send(nats::Sending::open(url, folder.as_ref(), (subject, sign, many)).await?).await
-            }
-            [part, url, folder, subject, sign, many] if part == nats::RECEIVE => {
-                role::receive(nats::Receiving::open(url, folder.as_ref(), (subject, sign, many)).await?).await
-            }
-            [part, server, folder] if part == nats::KEEP => nats::keep(server, folder.as_ref()).await,
-            _ => Err("no such part".into()),
-        };
+        return parts::play(rest).await;
     }
     // Whatever else cargo passes on, `--bench` for one, means nothing here.
     let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
+    let value = |flag: &str| arguments.iter().skip_while(|argument| *argument != flag).nth(1);
     let size = if given("--quick") { QUICK } else { FULL };
-    let report = tokio::select! {
-        report = compare(size) => report?,
+    let folder = match (given("--report"), value("--report")) {
+        (true, None) => return Err("--report needs a folder, such as docs".into()),
+        (true, Some(folder)) if !Path::new(folder).is_dir() => {
+            return Err(format!("{folder} is no folder").into());
+        }
+        (_, folder) => folder,
+    };
+    let about = about::of_run().await?;
+    let rows = tokio::select! {
+        rows = compare(size, value("--only").map_or("", String::as_str)) => rows?,
         // Processes and folder go with what is dropped here.
         _ = tokio::signal::ctrl_c() => return Err("interrupted".into()),
     };
-    if given("--json") {
-        output::say(&report.json().to_string())
-    } else {
-        output::say(&report.text())
+    let report = Report { rows, rounds: size.works.rounds, command: about::command(arguments), about };
+    if let Some(folder) = folder {
+        chart::write(&report, Path::new(folder))?;
     }
-    Ok(())
+    output::say(&if given("--json") { report.json().to_string() } else { report.text() });
+    let faults = report.faults().len();
+    if faults > 0 { Err(format!("{faults} figures failed").into()) } else { Ok(()) }
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let mut builder = if arguments.iter().any(|argument| argument == revoked::PART) {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    let runtime = builder.worker_threads(2).enable_all().build();
     match runtime.map_err(Fault::from).and_then(|runtime| runtime.block_on(Box::pin(run(&arguments)))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {

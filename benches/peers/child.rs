@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::{Done, role};
 
 /// The longest that a child may be busy before it says something.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// A child that is asked to end has so long.
 const END: Duration = Duration::from_secs(15);
 
@@ -71,10 +71,19 @@ impl Child {
     /// Processor time that it and the processes below it have used, in microseconds; `None` where the system does
     /// not tell.
     pub(crate) fn cpu_us(&self) -> Option<f64> {
+        self.sum(cpu_us)
+    }
+
+    /// Memory that it and the processes below it have in use, in KiB; `None` where the system does not tell.
+    pub(crate) fn memory_kib(&self) -> Option<f64> {
+        self.sum(memory_kib)
+    }
+
+    fn sum(&self, of: fn(u32) -> Option<f64>) -> Option<f64> {
         let pid = self.process.id()?;
         let below = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-        let below = below.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(cpu_us);
-        Some(cpu_us(pid)? + below.sum::<f64>())
+        let below = below.split_whitespace().filter_map(|pid| pid.parse().ok()).filter_map(of);
+        Some(of(pid)? + below.sum::<f64>())
     }
 
     /// Closes its standard input and waits for its end.
@@ -97,4 +106,11 @@ fn cpu_us(pid: u32) -> Option<f64> {
     let ticks: Vec<f64> =
         fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
     (ticks.len() == 2).then(|| ticks.iter().sum::<f64>() * 10_000.0)
+}
+
+/// What of a process is in memory: `VmRSS` of proc(5)'s `status`.
+fn memory_kib(pid: u32) -> Option<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.split_whitespace().next()?.parse().ok()
 }

@@ -2,26 +2,31 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Subject, Subscriber};
+use async_nats::{Client, ConnectOptions, Event, Subject, Subscriber};
 use bytes::Bytes;
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
-use futures_util::StreamExt as _;
-use futures_util::future::try_join_all;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ED25519};
+use futures_util::future::{try_join, try_join_all};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 use tokio::time::sleep;
 
 use crate::child::{Abandoned, Child, part};
+use crate::many::{Circle, Crowd};
 use crate::role::{Receiver, Sender};
-use crate::{CROWD, Done, PAYLOAD, Pair, Peer, output};
+use crate::works::{Pair, Shape};
+use crate::{AT_ONCE, CROWD, Done, PAYLOAD, certs, output};
 
 pub(crate) const SEND: &str = "nats-send";
 pub(crate) const RECEIVE: &str = "nats-receive";
 pub(crate) const KEEP: &str = "nats-keep";
+pub(crate) const CIRCLE: &str = "nats-circle";
+pub(crate) const GATHER: &str = "nats-crowd";
 /// Whether every message is signed and verified by its ends.
 const PLAIN: &str = "plain";
 const SIGNED: &str = "signed";
@@ -32,6 +37,9 @@ const BEHIND: usize = 1024 * 1024;
 const LOOK: Duration = Duration::from_millis(20);
 const LOOKS: usize = 500;
 
+/// What to do without it.
+pub(crate) const MISSING: &str = "nats-server is not installed; apt-get install nats-server";
+
 /// Where the server is: on the path, or where Debian puts it.
 pub(crate) fn find() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -39,24 +47,9 @@ pub(crate) fn find() -> Option<PathBuf> {
     folders.map(|folder| folder.join("nats-server")).find(|file| file.is_file())
 }
 
-/// A CA, and one leaf that it signed, for server and clients alike.
-fn certify(folder: &Path) -> Done {
-    let mut authority = CertificateParams::default();
-    authority.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    authority.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let key = KeyPair::generate_for(&PKCS_ED25519)?;
-    std::fs::write(folder.join("ca.pem"), authority.self_signed(&key)?.pem())?;
-    let authority = Issuer::new(authority, key);
-    let key = KeyPair::generate_for(&PKCS_ED25519)?;
-    let leaf = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()])?;
-    std::fs::write(folder.join("leaf.pem"), leaf.signed_by(&key, &authority)?.pem())?;
-    std::fs::write(folder.join("leaf.key"), key.serialize_pem())?;
-    Ok(())
-}
-
 fn configuration(folder: &Path) -> String {
     let path = |name: &str| json!(folder.join(name).to_string_lossy());
-    let (ca, leaf, key) = (path("ca.pem"), path("leaf.pem"), path("leaf.key"));
+    let (ca, leaf, key) = (path(certs::CA), path(certs::LEAF), path(certs::KEY));
     let (log, ports) = (path("nats.log"), path("ports"));
     // A subscriber that is behind is neither cut off nor dropped from: every message counts.
     format!(
@@ -65,45 +58,92 @@ fn configuration(folder: &Path) -> String {
     )
 }
 
-/// Starts server, sender and receiver.
-pub(crate) async fn start(server: &Path, folder: &Path) -> Done<Peer> {
-    let folder = folder.join("nats");
-    std::fs::create_dir_all(folder.join("ports"))?;
-    certify(&folder)?;
-    std::fs::write(folder.join("nats.conf"), configuration(&folder))?;
-    let (server, folder) = (server.to_string_lossy(), folder.to_string_lossy());
-    // The server does not end with its standard input: its keeper ends it.
-    let mut bus = Child::start("nats-server", part(&[KEEP, &server, &folder])?, Abandoned::LeftToEnd)?;
-    let mut word = bus.hear().await?;
-    let url: String = serde_json::from_value(word["url"].take())?;
-    let pair = async |subject: &str, sign: &str, senders: usize, receivers: usize| -> Done<Pair> {
-        let start = async |name, of: &str, many: usize| -> Done<Child> {
-            let mut child = part(&[of, &url, &folder, subject, sign, &many.to_string()])
-                .and_then(|command| Child::start(name, command, Abandoned::Killed))?;
-            child.hear().await?;
-            Ok(child)
-        };
-        let receiver = start("nats receiver", RECEIVE, receivers).await?;
-        Ok(Pair { sender: start("nats sender", SEND, senders).await?, receiver })
-    };
-    let one = pair("bench.one", PLAIN, 1, 1).await?;
-    let signed = Some(pair("bench.signed", SIGNED, 1, 1).await?);
-    let fan_in = pair("bench.in", PLAIN, CROWD, 1).await?;
-    let fan_out = pair("bench.out", PLAIN, 1, CROWD).await?;
-    Ok(Peer { one, fan_in, fan_out, signed, bus })
+/// A server that runs.
+#[derive(Debug)]
+pub(crate) struct Server {
+    program: String,
+    folder: String,
+    url: String,
 }
 
-/// Runs the server on a free port of loopback until standard input closes.
-pub(crate) async fn keep(server: &str, folder: &Path) -> Done {
+impl Server {
+    /// Makes its certificates in a folder of its own and starts it.
+    pub(crate) async fn start(program: &Path, folder: PathBuf) -> Done<(Self, Child)> {
+        std::fs::create_dir_all(folder.join("ports"))?;
+        certs::write(&folder)?;
+        std::fs::write(folder.join("nats.conf"), configuration(&folder))?;
+        let (program, folder) =
+            (program.to_string_lossy().into_owned(), folder.to_string_lossy().into_owned());
+        let mut server = Self { program, folder, url: String::new() };
+        let child = server.run("-1").await?;
+        Ok((server, child))
+    }
+
+    /// Starts it on a port. It does not end with its standard input: its keeper ends it.
+    async fn run(&mut self, port: &str) -> Done<Child> {
+        let keeper = part(&[KEEP, &self.program, &self.folder, port])?;
+        let mut bus = Child::start("nats-server", keeper, Abandoned::LeftToEnd)?;
+        let mut word = bus.hear().await?;
+        self.url = serde_json::from_value(word["url"].take())?;
+        Ok(bus)
+    }
+
+    /// Starts it again where it was.
+    pub(crate) async fn again(&mut self) -> Done<Child> {
+        let port = self.url.rsplit(':').next().unwrap_or_default().to_owned();
+        self.run(&port).await
+    }
+
+    async fn play(&self, name: &'static str, part_of: &str, more: &[&str]) -> Done<Child> {
+        let arguments: Vec<_> =
+            [part_of, &self.url, &self.folder].into_iter().chain(more.iter().copied()).collect();
+        let mut child = Child::start(name, part(&arguments)?, Abandoned::Killed)?;
+        child.hear().await?;
+        Ok(child)
+    }
+
+    /// Who sends and who receives.
+    pub(crate) async fn pair(&self, shape: Shape, signed: bool) -> Done<Pair> {
+        let sign = if signed { SIGNED } else { PLAIN };
+        let (subject, senders, receivers) = match shape {
+            Shape::One => (format!("bench.one.{sign}"), 1, 1),
+            Shape::In => (format!("bench.in.{sign}"), CROWD, 1),
+            Shape::Out(many) => (format!("bench.out.{many}"), 1, many),
+            Shape::Circle => return self.circle().await,
+        };
+        let (senders, receivers) = (senders.to_string(), receivers.to_string());
+        let receiver = self.play("nats receiver", RECEIVE, &[&subject, sign, &receivers]).await?;
+        Ok(Pair { sender: self.play("nats sender", SEND, &[&subject, sign, &senders]).await?, receiver })
+    }
+
+    async fn circle(&self) -> Done<Pair> {
+        let (half, all) = ((CROWD / 2).to_string(), CROWD.to_string());
+        Ok(Pair {
+            receiver: self.play("nats circle", CIRCLE, &["0", &half]).await?,
+            sender: self.play("nats circle", CIRCLE, &[&half, &all]).await?,
+        })
+    }
+
+    /// So many clients that will do nothing.
+    pub(crate) async fn crowd(&self, many: usize) -> Done<Child> {
+        self.play("nats crowd", GATHER, &[&many.to_string()]).await
+    }
+}
+
+/// Runs the server on a port of loopback until standard input closes.
+pub(crate) async fn keep(server: &str, folder: &Path, port: &str) -> Done {
+    let ports = folder.join("ports");
+    for old in std::fs::read_dir(&ports)? {
+        std::fs::remove_file(old?.path())?;
+    }
     let mut process = Command::new(server)
-        .args(["-a", "127.0.0.1", "-p", "-1", "-c"])
+        .args(["-a", "127.0.0.1", "-p", port, "-c"])
         .arg(folder.join("nats.conf"))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()?;
-    let ports = folder.join("ports");
     let url = tokio::select! {
         url = address(&ports) => url?,
         status = process.wait() => {
@@ -132,16 +172,17 @@ async fn address(ports: &Path) -> Done<String> {
     Err("nats-server does not listen".into())
 }
 
-async fn connect(url: &str, folder: &Path) -> Done<Client> {
+fn options(folder: &Path) -> ConnectOptions {
     // An error means that it is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let options = ConnectOptions::new()
+    ConnectOptions::new()
         .require_tls(true)
-        .add_root_certificates(folder.join("ca.pem"))
-        .add_client_certificate(folder.join("leaf.pem"), folder.join("leaf.key"))
-        .subscription_capacity(BEHIND)
-        .max_reconnects(1);
-    Ok(options.connect(url).await?)
+        .add_root_certificates(folder.join(certs::CA))
+        .add_client_certificate(folder.join(certs::LEAF), folder.join(certs::KEY))
+}
+
+async fn connect(url: &str, folder: &Path) -> Done<Client> {
+    Ok(options(folder).subscription_capacity(BEHIND).max_reconnects(1).connect(url).await?)
 }
 
 /// What a user builds by hand for a proof of the sender: the signature before the body.
@@ -190,9 +231,13 @@ impl Sender for Sending {
         Ok(())
     }
 
-    async fn ask(&mut self) -> Done {
+    async fn ask(&self) -> Done {
         let body = Bytes::from_static(PAYLOAD.as_bytes());
         self.clients[0].request(self.subject.clone(), body).await?;
+        Ok(())
+    }
+
+    async fn leave(self) -> Done {
         Ok(())
     }
 }
@@ -249,5 +294,107 @@ impl Receiver for Receiving {
         let reply = request.reply.ok_or("a request without an inbox")?;
         client.publish(reply, request.payload).await?;
         Ok(())
+    }
+
+    async fn leave(self) -> Done {
+        Ok(())
+    }
+}
+
+/// Half of a circle.
+pub(crate) struct Half {
+    links: Vec<(Client, Subscriber)>,
+    /// The subjects of everyone else, for each link.
+    others: Vec<Vec<Subject>>,
+}
+
+impl Half {
+    pub(crate) async fn open(url: &str, folder: &Path, from: &str, to: &str) -> Done<Self> {
+        let subject = |n: usize| Subject::from(format!("bench.circle.{n}"));
+        let mine = from.parse::<usize>()?..to.parse::<usize>()?;
+        let links = try_join_all(mine.clone().map(async |n| -> Done<_> {
+            let client = connect(url, folder).await?;
+            let messages = client.subscribe(subject(n)).await?;
+            client.flush().await?;
+            Ok((client, messages))
+        }))
+        .await?;
+        let others = mine.map(|me| (0..CROWD).filter(|n| *n != me).map(subject).collect());
+        Ok(Self { links, others: others.collect() })
+    }
+}
+
+impl Circle for Half {
+    async fn exchange(&mut self, each: u32) -> Done {
+        let body = Bytes::from_static(PAYLOAD.as_bytes());
+        let all = self.links.iter_mut().zip(&self.others).map(|((client, messages), others)| {
+            let (client, body) = (&*client, &body);
+            let sending = async move {
+                for _ in 0..each {
+                    for other in others {
+                        client.publish(other.clone(), body.clone()).await?;
+                    }
+                }
+                client.flush().await?;
+                Ok(())
+            };
+            let taking = async {
+                for _ in 0..each as usize * others.len() {
+                    next(messages).await?;
+                }
+                Ok(())
+            };
+            try_join(sending, taking)
+        });
+        try_join_all(all).await.map(drop)
+    }
+
+    async fn leave(self) -> Done {
+        Ok(())
+    }
+}
+
+/// Clients that do nothing, each with the number of times that it was connected.
+pub(crate) struct Idle {
+    url: String,
+    folder: PathBuf,
+    many: usize,
+    links: Vec<(Client, Arc<AtomicUsize>)>,
+    marked: Vec<usize>,
+}
+
+impl Idle {
+    pub(crate) fn new(url: &str, folder: &Path, many: &str) -> Done<Self> {
+        let (url, folder) = (url.to_owned(), folder.to_owned());
+        Ok(Self { url, folder, many: many.parse()?, links: Vec::new(), marked: Vec::new() })
+    }
+}
+
+impl Crowd for Idle {
+    async fn gather(&mut self) -> Done {
+        let (url, folder) = (&self.url, &self.folder);
+        let link = async |_| -> Done<_> {
+            let times = Arc::new(AtomicUsize::new(0));
+            let counted = times.clone();
+            let options = options(folder).max_reconnects(None).event_callback(move |event| {
+                if matches!(event, Event::Connected) {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+                std::future::ready(())
+            });
+            Ok((options.connect(url).await?, times))
+        };
+        self.links = stream::iter(0..self.many).map(link).buffer_unordered(AT_ONCE).try_collect().await?;
+        Ok(())
+    }
+
+    fn mark(&mut self) {
+        self.marked = self.links.iter().map(|(_, times)| times.load(Ordering::Relaxed)).collect();
+    }
+
+    fn missing(&self) -> usize {
+        let back =
+            |((_, times), marked): (&(_, Arc<AtomicUsize>), &usize)| times.load(Ordering::Relaxed) > *marked;
+        self.links.len() - self.links.iter().zip(&self.marked).filter(|link| back(*link)).count()
     }
 }

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
@@ -16,12 +17,21 @@ pub(crate) const FLAG: &str = "--part";
 
 /// The end of a link that sends.
 pub(crate) trait Sender {
+    /// Bundles, or frames, are to be of so many messages; where the bus has none, nothing changes.
+    fn bundles_of(&mut self, _messages: u32) {}
     /// Sends one message and waits for nothing but room.
     async fn post(&mut self, body: &Bytes) -> Done;
+    /// Lets a bundle go that has so many messages as it is to have.
+    async fn pause(&mut self) -> Done {
+        tokio::task::yield_now().await;
+        Ok(())
+    }
     /// Waits until what was posted has left; an error when some of it was refused.
     async fn flush(&mut self) -> Done;
     /// Sends one request and waits for its answer.
-    async fn ask(&mut self) -> Done;
+    async fn ask(&self) -> Done;
+    /// Says goodbye.
+    async fn leave(self) -> Done;
 }
 
 /// The end of a link that receives.
@@ -30,6 +40,8 @@ pub(crate) trait Receiver {
     async fn take(&mut self, count: u32) -> Done;
     /// Waits for one request and answers it.
     async fn answer(&mut self) -> Done;
+    /// Says goodbye.
+    async fn leave(self) -> Done;
 }
 
 /// Round trips, in microseconds.
@@ -42,8 +54,16 @@ pub(crate) struct Latency {
 #[derive(Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Command {
-    Post { count: u32, bytes: usize },
-    Ask(u32),
+    /// `bundle`: messages of one bundle, or zero for as many as it takes by itself.
+    Post {
+        count: u32,
+        bytes: usize,
+        bundle: u32,
+    },
+    Ask {
+        count: u32,
+        flight: usize,
+    },
     Take(u32),
     Answer(u32),
 }
@@ -64,27 +84,28 @@ pub(crate) fn payload(bytes: usize) -> Bytes {
 
 /// Microseconds of the wall clock: the one clock that two processes share.
 #[expect(clippy::disallowed_methods, reason = "a measurement reads the clock")]
-fn wall_us() -> Done<u64> {
+pub(crate) fn wall_us() -> Done<u64> {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     Ok(u64::try_from(since.as_micros())?)
 }
 
-struct Commands(Lines<BufReader<Stdin>>);
+/// What standard input says, one command a line.
+pub(crate) struct Commands(Lines<BufReader<Stdin>>);
 
 impl Commands {
-    fn open() -> Self {
+    pub(crate) fn open() -> Self {
         output::say(&json!({ "ready": true }).to_string());
         Self(BufReader::new(tokio::io::stdin()).lines())
     }
 
     /// The next command; `None` when there will be none.
-    async fn next(&mut self) -> Done<Option<Command>> {
+    pub(crate) async fn next<T: serde::de::DeserializeOwned>(&mut self) -> Done<Option<T>> {
         let Some(line) = self.0.next_line().await? else { return Ok(None) };
         Ok(Some(serde_json::from_str(&line)?))
     }
 }
 
-fn answer(value: &Value) {
+pub(crate) fn answer(value: &Value) {
     output::say(&value.to_string());
 }
 
@@ -93,29 +114,36 @@ pub(crate) async fn send(mut link: impl Sender) -> Done {
     let mut commands = Commands::open();
     while let Some(command) = commands.next().await? {
         match command {
-            Command::Post { count, bytes } => {
+            Command::Post { count, bytes, bundle } => {
                 let body = payload(bytes);
+                link.bundles_of(bundle);
                 let began = wall_us()?;
-                for _ in 0..count {
+                for n in 1..=count {
                     link.post(&body).await?;
+                    if bundle > 0 && n % bundle == 0 {
+                        link.pause().await?;
+                    }
                 }
                 link.flush().await?;
                 answer(&json!({ "began": began }));
             }
-            Command::Ask(count) => answer(&serde_json::to_value(ask(&mut link, count).await?)?),
+            Command::Ask { count, flight } => {
+                answer(&serde_json::to_value(ask(&link, count, flight).await?)?);
+            }
             Command::Take(_) | Command::Answer(_) => return Err("a sender does not receive".into()),
         }
     }
-    Ok(())
+    link.leave().await
 }
 
-async fn ask(link: &mut impl Sender, count: u32) -> Done<Latency> {
-    let mut trips = Vec::new();
-    for _ in 0..count {
+/// So many requests, of which so many are under way at any time.
+async fn ask(link: &impl Sender, count: u32, flight: usize) -> Done<Latency> {
+    let trip = async |_| -> Done<f64> {
         let began = Instant::now();
         link.ask().await?;
-        trips.push(began.elapsed().as_secs_f64() * 1e6);
-    }
+        Ok(began.elapsed().as_secs_f64() * 1e6)
+    };
+    let mut trips: Vec<f64> = stream::iter(0..count).map(trip).buffer_unordered(flight).try_collect().await?;
     trips.sort_by(f64::total_cmp);
     let at = |percent| percentile(&trips, percent).ok_or("no requests, no latency");
     Ok(Latency { p50_us: at(50)?, p99_us: at(99)? })
@@ -136,8 +164,8 @@ pub(crate) async fn receive(mut link: impl Receiver) -> Done {
                 }
                 answer(&json!({ "answered": count }));
             }
-            Command::Post { .. } | Command::Ask(_) => return Err("a receiver does not send".into()),
+            Command::Post { .. } | Command::Ask { .. } => return Err("a receiver does not send".into()),
         }
     }
-    Ok(())
+    link.leave().await
 }

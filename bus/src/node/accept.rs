@@ -57,7 +57,7 @@ struct Said {
 /// Serves one incoming connection to its end.
 pub(super) async fn serve(listener: Arc<Listener>, incoming: Incoming, place: OwnedSemaphorePermit) {
     let remote = incoming.remote_address();
-    let Some(handshake) = listener.doors.enter(remote.ip()).await else { return incoming.ignore() };
+    let Some(handshake) = listener.doors.enter(remote.ip()).await else { return incoming.refuse() };
     drop(place);
     let welcomed = welcome(&listener, incoming).await;
     drop(handshake);

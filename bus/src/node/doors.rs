@@ -17,8 +17,10 @@ const OF_ONE_SOURCE: usize = 32;
 const WAITING: usize = 1024;
 /// Free places below which a dialler must prove its address first (measured fact M14: only when needed).
 const BUSY_BELOW: usize = AT_ONCE / 2;
-/// A dial that waited longer has been given up at the other end.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// A dial that waited longer is turned away: half of the time that its agent gives it. Whoever is let in must have
+/// enough left for the handshake. With as much patience as the other end has, a node that is behind would shake hands
+/// with those alone who give up at that moment, and nobody would ever come back (case F21).
+const PATIENCE: Duration = Duration::from_millis(1_500);
 /// Addresses after which those without a handshake are forgotten.
 const SOURCES: usize = 4096;
 
@@ -108,6 +110,42 @@ mod tests {
         assert!(!doors.is_busy() && doors.enter(honest).await.is_some());
         held.pop();
         assert!(doors.enter(stranger).await.is_some(), "a place that is given back is free");
+    }
+
+    /// A thousand agents of one address return to a node so busy that it shakes 32 hands a second. It cannot know who
+    /// has given up, and shakes their hands, too.
+    #[tokio::test(start_paused = true)]
+    async fn r_f21_a_node_that_is_behind_lets_in_those_who_still_wait() {
+        const AGENTS: u64 = 1000;
+        const DIAL: Duration = crate::client::DIAL_TIME;
+        const HANDSHAKE: Duration = Duration::from_secs(1);
+        let doors = Arc::new(Doors::default());
+        let began = tokio::time::Instant::now();
+        let agents = (0..AGENTS).map(|n| {
+            let doors = doors.clone();
+            async move {
+                tokio::time::sleep(Duration::from_millis(n * 3)).await;
+                loop {
+                    let (welcome, welcomed) = tokio::sync::oneshot::channel();
+                    let doors = doors.clone();
+                    tokio::spawn(async move {
+                        if let Some(_place) = doors.enter(IpAddr::from([127, 0, 0, 1])).await {
+                            tokio::time::sleep(HANDSHAKE).await;
+                            let _ = welcome.send(());
+                        }
+                    });
+                    let redial = Duration::from_millis(100 + n % 7 * 100);
+                    match timeout(DIAL, welcomed).await {
+                        Ok(Ok(())) => return,
+                        Ok(Err(_)) | Err(_) => tokio::time::sleep(redial).await,
+                    }
+                }
+            }
+        });
+        let back = timeout(Duration::from_secs(300), futures_util::future::join_all(agents)).await;
+        assert!(back.is_ok(), "some are not back after five minutes");
+        let least = HANDSHAKE * u32::try_from(AGENTS).unwrap() / u32::try_from(OF_ONE_SOURCE).unwrap();
+        assert!(began.elapsed() < 2 * least, "{:?}", began.elapsed());
     }
 
     #[tokio::test(start_paused = true)]
