@@ -46,11 +46,12 @@ pub(super) fn of_node(node: &Arc<Node>, exporters: States, env: &SharedEnv) -> C
         checker.register("exporters", move || std::future::ready(exporting(&exporters)));
     }
     register("ca", |node, now| {
-        let advice =
-            "the CA's certificate is near its end; make a new one with `testudo swarm trust rotate-ca`";
-        match not_after(node.office().roots.load().issuing().certificate()) {
-            Ok(end) => ends(end, CA_NEAR_END, now, advice),
-            Err(error) => Finding::unhealthy(error.to_string()),
+        let advice = "a CA's certificate is near its end; roll it over with `testudo swarm trust rotate-ca`, then `retire-ca`";
+        let rooted = node.office().roots.load().clone();
+        // The oldest certifies the node, the newest the agents.
+        match (not_after(rooted.own().certificate()), not_after(rooted.issuing().certificate())) {
+            (Ok(oldest), Ok(newest)) => ends(oldest.min(newest), CA_NEAR_END, now, advice),
+            (Err(error), _) | (_, Err(error)) => Finding::unhealthy(error.to_string()),
         }
     });
     checker

@@ -71,8 +71,8 @@ impl Denial {
 /// capability.
 pub fn judge(bytes: &[u8], trust: &Trust, limits: &Limits, question: &Question) -> Result<Meaning, Denial> {
     let parsed = read::parse(bytes, limits)?;
-    read::verify(bytes, &parsed.chain, trust)?;
-    let meaning = Meaning::fold(&parsed.chain)?;
+    let authority = read::verify(bytes, &parsed.chain, trust)?;
+    let meaning = Meaning::fold(&parsed.chain)?.vouched(authority);
     answer(&parsed.chain, &meaning, question).map_or(Ok(meaning), Err)
 }
 

@@ -48,7 +48,9 @@ pub enum TokenError {
         max: usize,
     },
     /// No trusted authority key began the chain, or a signature in it is wrong.
-    #[error("no authority of this swarm vouches for the token: ask the swarm's issuer for one")]
+    #[error(
+        "no authority of this swarm vouches for the token, or the one that did is retired: ask the swarm's issuer for one"
+    )]
     Unauthentic,
     /// Unsealed where only sealed tokens are shown (it holds the secret to extend it).
     #[error("the token is not sealed: seal it before showing it to anyone")]

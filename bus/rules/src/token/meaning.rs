@@ -51,7 +51,12 @@ impl Meaning {
     pub fn of(bytes: &[u8], trust: &Trust, limits: &Limits) -> Result<Self, TokenError> {
         let parsed = read::parse(bytes, limits)?;
         let authority = read::verify(bytes, &parsed.chain, trust)?;
-        Ok(Self { authority: Some(authority), ..Self::fold(&parsed.chain)? })
+        Ok(Self::fold(&parsed.chain)?.vouched(authority))
+    }
+
+    /// The same, of a chain that was verified under this key.
+    pub(crate) fn vouched(self, authority: PublicKey) -> Self {
+        Self { authority: Some(authority), ..self }
     }
 
     /// What the blocks say, whoever signed them. Only callers that have verified the chain, or that say

@@ -123,7 +123,7 @@ proptest! {
         let bytes = blindly_built(&chain.mint, &chain.narrowings, &KEYS[signer]);
         let expected = match (chain.mint.swarm == trust().swarm, signer) {
             (false, _) => Err(TokenError::WrongSwarm),
-            (true, 0) => Ok(Meaning::fold(&chain).unwrap()),
+            (true, 0) => Ok(Meaning::fold(&chain).unwrap().vouched(KEYS[0].public())),
             (true, _) => Err(TokenError::Unauthentic),
         };
         prop_assert_eq!(Meaning::of(&bytes, &trust(), &WIDE), expected);
