@@ -195,7 +195,9 @@ impl Reader {
                 None
             }
             FromAgent::Cancel(cancel) => {
-                self.shared.requests.cancel(&cancel.request, &self.link);
+                if !self.shared.requests.cancel(&cancel.request, &self.link) {
+                    self.link.early.note(cancel.request);
+                }
                 None
             }
             FromAgent::Credit(credit) => {

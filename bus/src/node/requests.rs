@@ -191,12 +191,13 @@ impl Requests {
     }
 
     /// The requester waits no longer, or the request came to no receiver that takes it. The replier hears so even
-    /// then: what was refused may have been another message of the same id.
-    pub(crate) fn cancel(&self, request: &MessageId, requester: &Link) {
+    /// then: what was refused may have been another message of the same id. `false` when it is not open.
+    pub(crate) fn cancel(&self, request: &MessageId, requester: &Link) -> bool {
         let cancelled = self.table().remove_if(request, |open| open.requester.is(requester));
-        if let Some(cancelled) = cancelled {
+        if let Some(cancelled) = &cancelled {
             cancelled.cancel(*request);
         }
+        cancelled.is_some()
     }
 
     /// The requester has taken in parts: the replier may send more.

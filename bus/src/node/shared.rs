@@ -358,7 +358,7 @@ impl Shared {
             }
         } else if !refused.is_empty() {
             for one in &refused {
-                self.requests.cancel(&one.message, &parcel.sender);
+                let _ = self.requests.cancel(&one.message, &parcel.sender);
             }
             parcel.sender.refused(refused);
         }
@@ -379,7 +379,9 @@ impl Shared {
         self.note_ended(parcel.all(Outcome::Failed(cause)));
         if !parcel.is_copy {
             let messages = parcel.places.iter().map(|place| place.message);
-            messages.clone().for_each(|message| self.requests.cancel(&message, &parcel.sender));
+            for message in messages.clone() {
+                let _ = self.requests.cancel(&message, &parcel.sender);
+            }
             parcel.sender.lost(messages);
         }
     }
