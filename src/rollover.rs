@@ -138,10 +138,20 @@ impl Keep for Nowhere {
 }
 
 /// Whose tokens count by the statements that are kept for this configuration; none before the first.
-#[must_use]
-pub fn trusted(config: &Config) -> Option<token::Trust> {
-    let holding =
-        read(&config.node.keys).ok()??.filter(|holding| holding.genesis == config.swarm.authority)?;
-    let trust = Trust::genesis(holding.genesis, Vec::new()).fold(&holding.chain).ok()?;
-    Some(trust.tokens())
+///
+/// # Errors
+/// What is wrong with what is kept: nobody goes by the first key because the last cannot be read.
+pub fn trusted(config: &Config) -> Result<Option<token::Trust>, String> {
+    let unreadable =
+        |why: &dyn std::fmt::Display| format!("the trust statements in keys/ cannot be read: {why}");
+    let holding = read(&config.node.keys).map_err(|error| unreadable(&error))?;
+    let holding = match holding {
+        None => return Ok(None),
+        Some(parsed) => parsed.ok_or_else(|| unreadable(&"it is no such file"))?,
+    };
+    if holding.genesis != config.swarm.authority {
+        return Ok(None);
+    }
+    let trust = Trust::genesis(holding.genesis, Vec::new()).fold(&holding.chain);
+    Ok(Some(trust.map_err(|error| unreadable(&error))?.tokens()))
 }

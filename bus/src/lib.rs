@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod capability;
 pub mod client;
+mod ending;
 pub mod env;
 mod guard;
 pub mod join;

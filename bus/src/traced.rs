@@ -166,9 +166,12 @@ impl Traced {
         let place = |followed: &Followed| {
             positions.binary_search(&followed.position).ok().map(|place| (place, *followed))
         };
+        if nth >= COPIES_MAX {
+            return None;
+        }
         let messages: Vec<_> = self.messages.iter().filter_map(place).collect();
-        let goes_on = nth < COPIES_MAX && !messages.is_empty();
-        goes_on.then(|| Box::new(Handing { spans: self.spans.clone(), messages, taken: None, written: None }))
+        (!messages.is_empty())
+            .then(|| Box::new(Handing { spans: self.spans.clone(), messages, taken: None, written: None }))
     }
 
     fn span(&self, under: &TraceParent, name: &'static str, start: Instant, end: Instant) -> Span {

@@ -36,7 +36,7 @@ impl Rights {
     pub(super) fn grant(self) -> Result<Grant, CliError> {
         let quota = Quota { bundles_per_second: self.bundles_per_second, ..Quota::default() };
         let set = |list: Vec<Capability>| list.into_iter().collect::<BTreeSet<_>>();
-        let operator = if self.operator { Verb::rights() } else { BTreeSet::new() };
+        let operator = if self.operator { Verb::ordinary() } else { BTreeSet::new() };
         let grant = Grant {
             right: &set(self.allow) | &operator,
             serve: set(self.serve),

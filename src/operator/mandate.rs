@@ -98,6 +98,14 @@ impl Verb {
         // Each is of the grammar, as a test shows.
         Self::ALL.into_iter().filter_map(|verb| Capability::parse(verb.right()).ok()).collect()
     }
+
+    /// All but to roll the swarm's keys over: what an operator is given who was not given that by its name.
+    #[must_use]
+    pub fn ordinary() -> BTreeSet<Capability> {
+        let mut rights = Self::rights();
+        rights.retain(|right| right.as_str() != Self::TrustRoll.right());
+        rights
+    }
 }
 
 /// Whether somebody with this grant is an operator.
@@ -156,20 +164,27 @@ impl Request {
 pub struct Mandate {
     verbs: BTreeSet<Verb>,
     is_owner: bool,
+    gives_none: bool,
 }
 
 impl Mandate {
     /// Everything: whoever can open the operator's socket owns the folder, and could change it by other means.
     #[must_use]
     pub fn owner() -> Self {
-        Self { verbs: Verb::ALL.into(), is_owner: true }
+        Self { verbs: Verb::ALL.into(), is_owner: true, gives_none: false }
     }
 
     /// What these capabilities name, and nothing else.
     #[must_use]
     pub fn of(rights: &BTreeSet<Capability>) -> Self {
         let named = |verb: &Verb| rights.iter().any(|right| right.to_string() == verb.right());
-        Self { verbs: Verb::ALL.into_iter().filter(named).collect(), is_owner: false }
+        Self { verbs: Verb::ALL.into_iter().filter(named).collect(), is_owner: false, gives_none: false }
+    }
+
+    /// The same, but nobody is made an operator under it.
+    #[must_use]
+    pub fn giving_none(self) -> Self {
+        Self { gives_none: true, ..self }
     }
 
     /// Whether this may be asked.
@@ -189,14 +204,17 @@ impl Mandate {
             return Err(format!("not allowed; it needs the right {}", verb.right()));
         }
         let Some(grant) = request.gives().filter(|_| !self.is_owner) else { return Ok(()) };
-        let own = |right: &&Capability| self.verbs.iter().any(|verb| verb.right() == right.as_str());
+        let own = |right: &&Capability| {
+            !self.gives_none && self.verbs.iter().any(|verb| verb.right() == right.as_str())
+        };
         let of_operators = |right: &&Capability| right.verb() == OPERATE;
         // Operators' requests are served by the node alone; only the machine's owner may have it otherwise.
         let served = grant.serve.iter().find(of_operators);
         let given = grant.right.iter().chain(&grant.delegatable);
         match served.or_else(|| given.filter(of_operators).find(|right| !own(right))) {
             Some(beyond) => Err(format!(
-                "not allowed; nobody gives {beyond} who has not got it: ask the owner of the machine"
+                "not allowed; nobody gives {beyond} who has not got it, or has it under a token that was handed on: ask the owner \
+                 of the machine"
             )),
             None => Ok(()),
         }

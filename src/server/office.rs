@@ -215,8 +215,10 @@ impl Desk {
             return;
         }
         let name = question.sender().name;
-        let answer = match Turn::of(&self.busy, name) {
-            Some(_turn) => self.answer(question).await,
+        // Held until the answer is taken in: whoever does not take it keeps no place from others.
+        let turn = Turn::of(&self.busy, name);
+        let answer = match &turn {
+            Some(_) => self.answer(question).await,
             None => refused(format!("{name} asks more than {OF_ONE} things at once; wait for an answer")),
         };
         if timeout(TAKING, send(member, question, &answer)).await != Ok(Some(())) {
@@ -237,7 +239,10 @@ impl Desk {
         };
         let verb = request.verb().right();
         tracing::info!(operator = %question.sender().name, verb, "an operator asks");
-        self.served.answer(&Mandate::of(token.rights()), request, &self.node).await
+        let mandate = Mandate::of(token.rights());
+        // Who was handed a token, for a while and perhaps not to be handed on, could make somebody an operator for good.
+        let mandate = if token.origin() == token.holder() { mandate } else { mandate.giving_none() };
+        self.served.answer(&mandate, request, &self.node).await
     }
 }
 

@@ -306,10 +306,12 @@ fn t_a36_the_office_is_nobody_elses_and_no_verb_touches_it() {
 fn t_a43_a_narrowed_or_handed_on_token_works_as_such_and_a_stolen_one_not_at_all() {
     let seat = Seat::new();
     let place = &seat.place;
-    let line = "agent add boss --operator --delegatable operate:agent-list operate:status --out boss.id";
+    let line = "agent add boss --operator --delegatable operate:agent-add operate:agent-list operate:status --out boss.id";
     place.does(&format!("{line} {C}"));
     place.does(&format!("agent add bob {C} --delegated-only --out bob.id"));
-    let own = place.does(&format!("token mint boss {C} --delegatable operate:agent-list operate:status"));
+    let own = place.does(&format!(
+        "token mint boss {C} --delegatable operate:agent-add operate:agent-list operate:status"
+    ));
     let narrow = place.does(&format!("token attenuate {own} --only operate:agent-list --to office"));
     let as_boss = |verb: &str, token: &str| place.run(&format!("{verb} --identity boss.id --token {token}"));
     assert_eq!(as_boss("agent list", &narrow).code, Some(0));
@@ -324,11 +326,18 @@ fn t_a43_a_narrowed_or_handed_on_token_works_as_such_and_a_stolen_one_not_at_all
     let key = place.json(&format!("agent list --json {C}"));
     let key = key.as_array().unwrap().iter().find(|agent| agent["name"] == "bob").unwrap()["key"].clone();
     let handed = place.does(&format!(
-        "token delegate --identity boss.id --token {own} --to bob --key {} --seconds 600 --grant operate:agent-list",
+        "token delegate --identity boss.id --token {own} --to bob --key {} --seconds 600 --grant operate:agent-add operate:agent-list",
         key.as_str().unwrap()
     ));
     let as_bob = |verb: &str| place.run(&format!("{verb} --identity bob.id --token {handed}"));
     assert_eq!(as_bob("agent list").code, Some(0), "{:?}", as_bob("agent list"));
+    // For ten minutes, but what it enrolled would stay.
+    as_bob("agent add eve --allow operate:agent-list --out eve.id").fails(
+        1,
+        "nobody gives operate:agent-list",
+        "t_a46",
+    );
+    assert_eq!(as_bob("agent add tom --allow read:logs --out tom.id").code, Some(0));
     as_bob("agent revoke boss").fails(1, "it needs the right operate:agent-revoke", "not handed on");
     place.fails(1, "agent list --identity bob.id", "not allowed");
     // A stolen token under the thief's own key.

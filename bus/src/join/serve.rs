@@ -12,6 +12,7 @@ use testudo_wire::join::{EXPORTER_LABEL, Exporter, JoinAnswer, JoinRefusal, Join
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{Desk, Question, Turned};
+use crate::ending;
 use crate::stream::{FrameReader, write_frame};
 use crate::tls::{newcomer_key, requested_key};
 
@@ -59,8 +60,8 @@ pub(super) async fn serve(desk: &dyn Desk, incoming: Incoming, note: &(dyn Fn(&E
 }
 
 async fn greet(incoming: Incoming) -> Result<Caller, Ended> {
-    let connecting = incoming.accept().map_err(|error| silent(error.to_string()))?;
-    let connection = connecting.await.map_err(|error| silent(error.to_string()))?;
+    let connecting = incoming.accept().map_err(|error| silent(ending::reason(&error)))?;
+    let connection = connecting.await.map_err(|error| silent(ending::reason(&error)))?;
     let chain = connection
         .peer_identity()
         .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
@@ -106,7 +107,8 @@ fn turned(refusal: JoinRefusal, why: &str) -> Turned {
 /// The question, if it is one and about the key of the connection.
 async fn question(caller: &Caller) -> Result<(SendStream, Option<Question>), Ended> {
     let opened = caller.connection.accept_bi().await;
-    let (answers, questions): (SendStream, RecvStream) = opened.map_err(|error| silent(error.to_string()))?;
+    let (answers, questions): (SendStream, RecvStream) =
+        opened.map_err(|error| silent(ending::reason(&error)))?;
     let asked = match FrameReader::new(questions, REQUEST_BYTES_MAX).next().await {
         Ok(Some(frame)) => read(&frame, caller),
         Ok(None) => None,

@@ -24,6 +24,7 @@ use super::line::{self, Line};
 use super::link::{Door, Link};
 use super::shared::Shared;
 use super::{Listener, lanes, notices, subscriptions, trust};
+use crate::ending;
 use crate::env::{random, until};
 use crate::stream::{FrameError, FrameReader, write_frame};
 use crate::tls::{self, Role};
@@ -118,11 +119,11 @@ struct Greeted {
 /// Handshake and hello, both within one time.
 async fn greet(listener: &Listener, incoming: Incoming) -> Result<Greeted, Refused> {
     let deadline = Instant::now() + HELLO_TIME;
-    let connecting = incoming.accept().map_err(|error| Refused::Handshake(error.to_string()))?;
+    let connecting = incoming.accept().map_err(|error| Refused::Handshake(ending::reason(&error)))?;
     let connection = timeout_at(deadline, connecting)
         .await
         .map_err(|_| Refused::Handshake("too slow".into()))?
-        .map_err(|error| Refused::Handshake(error.to_string()))?;
+        .map_err(|error| Refused::Handshake(ending::reason(&error)))?;
     let (holder, certificate, not_after) = identity(listener, &connection)?;
     let hello = timeout_at(deadline, hello(&listener.shared, &connection)).await;
     let hello = hello.unwrap_or(Err("no hello in time"));
@@ -321,7 +322,7 @@ async fn run(listener: &Arc<Listener>, open: Open) {
     }
     left.close(&link);
     let reason = link.connection.closed().await;
-    retire(shared, &link, &left, &reason.to_string());
+    retire(shared, &link, &left, &ending::reason(&reason));
     let _ = delivering.await;
     shared.bury(&link.outboxes.close(), Cause::LinkLost);
     let _ = writing.await;

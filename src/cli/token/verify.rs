@@ -34,7 +34,8 @@ impl Whose {
         let Some(path) = &self.config else { return Ok(self.authority.map(Trust::of)) };
         let config = Config::load(path, Overrides::default())?;
         // What is trusted now, where the keys are at hand; else what the swarm began with.
-        Ok(Some(testudo::rollover::trusted(&config).unwrap_or_else(|| Trust::of(config.swarm.authority))))
+        let trust = testudo::rollover::trusted(&config).map_err(CliError::Failed)?;
+        Ok(Some(trust.unwrap_or_else(|| Trust::of(config.swarm.authority))))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::canonical::{self, CanonicalError};
 use crate::{AgentName, Limits, PublicKey};
 
 /// Longest answer, without its length prefix: four certificates and a token, and all trust statements.
-pub const ANSWER_BYTES_MAX: usize = 256 * 1024;
+pub const ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 const JOINED: u8 = 0;
 const REFUSED: u8 = 1;
