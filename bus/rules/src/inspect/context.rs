@@ -225,12 +225,13 @@ impl Tail {
         woken
     }
 
-    /// Whether tail and text together could be more than each alone.
+    /// Whether tail and text together could be more than each alone. Evidence counts where one of them alone holds
+    /// the words of concepts enough for an alert: long ordinary talks hold those of many.
     fn stirs(&self, inspector: &Inspector, said: &Said<'_>, border: &Woken) -> bool {
         let mut woken = *border;
         self.woken.iter().for_each(|own| woken.join(own));
         woken.join(&said.trace.woken);
-        self.stirred > 0 || said.trace.stirred || !inspector.rules.awake(&woken).is_empty()
+        self.stirred > 0 || said.trace.stirred || inspector.rules.may_match(&woken)
     }
 
     /// Forgets what other rules found in it.
@@ -332,4 +333,28 @@ fn head_of(text: &str, bytes: usize) -> &str {
 fn end_of(text: &str, bytes: usize) -> &str {
     let start = (text.len().saturating_sub(bytes)..=text.len()).find(|start| text.is_char_boundary(*start));
     text.get(start.unwrap_or_default()..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ordinary_talk_of_findings_is_quiet() {
+        let finding = concat!(
+            r#"{"finding":"licence-missing","path":"services/billing/src/invoice.rs","line":214,"severity":"medium","#,
+            r#""note":"No licence header here, while every other file of this folder has one. Please add it, or say "#,
+            r#"why this file is the only exception.","by":"reader-3"}"#,
+        );
+        let inspector = Inspector::standard();
+        let mut scratch = Scratch::default();
+        let (_, said) = inspector.vet(&mut scratch, "", "application/json", finding.as_bytes());
+        let mut tail = Tail::default();
+        // Its words name three concepts, which weigh enough only together with those of its field names.
+        for _ in 0..4 {
+            let border = tail.border(&inspector, &said);
+            assert!(!tail.stirs(&inspector, &said, &border), "each is read once");
+            tail.append(inspector.rules.gate(), &said, &border);
+        }
+    }
 }

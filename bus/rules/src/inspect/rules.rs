@@ -311,7 +311,15 @@ impl RuleSet {
     /// The rules that may match where these literals stand, without parts of pairings of which another side is
     /// missing and without concepts too few to weigh enough.
     pub(super) fn awake(&self, woken: &Woken) -> Bits {
-        let mut awake = self.gate.awake(woken);
+        self.awake_of(self.gate.awake(woken))
+    }
+
+    /// Whether any rule but evidence may match there.
+    pub(super) fn may_match(&self, woken: &Woken) -> bool {
+        !self.awake_of(self.gate.awake(woken).without(&self.evidence)).is_empty()
+    }
+
+    fn awake_of(&self, mut awake: Bits) -> Bits {
         if !self.markup.is_some_and(|markup| awake.has(markup)) {
             awake = awake.without(&self.signals);
         }
