@@ -10,6 +10,7 @@ use std::time::Duration;
 use support::mallory::Mallory;
 use support::mallory::talk::Given;
 use support::{World, pass, sim};
+use testudo_bus::node::Commit;
 use testudo_wire::frame::{Cancel, Credit, FromAgent, FromNode};
 use testudo_wire::{ContentType, Destination, Header, Limits, MessageId, Refusal, Ttl};
 use tokio::time::Instant;
@@ -285,6 +286,35 @@ fn a_requester_that_floods_credits_and_cancels_costs_the_replier_nothing() {
         assert_eq!(part(&mut replier, &theirs, None).await, None, "others are answered");
         drop(other.drain().await);
         world.end().await;
+    });
+}
+
+#[test]
+fn a_request_given_up_before_it_is_open_ends_once_it_is_with_its_replier() {
+    sim(async {
+        for commit in [Commit::Receipt, Commit::Delivery] {
+            let world = World::committing(93, commit);
+            let mut asker = agent(&world, "asker").await;
+            let mut replier = agent(&world, "replier").await;
+            let mut asked = Vec::new();
+            for _ in 0..10 {
+                let requests: Vec<_> = (0..100).map(|_| asker.request("replier", "read:logs")).collect();
+                asker.post(&requests).await;
+                for request in &requests {
+                    asker.say(FromAgent::Cancel(Cancel { request: request.message })).await;
+                }
+                asked.extend(requests.iter().map(|request| request.message));
+                replier.drain_quickly().await;
+            }
+            let mut heard = Vec::new();
+            while let Some(word) = replier.hear_within(Duration::from_secs(1)).await {
+                let FromNode::Cancelled(word) = word else { panic!("{word:?}") };
+                heard.extend(word.requests);
+            }
+            let missed = asked.iter().filter(|request| !heard.contains(request)).count();
+            assert_eq!(missed, 0, "of {} under {commit:?}", asked.len());
+            world.end().await;
+        }
     });
 }
 

@@ -5,6 +5,7 @@
 mod agent;
 mod audit;
 mod demo;
+mod given;
 mod guard;
 mod init;
 mod invite;

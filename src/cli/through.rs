@@ -1,22 +1,18 @@
 //! How an operator's verb reaches the node: through the socket in the data folder, on the folder itself when no node runs,
 //! or, as an agent with an operator's identity, over the network.
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use testudo::config::{Config, Overrides};
-use testudo::files;
 use testudo::identity::Identity;
 use testudo::operator::{Answer, Remote, RemoteError, Request};
 use testudo::rules::token::Token;
 use testudo::server::{self, AskError};
 use testudo::wire::{Limits, SwarmId};
 
+use super::given::token_or_file;
 use super::{At, CliError, Done, actor_system, interrupted, plain};
-
-/// Longest file with a token, in bytes.
-const TOKEN_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Who asks, and where.
 #[derive(Args, Clone, Debug)]
@@ -66,26 +62,13 @@ enum Door {
     Remote(Box<(Identity, Option<Token>)>),
 }
 
-/// A token as text, in a file, or on standard input.
-fn token(given: &str) -> Result<Token, CliError> {
-    let text = if given == "-" {
-        let mut text = String::new();
-        std::io::stdin().take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text)?;
-        text
-    } else if given.starts_with("testudo-") && given.contains(':') {
-        given.to_owned()
-    } else {
-        files::read_public(Path::new(given), TOKEN_FILE_BYTES_MAX)?
-    };
-    Ok(Token::from_text(text.trim(), &Limits::standard())?)
-}
-
 impl Through {
     fn door(&self) -> Result<Door, CliError> {
         let Some(path) = &self.identity else {
             return Ok(Door::Local(Box::new(Config::load(&self.at.config, Overrides::default())?)));
         };
-        let token = self.token.as_deref().map(token).transpose()?;
+        let token = self.token.as_deref().map(token_or_file).transpose()?;
+        let token = token.map(|text| Token::from_text(&text, &Limits::standard())).transpose()?;
         Ok(Door::Remote(Box::new((Identity::load(path)?, token))))
     }
 

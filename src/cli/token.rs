@@ -1,7 +1,6 @@
 //! `testudo token`: mint with the authority; narrow, hand on, read and verify offline.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -12,6 +11,7 @@ use testudo::operator::{Answer, HOPS, Request};
 use testudo::rules::token::{self, Attenuation, Delegation, Fresh};
 use testudo::wire::{AgentName, Capability, Holder, Limits, PublicKey, TokenFactId};
 
+use super::given;
 use super::through::{Through, unexpected};
 use super::{CliError, Done, say};
 
@@ -108,16 +108,6 @@ pub(super) struct Revoke {
     through: Through,
 }
 
-/// A token given as an argument or on standard input.
-fn given(text: &str) -> Result<String, CliError> {
-    if text != "-" {
-        return Ok(text.trim().to_owned());
-    }
-    let mut token = String::new();
-    std::io::stdin().take(64 * 1024).read_to_string(&mut token)?;
-    Ok(token.trim().to_owned())
-}
-
 fn fresh() -> Fresh {
     Fresh::from_random(random(&System))
 }
@@ -165,7 +155,7 @@ impl Attenuate {
         if self.only.is_empty() && self.to.is_empty() && self.seconds.is_none() {
             return Err(CliError::Usage("nothing to narrow; give --only, --to or --seconds".into()));
         }
-        let token = token::Token::from_text(&given(&self.token)?, &Limits::standard())?;
+        let token = token::Token::from_text(&given::token(&self.token)?, &Limits::standard())?;
         let attenuation =
             Attenuation { only: some(self.only), to: some(self.to), until: self.seconds.map(in_seconds) };
         say(&token.attenuate(&attenuation, fresh())?.to_text());
@@ -177,7 +167,7 @@ impl Delegate {
     fn run(self) -> Done {
         let identity = Identity::load(&self.identity)?;
         let token = match &self.token {
-            Some(text) => token::Token::from_text(&given(text)?, &Limits::standard())?,
+            Some(text) => token::Token::from_text(&given::token(text)?, &Limits::standard())?,
             None => identity.client.token.clone(),
         };
         let delegation = Delegation {

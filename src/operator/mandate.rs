@@ -159,32 +159,40 @@ impl Request {
     }
 }
 
+/// Which rights to operate somebody may give others.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Gives {
+    #[default]
+    None,
+    Own,
+    Any,
+}
+
 /// What somebody may ask. Nothing, unless it says so.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Mandate {
     verbs: BTreeSet<Verb>,
-    is_owner: bool,
-    gives_none: bool,
+    gives: Gives,
 }
 
 impl Mandate {
     /// Everything: whoever can open the operator's socket owns the folder, and could change it by other means.
     #[must_use]
     pub fn owner() -> Self {
-        Self { verbs: Verb::ALL.into(), is_owner: true, gives_none: false }
+        Self { verbs: Verb::ALL.into(), gives: Gives::Any }
     }
 
     /// What these capabilities name, and nothing else.
     #[must_use]
     pub fn of(rights: &BTreeSet<Capability>) -> Self {
         let named = |verb: &Verb| rights.iter().any(|right| right.to_string() == verb.right());
-        Self { verbs: Verb::ALL.into_iter().filter(named).collect(), is_owner: false, gives_none: false }
+        Self { verbs: Verb::ALL.into_iter().filter(named).collect(), gives: Gives::Own }
     }
 
     /// The same, but nobody is made an operator under it.
     #[must_use]
     pub fn giving_none(self) -> Self {
-        Self { gives_none: true, ..self }
+        Self { gives: Gives::None, ..self }
     }
 
     /// Whether this may be asked.
@@ -203,9 +211,9 @@ impl Mandate {
         if !self.allows(verb) {
             return Err(format!("not allowed; it needs the right {}", verb.right()));
         }
-        let Some(grant) = request.gives().filter(|_| !self.is_owner) else { return Ok(()) };
+        let Some(grant) = request.gives().filter(|_| self.gives != Gives::Any) else { return Ok(()) };
         let own = |right: &&Capability| {
-            !self.gives_none && self.verbs.iter().any(|verb| verb.right() == right.as_str())
+            self.gives == Gives::Own && self.verbs.iter().any(|verb| verb.right() == right.as_str())
         };
         let of_operators = |right: &&Capability| right.verb() == OPERATE;
         // Operators' requests are served by the node alone; only the machine's owner may have it otherwise.

@@ -24,7 +24,8 @@ pub struct Delivery {
     joined: Option<Bytes>,
     /// When it was verified, if it is traced.
     arrived: Option<Instant>,
-    trace: Option<TraceParent>,
+    /// What answers go on with, instead of its sender's trace.
+    carried_on: Option<TraceParent>,
 }
 
 impl Delivery {
@@ -35,9 +36,18 @@ impl Delivery {
         meaning: Arc<Meaning>,
         handed_over: Timestamp,
     ) -> Self {
-        let trace = vetted.envelope().header().trace;
-        let arrived = trace.is_some_and(|trace| trace.is_sampled()).then(Instant::now);
-        Self { vetted, alerts, meaning, handed_over, answering: None, joined: None, arrived, trace }
+        let is_traced = vetted.envelope().header().trace.is_some_and(|trace| trace.is_sampled());
+        let arrived = is_traced.then(Instant::now);
+        Self {
+            vetted,
+            alerts,
+            meaning,
+            handed_over,
+            answering: None,
+            joined: None,
+            arrived,
+            carried_on: None,
+        }
     }
 
     /// It is a request that this agent may answer.
@@ -155,13 +165,13 @@ impl Delivery {
 
     /// The trace that an answer to it goes on with: its sender's own, unless [`Delivery::carry_on`] said another.
     #[must_use]
-    pub const fn trace(&self) -> Option<TraceParent> {
-        self.trace
+    pub fn trace(&self) -> Option<TraceParent> {
+        self.carried_on.or_else(|| self.header().trace)
     }
 
     /// Answers go on with this trace, such as under a span of whoever handles it.
     pub const fn carry_on(&mut self, trace: TraceParent) {
-        self.trace = Some(trace);
+        self.carried_on = Some(trace);
     }
 
     /// What the token under which it came lets its sender do.

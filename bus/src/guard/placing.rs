@@ -303,6 +303,9 @@ impl Placed {
             let traced = traced.and_then(|traced| traced.part(&group.positions, nth));
             group.send(shared, snapshot, case, &cuts[at], recorded, traced);
         }
+        let asked = inspected.allowed().map(|(_, envelope)| envelope.header());
+        let asked = asked.filter(|header| header.receipt == ReceiptWish::Reply);
+        shared.requests.end_given_up(asked.map(|header| header.message), &case.link);
     }
 }
 

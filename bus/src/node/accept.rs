@@ -423,12 +423,8 @@ async fn take_bundles(listener: Arc<Listener>, link: Arc<Link>, stream: RecvStre
             Ok(Some(bytes)) => {
                 let arrived = shared.tracing.now();
                 link.settling[0].room(bytes.len(), shared.window as usize).await;
-                link.early.begin();
                 if !listener.guard.judge(&link, bundle, bytes, arrived).await {
                     return Left::Broken("the guard is gone");
-                }
-                for request in link.early.end() {
-                    let _ = shared.requests.cancel(&request, &link);
                 }
                 bundle += 1;
             }

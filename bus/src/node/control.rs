@@ -195,9 +195,7 @@ impl Reader {
                 None
             }
             FromAgent::Cancel(cancel) => {
-                if !self.shared.requests.cancel(&cancel.request, &self.link) {
-                    self.link.early.note(cancel.request);
-                }
+                self.shared.requests.give_up(cancel.request, &self.link);
                 None
             }
             FromAgent::Credit(credit) => {

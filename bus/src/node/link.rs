@@ -21,7 +21,6 @@ use testudo_wire::header::LANES;
 use testudo_wire::{Holder, MessageId, PublicKey, Resource, Timestamp, TokenId};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-use super::early::Early;
 use super::floods::Floods;
 use super::line::Line;
 use super::news::News;
@@ -130,8 +129,6 @@ pub(crate) struct Link {
     pub(crate) outboxes: Outboxes,
     /// How far the node is done with what came, by lane.
     pub(crate) settling: [Arc<Settling>; LANES],
-    /// Requests that were given up before they were open.
-    pub(crate) early: Early,
     pub(crate) floods: Floods,
     pub(crate) news: News,
     /// Topics that this link has subscribed to.
@@ -167,7 +164,6 @@ impl Link {
             judging: Mutex::new(judging),
             outboxes: Outboxes::new(body_bytes_max),
             settling: std::array::from_fn(|_| Arc::new(Settling::new(stirred.clone()))),
-            early: Early::default(),
             floods: Floods::default(),
             news: News::new(stirred.clone()),
             topics: Mutex::default(),

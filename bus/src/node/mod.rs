@@ -7,7 +7,6 @@ mod accept;
 mod certifier;
 mod control;
 mod doors;
-mod early;
 mod floods;
 mod journal;
 mod lanes;

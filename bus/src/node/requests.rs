@@ -16,6 +16,8 @@ use super::link::Link;
 
 /// Open requests of one requester.
 const PER_REQUESTER: usize = 1024;
+/// Requests that a requester gave up and that are not open: as many as a bundle holds, then all are forgotten.
+const GIVEN_UP: usize = 256;
 
 /// One open request.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ struct Table {
     /// How many each agent waits for, and has to answer.
     asked: HashMap<AgentName, usize>,
     owed: HashMap<SessionId, usize>,
+    /// Requests that were given up and are not open, by the requester's link: their bundle may still be judged.
+    given_up: HashMap<SessionId, HashSet<MessageId>>,
 }
 
 /// All open requests of a node.
@@ -184,20 +188,46 @@ impl Requests {
     pub(crate) fn fail(&self, request: &MessageId, replier: &Link, refusal: Refusal) {
         let failed = self.table().remove_if(request, |open| open.replier.is(replier));
         if let Some(failed) = failed {
-            let refused = RefusedMessage { message: *request, refusal, rules: Vec::new() };
-            failed.requester.refused([refused]);
+            failed.unanswered(*request, refusal);
             failed.cancel(*request);
         }
     }
 
     /// The requester waits no longer, or the request came to no receiver that takes it. The replier hears so even
-    /// then: what was refused may have been another message of the same id. `false` when it is not open.
-    pub(crate) fn cancel(&self, request: &MessageId, requester: &Link) -> bool {
+    /// then: what was refused may have been another message of the same id.
+    pub(crate) fn cancel(&self, request: &MessageId, requester: &Link) {
         let cancelled = self.table().remove_if(request, |open| open.requester.is(requester));
-        if let Some(cancelled) = &cancelled {
+        if let Some(cancelled) = cancelled {
             cancelled.cancel(*request);
         }
-        cancelled.is_some()
+    }
+
+    /// The requester's word that it waits no longer. It may overtake the request, which opens only when its bundle was
+    /// judged and recorded: then it is remembered until that.
+    pub(crate) fn give_up(&self, request: MessageId, requester: &Link) {
+        let mut table = self.table();
+        if let Some(cancelled) = table.remove_if(&request, |open| open.requester.is(requester)) {
+            return cancelled.cancel(request);
+        }
+        let given_up = table.given_up.entry(requester.line.first).or_default();
+        if given_up.len() >= GIVEN_UP {
+            given_up.clear();
+        }
+        given_up.insert(request);
+    }
+
+    /// Ends those of these requests, which are open now and with their receiver, that were given up before.
+    pub(crate) fn end_given_up(&self, requests: impl Iterator<Item = MessageId>, requester: &Link) {
+        let mut table = self.table();
+        let Some(mut given_up) = table.given_up.remove(&requester.line.first) else { return };
+        for request in requests.filter(|request| given_up.remove(request)) {
+            if let Some(cancelled) = table.remove_if(&request, |open| open.requester.is(requester)) {
+                cancelled.cancel(request);
+            }
+        }
+        if !given_up.is_empty() {
+            table.given_up.insert(requester.line.first, given_up);
+        }
     }
 
     /// The requester has taken in parts: the replier may send more.
@@ -225,6 +255,7 @@ impl Requests {
     /// A link has ended, and with it every request of and to it.
     pub(crate) fn link_ended(&self, link: &Link) {
         let mut table = self.table();
+        table.given_up.remove(&link.line.first);
         let ids = table.of.get(&link.line.first).cloned().unwrap_or_default();
         for id in ids {
             let Some(ended) = table.remove(&id) else { continue };

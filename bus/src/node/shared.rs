@@ -358,7 +358,7 @@ impl Shared {
             }
         } else if !refused.is_empty() {
             for one in &refused {
-                let _ = self.requests.cancel(&one.message, &parcel.sender);
+                self.requests.cancel(&one.message, &parcel.sender);
             }
             parcel.sender.refused(refused);
         }
@@ -379,9 +379,7 @@ impl Shared {
         self.note_ended(parcel.all(Outcome::Failed(cause)));
         if !parcel.is_copy {
             let messages = parcel.places.iter().map(|place| place.message);
-            for message in messages.clone() {
-                let _ = self.requests.cancel(&message, &parcel.sender);
-            }
+            messages.clone().for_each(|message| self.requests.cancel(&message, &parcel.sender));
             parcel.sender.lost(messages);
         }
     }

@@ -9,8 +9,7 @@ mod send;
 mod show;
 mod subscribe;
 
-use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -22,6 +21,7 @@ use testudo::{Bus, DialError, Identity, Member, Ttl};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::given::token_or_file;
 use super::{CliError, Done, interrupted};
 
 pub(super) use request::Request;
@@ -34,8 +34,6 @@ const LONG: Duration = Duration::from_secs(u32::MAX as u64);
 const LAST: Duration = Duration::from_millis(500);
 /// What it says when none came.
 const INTERRUPTED: &str = "interrupted; what became of the last message is unknown";
-/// Longest file with a token.
-const TOKEN_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 /// Who talks.
 #[derive(Args, Debug)]
@@ -110,18 +108,10 @@ fn ttl(text: &str) -> Result<Ttl, String> {
     Ok(Ttl::clamped(duration))
 }
 
-/// A token given as text, in a file, or on standard input.
+/// The token to act under.
 fn token(given: &str) -> Result<TokenText, CliError> {
-    let text = if given == "-" {
-        let mut text = String::new();
-        std::io::stdin().take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text)?;
-        text
-    } else if given.starts_with("testudo-") && given.contains(':') {
-        given.to_owned()
-    } else {
-        testudo::files::read_public(Path::new(given), TOKEN_FILE_BYTES_MAX)?
-    };
-    TokenText::parse(text.trim()).map_err(|error| CliError::Usage(format!("--token: {error}; copy it whole")))
+    TokenText::parse(&token_or_file(given)?)
+        .map_err(|error| CliError::Usage(format!("--token: {error}; copy it whole")))
 }
 
 /// What became of a message that did not arrive.

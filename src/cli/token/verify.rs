@@ -178,7 +178,7 @@ impl Examine {
             return Err(CliError::Usage(why.into()));
         };
         let (limits, question) = (Limits::standard(), self.asked.question());
-        let bytes = bytes_of_text(&given(&self.token)?, &limits)?;
+        let bytes = bytes_of_text(&given::token(&self.token)?, &limits)?;
         let judged = judge(&bytes, &trust, &limits, &question);
         if let Err(Denial { refusal: Refusal::Malformed | Refusal::Oversized, why, .. }) = judged {
             return Err(CliError::Usage(why));
@@ -240,7 +240,7 @@ struct Inspected<'a> {
 impl Examine {
     pub(super) fn inspect(self) -> Done {
         let (limits, question) = (Limits::standard(), self.asked.question());
-        let bytes = bytes_of_text(&given(&self.token)?, &limits)?;
+        let bytes = bytes_of_text(&given::token(&self.token)?, &limits)?;
         let trust = self.whose.trust()?;
         if self.asked.is_any() && trust.is_none() {
             let why = "a claim allows nothing; give the swarm's --config FILE, or its --authority KEY";
