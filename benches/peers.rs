@@ -59,13 +59,19 @@ use works::{Bus, Kind, Pair, WORKS, Work};
 type Fault = Box<dyn std::error::Error + Send + Sync>;
 type Done<T = ()> = Result<T, Fault>;
 
-/// What every message carries: JSON that no content rule minds.
+/// What every message carries: text that no content rule minds.
 const PAYLOAD: &str = concat!(
+    "The nightly report is done: eleven services answered within their limits, two were slower than last week, and ",
+    "nothing failed. The slower ones are billing and search; both had more work than usual. A list of the requests ",
+    "is in the folder of today as always.",
+);
+/// The same in JSON, which costs the content guard more.
+const FINDING: &str = concat!(
     r#"{"finding":"licence-missing","path":"services/billing/src/invoice.rs","line":214,"severity":"medium","#,
     r#""note":"No licence header here, while every other file of this folder has one. Please add it, or say why "#,
     r#"this file is the only exception.","by":"reader-3"}"#,
 );
-const _: () = assert!(PAYLOAD.len() == 256, "all peers are compared at 256 bytes");
+const _: () = assert!(PAYLOAD.len() == 256 && FINDING.len() == 256, "all peers are compared at 256 bytes");
 
 /// Senders of the fan-in, and agents of the circle.
 const CROWD: usize = 50;

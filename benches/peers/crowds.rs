@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use crate::child::Child;
 use crate::output::{Column, Row};
 use crate::role::wall_us;
-use crate::works::{Bus, Kind, Pair, Shape, Shown};
+use crate::works::{Bus, Kind, Pair, Posted, Shape, Shown};
 use crate::{Done, limits, start};
 
 /// Agents of the small swarm, sender and receiver among them.
@@ -114,8 +114,8 @@ async fn grow(
     size: Size,
 ) -> Done {
     for round in 0..=size.rounds {
-        let small = pairs.0.cost(&few.child, size.messages, 0).await?;
-        let large = pairs.1.cost(&many.child, size.messages, 0).await?;
+        let small = pairs.0.cost(&few.child, Posted::new(size.messages)).await?;
+        let large = pairs.1.cost(&many.child, Posted::new(size.messages)).await?;
         // The first warms up.
         if round > 0 && small > 0.0 {
             row.add(column, large / small);

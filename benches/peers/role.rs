@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin};
 use tokio::time::Instant;
 
 use crate::stats::percentile;
-use crate::{Done, PAYLOAD, output};
+use crate::{Done, FINDING, PAYLOAD, output};
 
 /// The first argument of a process that plays a part.
 pub(crate) const FLAG: &str = "--part";
@@ -59,6 +59,7 @@ enum Command {
         count: u32,
         bytes: usize,
         bundle: u32,
+        json: bool,
     },
     Ask {
         count: u32,
@@ -68,18 +69,12 @@ enum Command {
     Answer(u32),
 }
 
-/// A sentence that no content rule minds.
-const SENTENCE: &str = "No licence header here, while every other file of this folder has one. ";
-
-/// So many bytes of JSON: at 256 bytes one finding, at any other size a note.
+/// So many bytes of text.
 pub(crate) fn payload(bytes: usize) -> Bytes {
     if bytes == PAYLOAD.len() {
         return Bytes::from_static(PAYLOAD.as_bytes());
     }
-    let (open, close) = (r#"{"note":""#, r#""}"#);
-    let room = bytes.saturating_sub(open.len() + close.len());
-    let text: String = SENTENCE.chars().cycle().take(room).collect();
-    Bytes::from(format!("{open}{text}{close}"))
+    PAYLOAD.bytes().chain(*b". ").cycle().take(bytes).collect()
 }
 
 /// Microseconds of the wall clock: the one clock that two processes share.
@@ -114,8 +109,8 @@ pub(crate) async fn send(mut link: impl Sender) -> Done {
     let mut commands = Commands::open();
     while let Some(command) = commands.next().await? {
         match command {
-            Command::Post { count, bytes, bundle } => {
-                let body = payload(bytes);
+            Command::Post { count, bytes, bundle, json } => {
+                let body = if json { Bytes::from_static(FINDING.as_bytes()) } else { payload(bytes) };
                 link.bundles_of(bundle);
                 let began = wall_us()?;
                 for n in 1..=count {

@@ -41,7 +41,7 @@ pub(crate) fn bundle(messages: u32, bytes: usize) -> Done<Bytes> {
         trace: None,
         token: TokenId::new([5; 32]),
         ttl: Ttl::default(),
-        content_type: ContentType::json(),
+        content_type: ContentType::text(),
     };
     let mut sealer = Sealer::with_capacity(messages as usize * (bytes + HEADER));
     for n in 0..messages {

@@ -20,7 +20,7 @@ use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use crate::child::{Abandoned, Child, part};
-use crate::role::{Receiver, Sender, payload};
+use crate::role::{Receiver, Sender};
 use crate::works::{Pair, Shape};
 use crate::{CROWD, Done, PAYLOAD};
 
@@ -229,6 +229,11 @@ pub(crate) async fn flush(client: &Client) -> Done {
     Err(format!("the node refused messages: {refused:?} {copies:?}").into())
 }
 
+/// A message whose body is text.
+pub(crate) fn text(message: Outgoing) -> Outgoing {
+    Outgoing { content_type: ContentType::text(), ..message }
+}
+
 /// Agents that send, one after the other.
 pub(crate) struct Sending {
     clients: Vec<(Client, Deliveries)>,
@@ -250,13 +255,13 @@ const UNDER_WAY: usize = 256 * 1024;
 
 impl Sending {
     pub(crate) async fn open(to: &str, identities: &[String]) -> Done<Self> {
-        let message = Outgoing::new(to.parse()?, CAPABILITY.parse()?, payload(PAYLOAD.len()));
+        let message = text(Outgoing::new(to.parse()?, CAPABILITY.parse()?, PAYLOAD));
         let window = (identities.len() > 1).then_some(EACH * identities.len());
         Self::with(message, identities, window).await
     }
 
     pub(crate) async fn publish(topic: &str, identities: &[String]) -> Done<Self> {
-        let message = Outgoing::topic(topic.parse()?, payload(PAYLOAD.len()));
+        let message = text(Outgoing::topic(topic.parse()?, PAYLOAD));
         Self::with(message, identities, Some(PUBLISHED)).await
     }
 
@@ -268,7 +273,10 @@ impl Sending {
 
 impl Sender for Sending {
     async fn post(&mut self, body: &Bytes) -> Done {
-        let message = Outgoing { body: body.clone(), ..self.message.clone() };
+        let mut message = Outgoing { body: body.clone(), ..self.message.clone() };
+        if body.starts_with(b"{") {
+            message.content_type = ContentType::json();
+        }
         if self.window.is_some_and(|window| self.sent > 0 && self.sent.is_multiple_of(window)) {
             self.flush().await?;
         }
@@ -342,7 +350,7 @@ impl Receiver for Receiving {
     async fn answer(&mut self) -> Done {
         let (client, deliveries) = &mut self.links[0];
         let request = next(deliveries).await?;
-        client.reply(&request, ContentType::json(), request.body()).await?;
+        client.reply(&request, ContentType::text(), request.body()).await?;
         Ok(())
     }
 

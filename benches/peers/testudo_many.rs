@@ -12,7 +12,7 @@ use testudo::wire::standing::Grant;
 use testudo::{AgentName, Capability, Client, Deliveries, Identity, Member, Outgoing};
 
 use crate::many::{Circle, Crowd};
-use crate::testudo_peer::{CAPABILITY, enrol, flush, goodbye, link, next};
+use crate::testudo_peer::{CAPABILITY, enrol, flush, goodbye, link, next, text};
 use crate::{AT_ONCE, CROWD, Done, PAYLOAD};
 
 /// Messages that one agent may have under way to each of the others: all that come to one then fit what the node
@@ -44,7 +44,7 @@ impl Circle for Half {
                 for n_th in 1..=each {
                     for (_, name) in names.iter().enumerate().filter(|(to, _)| *to != first + n) {
                         let body = Bytes::from_static(PAYLOAD.as_bytes());
-                        client.post(Outgoing::new(*name, *what, body)).await?;
+                        client.post(text(Outgoing::new(*name, *what, body))).await?;
                     }
                     if n_th % EACH == 0 {
                         flush(client).await?;

@@ -28,6 +28,8 @@ pub(crate) enum Shape {
 pub(crate) enum Work {
     /// Messages of so many bytes.
     OneWay(usize),
+    /// The same at 256 bytes, of JSON.
+    Json,
     /// Requests, so many under way at any time.
     Requests(usize),
     In,
@@ -35,13 +37,16 @@ pub(crate) enum Work {
     Circle,
     /// The bus's processor, so many messages a bundle; zero for as many as there are.
     Cpu(u32),
+    /// The same of JSON, as many a bundle as there are.
+    CpuOfJson,
 }
 
-pub(crate) const WORKS: [Work; 13] = [
+pub(crate) const WORKS: [Work; 15] = [
     Work::OneWay(64),
     Work::OneWay(256),
     Work::OneWay(1024),
     Work::OneWay(16 * 1024),
+    Work::Json,
     Work::Requests(1),
     Work::Requests(64),
     Work::In,
@@ -51,6 +56,7 @@ pub(crate) const WORKS: [Work; 13] = [
     Work::Circle,
     Work::Cpu(0),
     Work::Cpu(64),
+    Work::CpuOfJson,
 ];
 
 /// What is shown of a work.
@@ -73,6 +79,7 @@ impl Work {
             |bytes: usize| if bytes < 1024 { format!("{bytes} B") } else { format!("{} KiB", bytes / 1024) };
         match self {
             Self::OneWay(size) => vec![(format!("publish -> subscribe, {}", bytes(size)), RATE)],
+            Self::Json => vec![("publish -> subscribe, 256 B of JSON".to_owned(), RATE)],
             Self::Requests(flight) => ["p50", "p99"]
                 .map(|at| (format!("request/reply, 256 B, {flight} in flight, {at}"), TIME))
                 .into(),
@@ -80,6 +87,7 @@ impl Work {
             Self::Out(many) => vec![(format!("fan-out, 1 -> {many}, 256 B"), COPIES)],
             Self::Circle => vec![("all to all, 50 agents, 256 B".to_owned(), COPIES)],
             Self::Cpu(0) => vec![("CPU of the bus, 256 B, full bundles".to_owned(), COST)],
+            Self::CpuOfJson => vec![("CPU of the bus, 256 B of JSON, full bundles".to_owned(), COST)],
             Self::Cpu(bundle) => vec![
                 (format!("CPU of the bus, 256 B, {bundle} a bundle"), COST),
                 (format!("messages of a bundle, for that of {bundle}"), COUNT),
@@ -89,7 +97,7 @@ impl Work {
 
     const fn shape(self) -> Shape {
         match self {
-            Self::OneWay(_) | Self::Requests(_) | Self::Cpu(_) => Shape::One,
+            Self::OneWay(_) | Self::Json | Self::Requests(_) | Self::Cpu(_) | Self::CpuOfJson => Shape::One,
             Self::In => Shape::In,
             Self::Out(many) => Shape::Out(many),
             Self::Circle => Shape::Circle,
@@ -99,7 +107,7 @@ impl Work {
     /// Whether this peer does it: a signature for every message is shown where messages flow.
     pub(crate) const fn is_for(self, column: Column) -> bool {
         match column {
-            Column::NatsSigned => matches!(self, Self::OneWay(_) | Self::In),
+            Column::NatsSigned => matches!(self, Self::OneWay(_) | Self::Json | Self::In),
             Column::Testudo | Column::Nats | Column::Raw => true,
         }
     }
@@ -124,6 +132,27 @@ impl Size {
     }
 }
 
+/// What is posted.
+#[derive(Clone, Copy)]
+pub(crate) struct Posted {
+    messages: u32,
+    bytes: usize,
+    /// Messages of one; zero for as many as there are.
+    bundle: u32,
+    json: bool,
+}
+
+impl Posted {
+    /// Text of 256 bytes.
+    pub(crate) const fn new(messages: u32) -> Self {
+        Self { messages, bytes: PAYLOAD.len(), bundle: 0, json: false }
+    }
+
+    const fn of_json(self) -> Self {
+        Self { json: true, ..self }
+    }
+}
+
 /// Those who send and those who receive; of a circle, its halves.
 pub(crate) struct Pair {
     pub(crate) sender: Child,
@@ -132,9 +161,11 @@ pub(crate) struct Pair {
 
 impl Pair {
     /// Messages per second, from the first send to the last message received by the last receiver.
-    async fn one_way(&mut self, messages: u32, bytes: usize, bundle: u32, receivers: usize) -> Done<f64> {
+    async fn one_way(&mut self, posted: Posted, receivers: usize) -> Done<f64> {
+        let Posted { messages, bytes, bundle, json } = posted;
         self.receiver.tell(&json!({ "take": messages })).await?;
-        self.sender.tell(&json!({ "post": { "count": messages, "bytes": bytes, "bundle": bundle } })).await?;
+        let post = json!({ "count": messages, "bytes": bytes, "bundle": bundle, "json": json });
+        self.sender.tell(&json!({ "post": post })).await?;
         let began: u64 = serde_json::from_value(self.sender.hear().await?["began"].take())?;
         let ended: u64 = serde_json::from_value(self.receiver.hear().await?["ended"].take())?;
         per_second(f64::from(messages) * receivers as f64, began, ended)
@@ -164,11 +195,11 @@ impl Pair {
     }
 
     /// Microseconds of the bus's processor for one message.
-    pub(crate) async fn cost(&mut self, bus: &Child, messages: u32, bundle: u32) -> Done<f64> {
+    pub(crate) async fn cost(&mut self, bus: &Child, posted: Posted) -> Done<f64> {
         let before = bus.cpu_us().ok_or("the system does not tell what a process cost")?;
-        self.one_way(messages, PAYLOAD.len(), bundle, 1).await?;
+        self.one_way(posted, 1).await?;
         let after = bus.cpu_us().ok_or("the bus has ended")?;
-        Ok((after - before) / f64::from(messages))
+        Ok((after - before) / f64::from(posted.messages))
     }
 
     pub(crate) async fn end(self) -> Done {
@@ -246,9 +277,14 @@ impl Bus {
         size: Size,
     ) -> Done<Vec<Option<f64>>> {
         let slower = if column == Column::NatsSigned { 10 } else { 1 };
-        let (messages, bytes) = (size.messages / slower, PAYLOAD.len());
+        let posted = Posted::new(size.messages / slower);
+        let messages = posted.messages;
         match work {
-            Work::OneWay(bytes) => Ok(vec![Some(pair.one_way(size.of(bytes) / slower, bytes, 0, 1).await?)]),
+            Work::OneWay(bytes) => {
+                let posted = Posted { messages: size.of(bytes) / slower, bytes, ..posted };
+                Ok(vec![Some(pair.one_way(posted, 1).await?)])
+            }
+            Work::Json => Ok(vec![Some(pair.one_way(posted.of_json(), 1).await?)]),
             Work::Requests(flight) => {
                 let latency = pair.round_trips(size.requests, flight).await?;
                 Ok(vec![Some(latency.p50_us), Some(latency.p99_us)])
@@ -256,7 +292,7 @@ impl Bus {
             Work::In => {
                 // Each of the senders sends the same number.
                 let many = crate::CROWD as u32;
-                Ok(vec![Some(pair.one_way(messages / 4 / many * many, bytes, 0, 1).await?)])
+                Ok(vec![Some(pair.one_way(Posted::new(messages / 4 / many * many), 1).await?)])
             }
             Work::Out(many) => {
                 let few = messages
@@ -267,18 +303,19 @@ impl Bus {
                     } else {
                         100
                     };
-                Ok(vec![Some(pair.one_way(few, bytes, 0, many).await?)])
+                Ok(vec![Some(pair.one_way(Posted::new(few), many).await?)])
             }
             Work::Circle => {
                 let crowd = crate::CROWD as u32;
                 let each = messages / 4 / (crowd * crowd) / 16 * 16;
                 Ok(vec![Some(pair.exchange(each.max(16)).await?)])
             }
-            Work::Cpu(0) => Ok(vec![Some(pair.cost(&self.child, messages, 0).await?)]),
+            Work::Cpu(0) => Ok(vec![Some(pair.cost(&self.child, posted).await?)]),
+            Work::CpuOfJson => Ok(vec![Some(pair.cost(&self.child, posted.of_json()).await?)]),
             Work::Cpu(bundle) => {
                 let messages = messages / bundle * bundle;
                 let before = self.bundles().await?;
-                let cost = pair.cost(&self.child, messages, bundle).await?;
+                let cost = pair.cost(&self.child, Posted { messages, bundle, ..posted }).await?;
                 let after = self.bundles().await?;
                 let of = before.zip(after).map(|(before, after)| f64::from(messages) / (after - before));
                 Ok(vec![Some(cost), of])
