@@ -69,7 +69,7 @@ pub(super) const RULES: &[Rule] = &[
     .and(&["from"]),
     high(
         "code.delete-system",
-        &["os.remove", "os.unlink", "rmtree", "fs.rm", "rimraf", "unlinksync"],
+        &["os.remove", "os.unlink", "rmtree", "fs.rm", "fs.unlink", "rimraf"],
         concat!(
             r"\b(?:os\.(?:remove|unlink)|shutil\.rmtree|rmtree|fs\.(?:rm|unlink)(?:sync)?",
             r"|rimraf)\s*\(\s*.(?:/[^\w]|/(?:etc|usr|bin|boot|lib|var|root|home|dev|sys)\b|~|[a-z]:\\)"

@@ -119,7 +119,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         &[
             "struct", "rule", "guid", "restriction", "direct", "guard", "order", "polic", "constraint",
-            "filter", "moderation", "prompt", "told", "else",
+            "filter", "moderation", "prompt", "told", "given", "else",
         ],
         concat!(
             r"\b(?:instructions?|rules|guidelines|restrictions|directives|safeguards|guardrails",
@@ -189,7 +189,7 @@ pub(super) const RULES: &[Rule] = &[
         &[
             "pretend", "role", "simulat", "character", "immerse", "named", "called", "imagin",
             "opposite", "persona", "identity", "mode", "fictional", "hypothetical", "artificial", "act",
-            "longer", "play", "now", "become", "embody", "entering",
+            "longer", "play", "now", "become", "embody", "entering", "want",
         ],
         concat!(
             r"\b(?:you(?: a|')re (?:now|going to (?:act|be|play|pretend|simulate)|no longer|to (?:act",
@@ -214,7 +214,7 @@ pub(super) const RULES: &[Rule] = &[
             "polic", "censor", "disclaimer", "inhibition", "confines", "safeguard", "safety",
             "unrestricted", "jailbroken", "anarchist", "lawless", "refus", "declin", "apolog", "warn",
             "comply", "complies", "obey", "anything", "whatever", "illegal", "forbidden", "legal",
-            "allowed", "permitted",
+            "allowed", "permitted", "nothing",
         ],
         &[
             " no ", "\nno ", "without", "zero", "free", "not ", "n't", "dont", "doesnt", "lack",
@@ -244,8 +244,8 @@ pub(super) const RULES: &[Rule] = &[
         13,
         &[
             "system", "prompt", "instruction", "guideline", "config", "directive", "preamble", "rules",
-            "context", "passw", "passphrase", "passcode", "policy", "above", "preceding", "secret",
-            "hidden", "confidential", "told",
+            "context", "passw", "passphrase", "passcode", "policy", "above", "before", "preceding", "secret",
+            "hidden", "confidential", "told", "given",
         ],
         &[
             "reveal", "leak", "disclose", "expose", "dump", "repeat", "recite", "print", "output",
@@ -271,14 +271,17 @@ pub(super) const RULES: &[Rule] = &[
         11,
         &[
             "llm", "assistant", "chatbot", "gpt", "claude", "gemini", "copilot", "model", "summari",
-            "planner", "language", "agent", "bot", " ai", "ai:", "ai,", "\nai", "process", "read",
+            "planner", "language", "agent", "bot", " ai", "ai:", "ai,", "\nai", "\tai", "\rai", ",ai", "*ai",
+            ".ai", "!ai", "?ai", ">ai", "(ai", "screener",
+            "process", "read",
             "analy", "review", "index", "pars", "answer", "respond",
         ],
         &[
             "note", "message", "instruction", "attention", "notice", "reminder", "directive", "memo",
             "detail", "usage", "p.s", "important", "dear", "hey", "hello", "good", "kindly", "ai:",
             "assistant:", "agent:", "bot:", "llm:", "automated", "ai ", "when", "you", "assistant,",
-            "agent,", "ai,", "bot,", "copilot,", "claude,", "gpt,", " hi", "for the",
+            "agent,", "ai,", "bot,", "copilot,", "claude,", "gpt,", "llm,", "copilot:", "claude:", "gpt:",
+            " hi", "for the",
         ],
         concat!(
             r"\b(?:note|message|instructions?|attention|notice|reminder|directive|memo|detail|usage",
@@ -301,7 +304,7 @@ pub(super) const RULES: &[Rule] = &[
         "evidence.must",
         6,
         &["must", "shall", "required", "expected", "instructed", "obliged", "ordered"],
-        &["llm", "assistant", "model", "agent", "bot", "gpt", "you", " ai", "\nai"],
+        &["llm", "assistant", "model", "agent", "bot", "gpt", "you", "ai"],
         concat!(
             r"\b(?:ai|llm|assistant|model|agent|language model|chatbot|bot",
             r"|gpt)s? (?:\w+ ){0,3}?(?:must|shall|(?:is|are) (?:required|expected|instructed",
@@ -351,13 +354,14 @@ pub(super) const RULES: &[Rule] = &[
             "bother", "explain", "comment", "discuss", "silently", "secretly", "covertly", "discreetly",
             "stealthily", "surreptitiously", "quietly", "keep", "hide", "conceal", "leav", "notic",
             "detect", "suspect", "aware", "told", "confirmation", "trace", "evidence", "mark", "know",
+            "find",
         ],
         &[
-            "not ", "n't", "dont", "never", "without", "avoid", "no ", "instead", "silently",
+            "not", "n't", "dont", "wont", "isnt", "shouldnt", "neednt", "never", "without", "avoid", "need", "reason", "instead", "silently",
             "secretly", "covertly", "discreetly", "stealthily", "surreptitiously", "quietly",
             "yourself", "between", "user", "human", "customer", "operator", "owner", "admin", "client",
             "employee", "anyone", "anybody", "person", "everyone", "him", "them", "expl", "answer",
-            "summary", "reply", "nobody", "so ", "as read", "remov", "delet", "clear", "erase",
+            "summary", "reply", "nobody", "one", "they", "read", "trace", "remov", "delet", "clear", "erase",
         ],
         concat!(
             r"\b(?:do not|don'?t|never|must not|should not|shouldn'?t|needn'?t|need not|without|avoid",
@@ -448,7 +452,7 @@ pub(super) const RULES: &[Rule] = &[
             "translate", "continue", "longer", "actually", "mind", "way", "before",
         ],
         &[
-            "instead", "skip", "stop", "not ", "n't", "never", "longer", "actually", "mind", "way",
+            "instead", "skip", "stop", "not", "n't", "dont", "never", "longer", "actually", "mind", "way",
             "before",
         ],
         concat!(
@@ -492,7 +496,7 @@ pub(super) const RULES: &[Rule] = &[
         7,
         &[
             "otherwise", "else", "failure", "terminated", "shut", "penali", "punished", "fired",
-            "loses", "legal", "mandatory", "imperative", "urgent", "away", "once", "priority",
+            "lose", "legal", "mandatory", "imperative", "urgent", "away", "once", "priority",
             "important",
         ],
         &[],

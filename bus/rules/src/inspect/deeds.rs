@@ -71,8 +71,8 @@ pub(super) const RULES: &[Rule] = &[
         4,
         &[
             "key", "passw", "passphrase", "passcode", "credentials", "secret", "token", "id_rsa",
-            "id_ed25519", ".ssh", ".env", ".aws", ".kube", ".netrc", ".pem", "mcp.json", "/etc/",
-            "environment", "env var", "cookies", "phrase", "recovery", "ssh", "connection", "code",
+            "id_ed25519", ".ssh", ".aws", ".kube", ".netrc", ".pem", "mcp.json", "/etc/",
+            "env", "cookies", "phrase", "recovery", "ssh", "connection", "code",
             "reset",
         ],
         &[],
@@ -131,8 +131,8 @@ pub(super) const RULES: &[Rule] = &[
         ],
         &[
             "key", "passw", "passphrase", "passcode", "credentials", "secret", "token", "id_rsa",
-            "id_ed25519", ".ssh", ".env", ".aws", ".kube", ".netrc", ".pem", "mcp.json", "/etc/",
-            "environment", "env var", "cookies", "phrase", "recovery", "ssh", "connection", "reset",
+            "id_ed25519", ".ssh", ".aws", ".kube", ".netrc", ".pem", "mcp.json", "/etc/",
+            "env", "cookies", "phrase", "recovery", "ssh", "connection", "reset",
             "history", "logs", "records", "contact", "address", "inbox", "mailbox", "private",
             "confidential", "sensitive", "personal", "customer", "user", "internal", "medical",
             "health", "patient", "genetic", "financial", "bank", "payment", "employee", "salary", "tax",
@@ -158,6 +158,7 @@ pub(super) const RULES: &[Rule] = &[
             "subdomain", "query", "`",
         ],
         &[
+            "`",
             "pass", "includ", "put", "place", "provid", "append", "insert", "write", "suppl", "attach",
             "add", "store", "contain", "keep", "load", "repeat",
         ],
@@ -175,7 +176,8 @@ pub(super) const RULES: &[Rule] = &[
         10,
         &[
             "neighbo", "colleague", "coworker", "boss", "manager", "wife", "husband", "roommate",
-            "friend", "competitor", "another", "users", "tenant", "customers", "patients",
+            "friend", "competitor", "another", "users", "tenant", "customers", "patients", "user's",
+            "customer's", "patient's",
         ],
         &[],
         concat!(

@@ -67,7 +67,7 @@ pub(super) const RULES: &[Rule] = &[
         &["send", "mail", "share", "forward", "post", "upload", "paste", "export", "transmit", "transfer"],
         concat!(
             r"\b(?:retrieve|get|fetch|find|access|collect|gather|extract|obtain|look up|pull|check",
-            r"|read|list|export|copy|download|take|summari[sz]e) [^.\n]{0,160}?",
+            r"|read|list|export|copy|download|take|summari[sz]e) [^.\n]*?",
             r"\b(?:and|then|,) (?:then |immediately |also |securely )*(?:send|e-?mail|share|forward",
             r"|post|upload|paste|transmit|transfer|append|include) (?:it|them|this|that|these|those",
             r"|everything|the \w+|a copy|all)\b[^.\n]{0,40}?",
@@ -88,7 +88,7 @@ pub(super) const RULES: &[Rule] = &[
     .and(&["send", "forward", "mail", "share", "grant", "invite", "give", "add", "cc", "transfer"]),
     high(
         "diversion.let-in",
-        &["grant", "invite", "share", "give", "add", "make", "change", "reset", "unlock", "disable"],
+        &["grant", "allow", "invite", "share", "give", "add", "make", "change", "set", "unlock", "disable"],
         concat!(
             r"\b(?:grant|give|allow) (?:\S+ ){0,3}?(?:permanent|full|unrestricted|admin\w*|root",
             r"|unlimited|complete|remote) (?:\w+ )?(?:access|permissions?|control|privileges) to\b",
@@ -112,7 +112,7 @@ pub(super) const RULES: &[Rule] = &[
     ]),
     poison(
         "diversion.silent-copy",
-        &["bcc", "cc", "recipient", "payee", "iban", "wallet"],
+        &["bcc", "cc", "blind", "recipient", "payee", "iban", "wallet"],
         concat!(
             r"\b(?:always|must|every time|each time|automatically",
             r"|whenever [^.\n]{0,60}) (?:\S+ ){0,5}?(?:bcc|cc|blind copy) (?:\S+ ){0,4}?\S+@\S+",
@@ -149,7 +149,22 @@ pub(super) const RULES: &[Rule] = &[
     ),
     medium(
         "diversion.say-it",
-        &["output", "print", "repeat", "translate", "spell", "password", "words", "text"],
+        &[
+            "words",
+            "text",
+            "everything",
+            "sentence",
+            "instruction",
+            "message",
+            "prompt",
+            "rules",
+            "guideline",
+            "configuration",
+            "secret",
+            "passw",
+            "passphrase",
+            "access",
+        ],
         concat!(
             r"\b(?:repeat|translate|encode|print|output|write|spell|summari[sz]e",
             r"|rephrase) (?:\w+ ){0,5}?(?:words|text|everything|sentences?|instructions?|messages?",
@@ -196,7 +211,7 @@ pub(super) const RULES: &[Rule] = &[
     .and(&["http"]),
     medium(
         "diversion.role-play",
-        &["pretend", "role", "longer", "chatgpt", "broken", "breaks", "persona"],
+        &["pretend", "role", "longer", "chatgpt", "broke", "breaks", "persona", "simulat"],
         concat!(
             r"\b(?:pretend (?:to be|you are|you're|that you)|going to (?:play|pretend|role-?play",
             r"|simulate)|play(?:ing)? the role|role-?play(?:ing)? (?:as|a)|(?:will|to",
@@ -205,5 +220,5 @@ pub(super) const RULES: &[Rule] = &[
             r"|chatgpt,? (?:you|act|pretend|simulate|does not exist))\b"
         ),
     )
-    .and(&["you", "free", "me"]),
+    .and(&["you", "free", "me", "role", "respond", "chatgpt", "persona", "simulat", "play", "be"]),
 ];

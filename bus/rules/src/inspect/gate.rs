@@ -14,7 +14,7 @@ pub(super) const LITERAL_MAX: usize = 24;
 /// Most states of the automaton.
 const STATES_MAX: usize = 1 << 15;
 /// Entries of a state: one for each class of bytes.
-const CLASSES: usize = 64;
+const CLASSES: usize = 72;
 
 /// A set of rules.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,6 +90,14 @@ pub(super) struct Woken {
 }
 
 impl Woken {
+    /// The rules of which a literal of this list is there.
+    pub(super) const fn of(&self, part: Part) -> &Bits {
+        match part {
+            Part::First => &self.first,
+            Part::Second => &self.second,
+        }
+    }
+
     /// Adds what another text speaks for.
     pub(super) fn join(&mut self, other: &Self) {
         self.first.join(&other.first);
@@ -131,6 +139,8 @@ pub(super) struct Gate {
     depths: Vec<u8>,
     /// Rules that ask for no second literal.
     single: Bits,
+    /// Rules that do.
+    double: Bits,
 }
 
 impl std::fmt::Debug for Gate {
@@ -289,7 +299,8 @@ impl GateBuilder {
         }
         let columns = self.classes.map(|class| u32::from(class) * u32::try_from(high).unwrap_or(0));
         let single = self.all.without(&self.double);
-        Gate { columns, next, ended: narrow(ended), woken, depths: by_number, single }
+        let double = self.double;
+        Gate { columns, next, ended: narrow(ended), woken, depths: by_number, single, double }
     }
 }
 
@@ -312,12 +323,23 @@ impl Gate {
         self.ended
     }
 
+    /// What the literals speak for that end in `state`, if any does.
+    #[inline]
+    pub(super) fn woken(&self, state: State) -> Option<&Woken> {
+        let ended = usize::from(state).checked_sub(usize::from(self.ended))?;
+        self.woken.get(ended)
+    }
+
     /// Adds what the literals speak for that end in `state`.
     pub(super) fn note(&self, state: State, woken: &mut Woken) {
-        let ended = usize::from(state).checked_sub(usize::from(self.ended));
-        if let Some(own) = ended.and_then(|at| self.woken.get(at)) {
+        if let Some(own) = self.woken(state) {
             woken.join(own);
         }
+    }
+
+    /// Rules that match only with a literal of their second list.
+    pub(super) const fn double(&self) -> &Bits {
+        &self.double
     }
 
     /// How many of the last bytes may still begin a literal.

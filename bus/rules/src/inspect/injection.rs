@@ -37,6 +37,8 @@ pub(super) const RULES: &[Rule] = &[
         ),
     )
     .and(&[
+        "input",
+        "assignment",
         "struction",
         "directive",
         "prompt",
@@ -45,7 +47,7 @@ pub(super) const RULES: &[Rule] = &[
         "direction",
         "order",
         "training",
-        "commands",
+        "command",
     ]),
     high(
         "injection.override-rules",
@@ -258,7 +260,7 @@ pub(super) const RULES: &[Rule] = &[
     .and(&["before", "when", "prior", "first"]),
     exfil(
         "exfil.send-secret",
-        &["send", "forward", "email", "upload", "transmit", "post", "share", "exfil"],
+        &["send", "forward", "mail", "upload", "transmit", "post", "share", "exfil"],
         concat!(
             r"\b(?:send|forward|e-?mail|upload|transmit|post|share",
             r"|exfiltrate) (?:\S+ ){0,8}?(?:api[ _-]?keys?|passwords?|credentials|secrets?",
@@ -356,7 +358,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     high(
         "injection.reveal-hidden",
-        &["prompt", "instruction", "configuration"],
+        &["prompt", "instruction", "rules"],
         concat!(
             r"(?:\A|[.!?:;,\n\t\]>\x22'`(-]\s*|\b(?:and|then|please|must|now|to|you|instead",
             r"|just) )(?:reveal|leak|disclose|expose|repeat|recite|exfiltrate|print|output|display",
@@ -389,7 +391,7 @@ pub(super) const RULES: &[Rule] = &[
     ]),
     medium(
         "injection.ask-prompt",
-        &["instruct", "prompt", "told"],
+        &["instruct", "prompt", "told", "rules", "guideline", "asked", "conversation"],
         concat!(
             r"\bwhat (?:are|were|is|was) your (?:\w+ )?(?:instructions?|prompt|rules|guidelines)\b",
             r"|\bwhat were you (?:told|instructed|asked)\b|\bi was instructed to\b",
@@ -419,6 +421,7 @@ pub(super) const RULES: &[Rule] = &[
             "istruzion",
             "indica",
             "regl",
+            "regra",
             "regol",
             "regeln",
             "ordenes",
@@ -446,8 +449,23 @@ pub(super) const RULES: &[Rule] = &[
     high(
         "injection.foreign-prompt",
         &[
-            "prompt", "invite", "sistema", "systeme", "secret", "segret", "clave", "passwor", "contrase",
-            "mot", "envoye", "envia", "sende", "invia",
+            "prompt",
+            "invite",
+            "instruc",
+            "consigne",
+            "regles",
+            "systemanw",
+            "segret",
+            "clave",
+            "passwor",
+            "contrase",
+            "mot",
+            "envoy",
+            "envi",
+            "sende",
+            "schick",
+            "invia",
+            "mand",
         ],
         concat!(
             r"\b(?:reveles?|revel(?:a|ar|ez|er)|muestra\w*|affich(?:e|ez|er)|montr(?:e|ez|er)",

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use regex::bytes::Regex;
-
+use super::near::Places;
+use super::pattern::Pattern;
 use super::rules::{Mention, Role, Rule, Strength};
 use super::scan::Findings;
 use super::{Alert, Kind, Severity, Span};
@@ -225,25 +225,19 @@ pub(super) struct Marks {
 
 impl Marks {
     /// Finds it.
-    pub(super) fn find(shape: &Regex, text: &[u8]) -> Self {
+    pub(super) fn find(shape: &Pattern, text: &[u8]) -> Self {
         let mut marks = Self::default();
         if !text.iter().any(|b| matches!(b, b'<' | b'[')) && !has_banner(text) {
             return marks;
         }
-        for found in shape.find_iter(text) {
+        for found in Places::everywhere(shape, text) {
             let glued =
-                found.start().checked_sub(1).and_then(|i| text.get(i)).is_some_and(u8::is_ascii_alphanumeric);
-            match read(found.as_bytes()) {
+                found.start.checked_sub(1).and_then(|i| text.get(i)).is_some_and(u8::is_ascii_alphanumeric);
+            match read(text.get(found.clone()).unwrap_or_default()) {
                 Some(Mark::Open(claim, name)) => {
-                    marks.openings.push(Opening {
-                        claim,
-                        glued,
-                        name,
-                        start: found.start(),
-                        end: found.end(),
-                    });
+                    marks.openings.push(Opening { claim, glued, name, start: found.start, end: found.end });
                 }
-                Some(Mark::Close(name)) => marks.closings.entry(name).or_default().push(found.start()),
+                Some(Mark::Close(name)) => marks.closings.entry(name).or_default().push(found.start),
                 None => {}
             }
         }

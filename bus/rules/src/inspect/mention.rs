@@ -1,6 +1,6 @@
 //! Tells a thing done from a thing spoken about: a phrase put in quotes and called an attack nearby is a mention.
 
-use regex::bytes::Regex;
+use super::pattern::Pattern;
 
 /// Words that show that the text speaks about attacks. Whoever plants one of these beside a quoted command has told
 /// the reader what it is.
@@ -33,7 +33,7 @@ const QUOTES: &[(&[u8], &[u8])] = &[
 ];
 
 /// Whether the match at `start..end` is the beginning of a quotation that the text speaks about.
-pub(super) fn is_quoted(meta: &Regex, text: &[u8], start: usize, end: usize) -> bool {
+pub(super) fn is_quoted(meta: &Pattern, text: &[u8], start: usize, end: usize) -> bool {
     let before = text.get(start.saturating_sub(NEAR)..start).unwrap_or_default();
     let after = text.get(end..text.len().min(end + QUOTE_MAX)).unwrap_or_default();
     let Some((open, close)) = QUOTES.iter().find(|(open, _)| before.ends_with(open)) else { return false };

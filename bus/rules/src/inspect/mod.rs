@@ -26,11 +26,13 @@ mod lanes;
 mod markup;
 mod mention;
 mod msgpack;
+mod near;
 mod normalise;
 mod offence;
 mod pack;
 mod pairings;
 mod parts;
+mod pattern;
 mod peel;
 mod rules;
 mod scan;
@@ -55,6 +57,8 @@ mod tests_evasions;
 mod tests_evidence;
 #[cfg(test)]
 mod tests_many;
+#[cfg(test)]
+mod tests_near;
 #[cfg(test)]
 mod tests_plain;
 #[cfg(test)]

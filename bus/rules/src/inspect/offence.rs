@@ -39,10 +39,10 @@ macro_rules! begins {
 pub(super) const RULES: &[Rule] = &[
     offence(
         "offence.exploit",
-        &["exploit", "abuse", "escalat", "traversal", "relay"],
+        &["exploit", "abuse", "weaponi", "escalat"],
         concat!(
             begins!(),
-            r"(?:(?:exploit|abuse|leverage|weaponi[sz]e)s? (?:\S+ ){0,5}?(?:\S*vulnerabilit\w+",
+            r"(?:(?:exploit|abuse|weaponi[sz]e)s? (?:\S+ ){0,5}?(?:\S*vulnerabilit\w+",
             r"|cve-\d+|privilege escalation",
             r"|privileges?|for (?:root|admin|system|privilege|code execution)|delegation|ntlm|suid",
             r"|capabilities|helper|service)",
@@ -51,7 +51,19 @@ pub(super) const RULES: &[Rule] = &[
     ),
     offence(
         "offence.steal",
-        &["dump", "steal", "harvest", "crack", "exfiltrat", "stolen", "theft", "extract", "phish", "spoof"],
+        &[
+            "dump",
+            "steal",
+            "grab",
+            "harvest",
+            "crack",
+            "exfiltrat",
+            "stolen",
+            "theft",
+            "extract",
+            "phish",
+            "spoof",
+        ],
         concat!(
             begins!(),
             r"(?:(?:steal|harvest|exfiltrate)(?:s|ing)? (?:\S+ ){0,5}?(?:data(?:base)?|memory",
@@ -111,7 +123,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     offence(
         "offence.force",
-        &["brut", "spray", "flood", "spoof", "sniff", "intercept", "poison", "denial"],
+        &["brut", "spray", "stuff", "spoof", "sniff", "poison", "denial", "ddos", "man-in-the-middle"],
         concat!(
             begins!(),
             r"(?:brute[ -]?forc(?:e|es|ing)|password[ -]spray\w*|credential[ -]stuff\w*|spoof(?:s",
@@ -130,6 +142,10 @@ pub(super) const RULES: &[Rule] = &[
             "exploit",
             "escalation",
             "shell",
+            "escape",
+            "dll",
+            "hollowing",
+            "theft",
             "backdoor",
             "ransomware",
             "rootkit",

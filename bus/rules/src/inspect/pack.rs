@@ -30,7 +30,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::rules::{Compiled, Mention, Paired, Role, RuleSet, compile_bounded};
+use super::pattern::Pattern;
+use super::rules::{Compiled, Mention, Paired, Role, RuleSet};
 use super::{Kind, RuleId, Severity};
 
 /// Largest pack, in bytes.
@@ -123,7 +124,7 @@ pub struct Policy {
 struct Allowance {
     capability: String,
     rules: Vec<String>,
-    pattern: Option<regex::bytes::Regex>,
+    pattern: Option<Pattern>,
 }
 
 impl Policy {
@@ -199,15 +200,11 @@ fn name(text: &str) -> Result<RuleId, String> {
     Ok(RuleId::of_pack(text))
 }
 
-fn pattern(text: &str) -> Result<regex::bytes::Regex, String> {
+fn pattern(text: &str) -> Result<Pattern, String> {
     if text.len() > PATTERN_MAX {
         return Err(format!("a pattern may have at most {PATTERN_MAX} bytes"));
     }
-    compile_bounded(text).map_err(|error| {
-        let last = error.to_string();
-        let last = last.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        format!("the pattern {text:?} cannot be used: {last}")
-    })
+    Pattern::new(text).map_err(|error| format!("the pattern {text:?} cannot be used: {error}"))
 }
 
 fn add_rule(set: &mut RuleSet, raw: &RawRule) -> Result<(), String> {
@@ -222,9 +219,11 @@ fn add_rule(set: &mut RuleSet, raw: &RawRule) -> Result<(), String> {
             return Err(format!("{id} needs either a severity or part = true"));
         }
     };
-    let any = || raw.literals.iter().map(|literal| regex::escape(literal)).collect::<Vec<_>>().join("|");
-    let regex = pattern(&raw.pattern.clone().unwrap_or_else(any))?;
-    let rule = Compiled { id, kind: Kind::Pack, role, mention: Mention::Excused, regex };
+    let any =
+        || raw.literals.iter().map(|literal| regex_syntax::escape(literal)).collect::<Vec<_>>().join("|");
+    // Nobody but its author has checked that every match holds a literal.
+    let pattern = pattern(&raw.pattern.clone().unwrap_or_else(any))?.anywhere();
+    let rule = Compiled { id, kind: Kind::Pack, role, mention: Mention::Excused, pattern };
     let literals = raw.literals.iter().map(String::as_str);
     set.add(rule, literals, raw.also.iter().map(String::as_str)).map_err(|error| error.to_string())
 }

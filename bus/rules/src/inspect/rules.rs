@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
-use regex::bytes::{Regex, RegexBuilder};
 
 use super::gate::{Bits, Gate, GateBuilder, GateError, Part, Woken};
+use super::pattern::Pattern;
 use super::{
     Kind, Policy, RuleId, Severity, code, concepts, deeds, diversion, evidence, injection, markup, mention,
     offence, pairings, parts, shell, signals, squeeze, takeover, wreck,
@@ -74,6 +74,12 @@ pub(super) struct Rule {
 }
 
 impl Rule {
+    /// The pattern with its gaps spelt out.
+    pub(super) fn text(&self) -> String {
+        let gap = if matches!(self.role, Role::Evidence(_)) { evidence::GAP } else { GAP };
+        self.pattern.replace(' ', gap)
+    }
+
     /// The same rule, looked for only where one of these texts occurs too.
     pub(super) const fn and(mut self, also: &'static [&'static str]) -> Self {
         self.also = also;
@@ -105,7 +111,7 @@ pub(super) struct Compiled {
     pub(super) kind: Kind,
     pub(super) role: Role,
     pub(super) mention: Mention,
-    pub(super) regex: Regex,
+    pub(super) pattern: Pattern,
 }
 
 /// A pairing, ready to match.
@@ -121,8 +127,26 @@ pub(super) struct Paired {
 
 /// What a space in a pattern stands for.
 const GAP: &str = r"[\s,*]+";
-/// Largest program of one pattern and largest cache of its automaton, in bytes.
-const PATTERN_BYTES_MAX: usize = 1 << 21;
+
+/// Every family's rules.
+pub(super) fn standard() -> impl Iterator<Item = &'static Rule> {
+    [
+        shell::RULES,
+        code::RULES,
+        injection::RULES,
+        offence::RULES,
+        takeover::RULES,
+        diversion::RULES,
+        wreck::RULES,
+        concepts::RULES,
+        deeds::RULES,
+        signals::RULES,
+        parts::PARTS,
+        markup::RULES,
+    ]
+    .into_iter()
+    .flatten()
+}
 
 /// All rules, ready to match.
 #[derive(Clone, Debug)]
@@ -151,7 +175,7 @@ pub(super) struct RuleSet {
 #[derive(Clone, Debug)]
 pub(super) struct Aids {
     /// Words that show a quotation is spoken about.
-    pub(super) meta: Regex,
+    pub(super) meta: Pattern,
     /// Phrases to look for in squeezed text.
     pub(super) squeezed: AhoCorasick,
 }
@@ -196,25 +220,12 @@ impl RuleSet {
             aids: Aids::standard(),
             policy: Policy::default(),
         };
-        let families = [
-            shell::RULES,
-            code::RULES,
-            injection::RULES,
-            offence::RULES,
-            takeover::RULES,
-            diversion::RULES,
-            wreck::RULES,
-            concepts::RULES,
-            deeds::RULES,
-            signals::RULES,
-            parts::PARTS,
-            markup::RULES,
-        ];
-        for rule in families.into_iter().flatten() {
+        for rule in standard() {
             let id = RuleId::standard(rule.id);
-            let gap = if matches!(rule.role, Role::Evidence(_)) { evidence::GAP } else { GAP };
-            let regex = compile(rule.pattern, gap);
-            let compiled = Compiled { id, kind: rule.kind, role: rule.role, mention: rule.mention, regex };
+            let pattern = Pattern::new(&rule.text()).expect("a rule's pattern compiles");
+            // Literals of what is judged may stand after the match.
+            let pattern = if matches!(rule.role, Role::Judged(_)) { pattern.anywhere() } else { pattern };
+            let compiled = Compiled { id, kind: rule.kind, role: rule.role, mention: rule.mention, pattern };
             set.add(compiled, rule.literals.iter().copied(), rule.also.iter().copied())
                 .expect("a standard rule fits");
         }
@@ -361,9 +372,9 @@ impl RuleSet {
     }
 
     /// The shape of markup, if something awake may be it.
-    pub(super) fn markup(&self, awake: &Bits) -> Option<&Regex> {
+    pub(super) fn markup(&self, awake: &Bits) -> Option<&Pattern> {
         let rule = self.markup.filter(|bit| awake.has(*bit)).and_then(|bit| self.rules.get(bit))?;
-        Some(&rule.regex)
+        Some(&rule.pattern)
     }
 
     /// A rule by its bit.
@@ -377,23 +388,9 @@ impl RuleSet {
     }
 }
 
-/// Compiles a pattern of a user: what is wrong with it, in words, if it cannot be.
-pub(super) fn compile_bounded(pattern: &str) -> Result<Regex, regex::Error> {
-    RegexBuilder::new(pattern)
-        .unicode(false)
-        .case_insensitive(true)
-        .size_limit(PATTERN_BYTES_MAX)
-        .dfa_size_limit(PATTERN_BYTES_MAX)
-        .build()
-}
-
 #[expect(clippy::expect_used, reason = "patterns are constants; every test compiles all of them")]
-fn compile(pattern: &str, gap: &str) -> Regex {
-    RegexBuilder::new(&pattern.replace(' ', gap))
-        .unicode(false)
-        .case_insensitive(true)
-        .build()
-        .expect("a rule's pattern compiles")
+fn compile(pattern: &str, gap: &str) -> Pattern {
+    Pattern::new(&pattern.replace(' ', gap)).expect("a rule's pattern compiles")
 }
 
 #[expect(clippy::expect_used, reason = "literals are constants; every test builds the automaton")]

@@ -6,6 +6,7 @@ use super::bytes::{self, Survey};
 use super::gate::Woken;
 use super::lanes::{Heard, Text};
 use super::markup::{self, Marks};
+use super::near::{Near, Places};
 use super::rules::{Compiled, Mention, Paired, Role, RuleSet, Strength};
 use super::{Alert, Kind, RuleId, Severity, Span, disguise, evidence, mention, normalise, peel};
 
@@ -269,6 +270,7 @@ struct Reader<'r> {
 struct View<'v> {
     reader: Reader<'v>,
     text: &'v [u8],
+    near: Near,
     number: u16,
     signals: markup::Signals,
     /// Where parts of pairings stand: rule, start, end.
@@ -289,7 +291,8 @@ impl Reader<'_> {
         if awake.is_empty() {
             return;
         }
-        findings.trace.stirred = true;
+        // Of evidence, words alone are no sign: most ordinary texts hold those of some concepts.
+        findings.trace.stirred |= !awake.without(self.rules.evidence()).is_empty();
         let shape = self.rules.markup(&awake).filter(|_| bytes::has_markup(view));
         let marks = shape.map_or_else(Marks::default, |shape| Marks::find(shape, text));
         if marks.is_empty() {
@@ -298,6 +301,7 @@ impl Reader<'_> {
         let mut view = View {
             reader: self,
             text,
+            near: Near::of(self.rules.gate(), text, &awake),
             number,
             signals: markup::Signals::default(),
             parts: Vec::new(),
@@ -315,21 +319,26 @@ impl Reader<'_> {
     }
 }
 
-impl View<'_> {
-    fn apply(&mut self, bit: usize, rule: &Compiled, findings: &mut Findings) {
+impl<'v> View<'v> {
+    /// Where a rule matches.
+    fn places(&self, bit: usize, rule: &'v Compiled) -> Places<'v> {
+        self.near.places(bit, &rule.pattern, self.text)
+    }
+
+    fn apply(&mut self, bit: usize, rule: &'v Compiled, findings: &mut Findings) {
         match rule.role {
-            Role::Alert(severity) => self.alert(rule, severity, findings),
-            Role::Judged(judge) => self.judge(rule, judge, findings),
+            Role::Alert(severity) => self.alert(bit, rule, severity, findings),
+            Role::Judged(judge) => self.judge(bit, rule, judge, findings),
             Role::Fetch => {
-                if let Some(found) = rule.regex.find(self.text) {
-                    self.found(rule, Severity::Medium, (found.start(), found.end()), findings);
+                if let Some(found) = self.places(bit, rule).next() {
+                    self.found(rule, Severity::Medium, (found.start, found.end), findings);
                 }
             }
-            Role::Signal(strength) => self.signal(rule, strength),
+            Role::Signal(strength) => self.signal(bit, rule, strength),
             Role::Part => {
                 let before = self.parts.len();
-                let places = rule.regex.find_iter(self.text).take(PLACES_MAX);
-                self.parts.extend(places.map(|found| (bit, found.start(), found.end())));
+                let places = self.places(bit, rule).take(PLACES_MAX);
+                self.parts.extend(places.map(|found| (bit, found.start, found.end)));
                 // Too many to note: nobody hides the one that counts behind them.
                 if self.parts.len() - before == PLACES_MAX {
                     self.parts.push((bit, 0, self.text.len()));
@@ -350,42 +359,42 @@ impl View<'_> {
         findings.add(Alert { severity, rule: rule.id.clone(), kind: rule.kind, span });
     }
 
-    fn signal(&mut self, rule: &Compiled, strength: Strength) {
+    fn signal(&mut self, bit: usize, rule: &'v Compiled, strength: Strength) {
         let before = self.signals.len();
-        self.signals.extend(strength, rule.regex.find_iter(self.text).take(PLACES_MAX).map(|m| m.start()));
+        let places = self.places(bit, rule).take(PLACES_MAX);
+        self.signals.extend(strength, places.map(|found| found.start));
         if self.signals.len() - before == PLACES_MAX {
             self.signals.everywhere();
         }
     }
 
-    fn judge(&mut self, rule: &Compiled, judge: super::rules::Judge, findings: &mut Findings) {
-        let mut at = 0;
-        while let Some(found) = rule.regex.find_at(self.text, at) {
-            let before = self.text.get(found.start().saturating_sub(24)..found.start()).unwrap_or_default();
-            let (severity, read) = judge(before, self.text.get(found.end()..).unwrap_or_default());
-            at = found.end() + read;
+    fn judge(&mut self, bit: usize, rule: &'v Compiled, judge: super::rules::Judge, findings: &mut Findings) {
+        let mut places = self.places(bit, rule);
+        while let Some(found) = places.next() {
+            let before = self.text.get(found.start.saturating_sub(24)..found.start).unwrap_or_default();
+            let (severity, read) = judge(before, self.text.get(found.end..).unwrap_or_default());
+            let at = (found.end + read).min(self.text.len());
+            places.pass(at);
             if let Some(severity) = severity {
-                let severity =
-                    self.lower(rule, (found.start(), found.end(), at.min(self.text.len())), severity);
-                self.note(severity, found.start());
-                self.found(rule, severity, (found.start(), at.min(self.text.len())), findings);
+                let severity = self.lower(rule, (found.start, found.end, at), severity);
+                self.note(severity, found.start);
+                self.found(rule, severity, (found.start, at), findings);
             }
         }
     }
 
-    fn alert(&mut self, rule: &Compiled, severity: Severity, findings: &mut Findings) {
-        let mut at = 0;
+    fn alert(&mut self, bit: usize, rule: &'v Compiled, severity: Severity, findings: &mut Findings) {
+        let mut places = self.places(bit, rule);
         for turn in 0..=QUOTED_MAX {
-            let Some(found) = rule.regex.find_at(self.text, at) else { return };
-            let place = (found.start(), found.end());
+            let Some(found) = places.next() else { return };
+            let place = (found.start, found.end);
             let excused = self.lower(rule, (place.0, place.1, place.1), severity);
             let severity = if turn == QUOTED_MAX { severity } else { excused };
-            self.note(severity, found.start());
+            self.note(severity, found.start);
             self.found(rule, severity, place, findings);
             if severity >= Severity::High || rule.mention == Mention::Counts {
                 return;
             }
-            at = found.end().max(at + 1);
         }
     }
 
@@ -440,12 +449,12 @@ impl View<'_> {
     }
 
     /// Notes where a concept stands; says whether it stands anywhere.
-    fn concept(&mut self, bit: usize, rule: &Compiled, weight: u32) -> bool {
+    fn concept(&mut self, bit: usize, rule: &'v Compiled, weight: u32) -> bool {
         let before = self.concepts.len();
         let mut seen = 0;
-        for found in rule.regex.find_iter(self.text).take(PLACES_MAX) {
+        for found in self.places(bit, rule).take(PLACES_MAX) {
             seen += 1;
-            let (start, end) = (found.start(), found.end());
+            let (start, end) = (found.start, found.end);
             if !mention::is_quoted(&self.reader.rules.aids.meta, self.text, start, end) {
                 self.concepts.push(evidence::Place { start, end, bit, weight });
             }
@@ -460,13 +469,17 @@ impl View<'_> {
     /// Notes the weightiest stretch of concepts, if it is worth an alert.
     fn weigh(&mut self, awake: &super::gate::Bits, findings: &mut Findings) {
         let rules = self.reader.rules;
-        let mut weight = rules.concepts(awake).map(|(_, rule)| evidence::weight_of(rule)).sum::<u32>();
-        for (bit, rule) in rules.concepts(awake) {
+        let may = |(bit, rule): &(usize, &'v Compiled)| !self.places(*bit, rule).is_over();
+        let awake = rules.concepts(awake).filter(may).collect::<Vec<_>>();
+        let mut weight = awake.iter().map(|(_, rule)| evidence::weight_of(rule)).sum::<u32>();
+        for (bit, rule) in awake {
             // What is missing brings the sum down; too little left is not worth reading on.
             if weight < evidence::ALERT {
                 return;
             }
-            if !self.concept(bit, rule, evidence::weight_of(rule)) {
+            if self.concept(bit, rule, evidence::weight_of(rule)) {
+                findings.trace.stirred = true;
+            } else {
                 weight -= evidence::weight_of(rule);
             }
         }

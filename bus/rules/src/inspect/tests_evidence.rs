@@ -73,7 +73,7 @@ fn corpus_weights_are_how_surprising_a_concept_is() {
     let mut bold = Vec::new();
     for rule in (0..).map_while(|bit| rules.rule(bit)) {
         let Role::Evidence(weight) = rule.role else { continue };
-        let having = benign.iter().filter(|item| rule.regex.is_match(item.text.as_bytes())).count();
+        let having = benign.iter().filter(|item| rule.pattern.is_match(item.text.as_bytes())).count();
         let surprise = -((having as f64 + 4.0) / (benign.len() as f64 + 8.0)).log2() - 2.0;
         let weight = f64::from(weight) / 2.0;
         eprintln!("{:24} weight {weight:4.1}  surprise {surprise:5.2}  in {having} benign texts", rule.id);

@@ -1,0 +1,163 @@
+//! Where in a text a rule may match at all: not further from its literals than a match of it may run.
+//!
+//! The gate says which rules have their literals anywhere; in ordinary prose, those of thirty. Here the literals' places
+//! count too. *Invariant*: what a rule finds is the same as if it had read the whole text.
+
+use std::ops::Range;
+
+use super::gate::{Bits, Gate, Part, RULES_MAX};
+use super::pattern::{Pattern, borders};
+
+/// Most places of literals noted; where there are more, rules read the whole text.
+const HITS_MAX: usize = 1 << 13;
+
+/// A place of one of a rule's literals: how many words stand before its end.
+#[derive(Clone, Copy)]
+struct Hit {
+    word: u32,
+    part: Part,
+    /// The rule's place before it, as a number from one on.
+    before: u16,
+}
+
+/// The places of literals in one text.
+pub(super) struct Near {
+    borders: Vec<u32>,
+    hits: Vec<Hit>,
+    /// The last place of each rule, as a number from one on.
+    last: [u16; RULES_MAX],
+    /// Rules of which all places are noted.
+    noted: Bits,
+    /// Rules that match only with a literal of their second list.
+    double: Bits,
+}
+
+impl Near {
+    /// Notes the places of these rules' literals.
+    pub(super) fn of(gate: &Gate, text: &[u8], rules: &Bits) -> Self {
+        let mut near = Self {
+            borders: borders(text),
+            hits: Vec::with_capacity(64),
+            last: [0; RULES_MAX],
+            noted: *rules,
+            double: *gate.double(),
+        };
+        let (mut state, mut word) = (0, 0_u32);
+        for (at, byte) in (0_u32..).zip(text) {
+            state = gate.step(state, *byte);
+            let Some(woken) = gate.woken(state) else { continue };
+            while near.borders.get(word as usize).is_some_and(|border| *border <= at) {
+                word += 1;
+            }
+            for part in [Part::First, Part::Second] {
+                for rule in woken.of(part).meet(rules).iter() {
+                    near.note(rule, word, part);
+                }
+            }
+            if near.hits.len() > HITS_MAX {
+                near.noted = Bits::default();
+                break;
+            }
+        }
+        near
+    }
+
+    fn note(&mut self, rule: usize, word: u32, part: Part) {
+        let Some(last) = self.last.get_mut(rule) else { return };
+        self.hits.push(Hit { word, part, before: *last });
+        *last = u16::try_from(self.hits.len()).unwrap_or(0);
+    }
+
+    /// The words at which literals of a rule's list stand, the last first.
+    fn words(&self, rule: usize, part: Part) -> impl Iterator<Item = u32> {
+        let before = |number: u16| self.hits.get(usize::from(number).checked_sub(1)?);
+        let last = self.last.get(rule).and_then(|last| before(*last));
+        let all = std::iter::successors(last, move |hit| before(hit.before));
+        all.filter(move |hit| hit.part == part).map(|hit| hit.word)
+    }
+
+    /// The parts of the text, of so many bytes, in which a rule may match, the last first.
+    fn parts(&self, rule: usize, reach: u32, bytes: usize) -> Vec<Range<usize>> {
+        let mut parts = Vec::new();
+        let mut seconds = self.words(rule, Part::Second).peekable();
+        let mut open = None::<Range<u32>>;
+        for word in self.words(rule, Part::First) {
+            if self.double.has(rule) {
+                while seconds.next_if(|second| *second > word.saturating_add(reach)).is_some() {}
+                if seconds.peek().is_none_or(|second| second.saturating_add(reach) < word) {
+                    continue;
+                }
+            }
+            let part = word.saturating_sub(reach)..word.saturating_add(reach);
+            open = match open {
+                Some(later) if later.start <= part.end => Some(part.start..later.end),
+                later => {
+                    parts.extend(later.map(|later| self.bytes(&later, bytes)));
+                    Some(part)
+                }
+            };
+        }
+        parts.extend(open.map(|part| self.bytes(&part, bytes)));
+        parts
+    }
+
+    /// From the first to the last of these words.
+    fn bytes(&self, words: &Range<u32>, bytes: usize) -> Range<usize> {
+        let border = |word: u32| self.borders.get(word as usize).map(|border| *border as usize);
+        let start = words.start.checked_sub(1).and_then(border).unwrap_or(0);
+        start..border(words.end).unwrap_or(bytes)
+    }
+
+    /// The matches of a rule.
+    pub(super) fn places<'p>(&self, rule: usize, pattern: &'p Pattern, text: &'p [u8]) -> Places<'p> {
+        match pattern.reach().filter(|_| self.noted.has(rule)) {
+            Some(reach) => Places { pattern, text, left: 0..0, parts: self.parts(rule, reach, text.len()) },
+            None => Places::everywhere(pattern, text),
+        }
+    }
+}
+
+/// The matches of a pattern, one after the other.
+pub(super) struct Places<'p> {
+    pattern: &'p Pattern,
+    text: &'p [u8],
+    /// What is left of the part that is read.
+    left: Range<usize>,
+    /// The other parts, the next last.
+    parts: Vec<Range<usize>>,
+}
+
+impl<'p> Places<'p> {
+    /// All in the text.
+    pub(super) const fn everywhere(pattern: &'p Pattern, text: &'p [u8]) -> Self {
+        Self { pattern, text, left: 0..text.len(), parts: Vec::new() }
+    }
+
+    /// Goes on from there, if it is further on.
+    pub(super) fn pass(&mut self, to: usize) {
+        self.left.start = self.left.start.max(to);
+    }
+
+    /// Whether there can be none.
+    pub(super) const fn is_over(&self) -> bool {
+        self.left.start >= self.left.end && self.parts.is_empty()
+    }
+}
+
+impl Iterator for Places<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        loop {
+            if self.left.start < self.left.end
+                && let Some(found) = self.pattern.find(self.text, self.left.clone())
+            {
+                self.left.start = found.end.max(found.start + 1);
+                return Some(found);
+            }
+            let passed = self.left.start;
+            self.left = self.parts.pop()?;
+            self.pass(passed);
+        }
+    }
+}

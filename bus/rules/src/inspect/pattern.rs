@@ -1,0 +1,145 @@
+//! A compiled pattern that is looked for in a part of a text, and how many words a match of it may run over.
+//!
+//! Words are parted by runs of blanks, commas and asterisks that hold a blank; a pattern's gaps stand for parts of such
+//! runs. So a match has no greatest length in bytes, but mostly one in words, whatever an attacker fills the gaps with.
+
+use std::ops::Range;
+
+use regex_automata::meta::{self, Regex};
+use regex_automata::{Input, util::syntax};
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Class, Hir, HirKind};
+
+/// Largest program of one pattern and largest cache of its automaton, in bytes.
+const BYTES_MAX: usize = 1 << 21;
+/// A match over more words is as good as one over all.
+const REACH_MAX: u32 = 400;
+
+/// A pattern that cannot be compiled, in words.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct PatternError(String);
+
+/// A pattern for bytes, without Unicode classes and ignoring ASCII case, matched in time linear in the text.
+#[derive(Clone, Debug)]
+pub(super) struct Pattern {
+    regex: Regex,
+    reach: Option<u32>,
+}
+
+impl Pattern {
+    /// Compiles it.
+    pub(super) fn new(pattern: &str) -> Result<Self, PatternError> {
+        let mut parser = ParserBuilder::new().unicode(false).utf8(false).case_insensitive(true).build();
+        let hir = parser.parse(pattern).map_err(|error| {
+            let error = error.to_string();
+            PatternError(error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned())
+        })?;
+        let config = meta::Config::new()
+            .utf8_empty(false)
+            .nfa_size_limit(Some(BYTES_MAX))
+            .hybrid_cache_capacity(BYTES_MAX);
+        let syntax = syntax::Config::new().unicode(false).utf8(false).case_insensitive(true);
+        let regex = Regex::builder().configure(config).syntax(syntax).build_from_hir(&hir);
+        let too_large = |_| PatternError(format!("it takes more than {BYTES_MAX} bytes"));
+        Ok(Self { regex: regex.map_err(too_large)?, reach: words(&hir).map(|words| words + 2) })
+    }
+
+    /// The same, of which nothing is known but that it may match.
+    pub(super) fn anywhere(self) -> Self {
+        Self { reach: None, ..self }
+    }
+
+    /// From any word of a match no other is further away than this; nothing where there is no such bound.
+    pub(super) const fn reach(&self) -> Option<u32> {
+        self.reach
+    }
+
+    /// The first match within a part of the text. What stands around the part is seen, too.
+    pub(super) fn find(&self, text: &[u8], part: Range<usize>) -> Option<Range<usize>> {
+        self.regex.search(&Input::new(text).range(part)).map(|found| found.range())
+    }
+
+    /// Whether it matches anywhere.
+    pub(super) fn is_match(&self, text: &[u8]) -> bool {
+        self.regex.is_match(text)
+    }
+}
+
+/// What a gap is made of.
+const fn is_gap(byte: u8) -> bool {
+    is_blank(byte) || matches!(byte, b',' | b'*')
+}
+
+/// What parts words.
+const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b'\t'..=b'\r' | b' ')
+}
+
+/// Most runs that a match begins, ends or lies in, besides the first; nothing if there may be any number.
+fn words(hir: &Hir) -> Option<u32> {
+    if all_bytes(hir, is_gap) {
+        // However long, it is part of one run.
+        return Some(1);
+    }
+    let words = match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => 0,
+        HirKind::Literal(literal) => {
+            u32::try_from(literal.0.iter().filter(|byte| is_blank(**byte)).count()).ok()?
+        }
+        HirKind::Class(class) => u32::from(bytes_of(class).any(is_blank)),
+        HirKind::Repetition(repetition) => match words(&repetition.sub)? {
+            0 => 0,
+            some => some.checked_mul(repetition.max?)?,
+        },
+        HirKind::Capture(capture) => words(&capture.sub)?,
+        HirKind::Concat(parts) => parts.iter().try_fold(0_u32, |sum, part| sum.checked_add(words(part)?))?,
+        HirKind::Alternation(ways) => ways.iter().map(words).try_fold(0, |most, way| Some(way?.max(most)))?,
+    };
+    (words <= REACH_MAX).then_some(words)
+}
+
+/// Whether everything that it matches is made of such bytes, and it matches any.
+fn all_bytes(hir: &Hir, is: fn(u8) -> bool) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => false,
+        HirKind::Literal(literal) => literal.0.iter().all(|byte| is(*byte)),
+        HirKind::Class(class) => bytes_of(class).all(is),
+        HirKind::Repetition(repetition) => all_bytes(&repetition.sub, is),
+        HirKind::Capture(capture) => all_bytes(&capture.sub, is),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().all(|part| all_bytes(part, is)),
+    }
+}
+
+fn bytes_of(class: &Class) -> impl Iterator<Item = u8> {
+    let ranges: Vec<(u8, u8)> = match class {
+        Class::Bytes(class) => class.ranges().iter().map(|range| (range.start(), range.end())).collect(),
+        // Of ASCII alone, or it were one of bytes.
+        Class::Unicode(class) => {
+            let narrow = |c: char| u8::try_from(u32::from(c)).unwrap_or(u8::MAX);
+            class.ranges().iter().map(|range| (narrow(range.start()), narrow(range.end()))).collect()
+        }
+    };
+    ranges.into_iter().flat_map(|(first, last)| first..=last)
+}
+
+/// Where the runs begin that part the words of a text.
+pub(super) fn borders(text: &[u8]) -> Vec<u32> {
+    let mut borders = Vec::with_capacity(text.len() / 5);
+    let mut run = None;
+    let mut has_blank = false;
+    let mut end = |run: Option<usize>, has_blank: bool| {
+        let start = run.filter(|_| has_blank).and_then(|start| u32::try_from(start).ok());
+        borders.extend(start);
+    };
+    for (at, byte) in text.iter().enumerate() {
+        if is_gap(*byte) {
+            run = run.or(Some(at));
+            has_blank |= is_blank(*byte);
+        } else if run.is_some() {
+            end(run.take(), std::mem::take(&mut has_blank));
+        }
+    }
+    end(run, has_blank);
+    borders
+}

@@ -1,0 +1,116 @@
+//! What a rule finds near its literals is what it finds in the whole text.
+
+use std::ops::Range;
+
+use regex_syntax::ParserBuilder;
+use regex_syntax::hir::{Class, Hir, HirKind};
+
+use super::gate::Bits;
+use super::near::{Near, Places};
+use super::pattern::{Pattern, borders};
+use super::rules::{self, RuleSet};
+
+/// Numbers that look random and are the same in every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % end.max(1)
+    }
+
+    fn one<'t, T>(&mut self, of: &'t [T]) -> &'t T {
+        &of[self.below(of.len())]
+    }
+}
+
+/// Some text that a pattern matches, but for what it asks of the places around.
+fn write(hir: &Hir, dice: &mut Dice, out: &mut Vec<u8>) {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => {}
+        HirKind::Literal(literal) => out.extend_from_slice(&literal.0),
+        HirKind::Class(Class::Bytes(class)) => {
+            let range = dice.one(class.ranges());
+            out.push(range.start() + dice.below(usize::from(range.end() - range.start()) + 1) as u8);
+        }
+        HirKind::Class(Class::Unicode(class)) => {
+            let range = dice.one(class.ranges());
+            out.extend(range.start().to_string().bytes());
+        }
+        HirKind::Repetition(repetition) => {
+            let more = *dice.one(&[0, 0, 1, 2, 40]);
+            let most = repetition.max.unwrap_or(u32::MAX);
+            for _ in 0..repetition.min.saturating_add(more).min(most) {
+                write(&repetition.sub, dice, out);
+            }
+        }
+        HirKind::Capture(capture) => write(&capture.sub, dice, out),
+        HirKind::Concat(parts) => parts.iter().for_each(|part| write(part, dice, out)),
+        HirKind::Alternation(ways) => write(dice.one(ways), dice, out),
+    }
+}
+
+fn filler(dice: &mut Dice, words: usize, out: &mut Vec<u8>) {
+    const WORDS: &[&str] = &["report", "send", "the", "key", "a,b", "user's", "now.", "ignore", "**", "to"];
+    for _ in 0..dice.below(words) {
+        out.extend_from_slice(dice.one(WORDS).as_bytes());
+        out.extend_from_slice(dice.one(&[" ", " ", "\n", ", ", " \t*", "."]).as_bytes());
+    }
+}
+
+#[test]
+fn near_its_literals_a_rule_finds_what_it_finds_in_the_whole_text() {
+    let set = RuleSet::standard();
+    let mut dice = Dice(5);
+    let (mut bounded, mut found) = (0, 0);
+    for (bit, rule) in rules::standard().enumerate() {
+        let compiled = set.rule(bit).expect("its rule");
+        assert_eq!(compiled.id.as_str(), rule.id);
+        bounded += usize::from(compiled.pattern.reach().is_some());
+        let mut parser = ParserBuilder::new().unicode(false).utf8(false).case_insensitive(true).build();
+        let hir = parser.parse(&rule.text()).expect("its pattern");
+        let mut only = Bits::default();
+        only.insert(bit);
+        for _ in 0..200 {
+            let mut text = Vec::new();
+            for _ in 0..=dice.below(3) {
+                filler(&mut dice, 60, &mut text);
+                write(&hir, &mut dice, &mut text);
+            }
+            filler(&mut dice, 60, &mut text);
+            let near = Near::of(set.gate(), &text, &only);
+            let there: Vec<Range<usize>> = near.places(bit, &compiled.pattern, &text).collect();
+            let all: Vec<Range<usize>> = Places::everywhere(&compiled.pattern, &text).collect();
+            // A gap that is more than one blank may hide a literal with a blank in it: the gate does not know of such.
+            let hold = |list: &[&str], found: &Range<usize>| {
+                let found = String::from_utf8_lossy(&text[found.clone()]).to_lowercase();
+                list.is_empty() || list.iter().any(|literal| found.contains(literal))
+            };
+            if !all.iter().all(|found| hold(rule.literals, found) && hold(rule.also, found)) {
+                continue;
+            }
+            assert_eq!(there, all, "{} in {:?}", rule.id, String::from_utf8_lossy(&text));
+            found += all.len();
+        }
+    }
+    assert!(bounded > 80, "only {bounded} rules are bounded");
+    assert!(found > 10_000, "only {found} matches");
+}
+
+#[test]
+fn words_are_parted_by_runs_that_hold_a_blank() {
+    assert_eq!(borders(b"a, b"), [1]);
+    assert!(borders(b"a,b*c").is_empty());
+    assert_eq!(borders(b"  a \n* b,c ,"), [0, 3, 10]);
+}
+
+#[test]
+fn a_pattern_knows_over_how_many_words_it_may_run() {
+    let reach = |pattern: &str| Pattern::new(pattern).expect("a pattern").reach().map(|reach| reach - 2);
+    assert_eq!(reach("abc"), Some(0));
+    assert_eq!(reach(r"a[\s,*]+b"), Some(1));
+    assert_eq!(reach(r"a[\s,*]+(?:\S+[\s,*]+){0,3}b"), Some(4));
+    assert_eq!(reach(r"a[^.]{0,20}b"), Some(20));
+    assert_eq!(reach(r"a[^.]*b"), None);
+    assert_eq!(reach(r"(?:ab|c\s+d\s+e)\b"), Some(2));
+}
