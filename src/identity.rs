@@ -39,6 +39,24 @@ pub enum IdentityError {
         /// What is wrong.
         what: String,
     },
+    /// The file holds another agent's identity.
+    #[error("{0} holds another agent's identity by now; it is left as it is")]
+    Another(PathBuf),
+    /// The file holds a certificate that was issued later.
+    #[error("{0} was renewed meanwhile and holds a later certificate; it is left as it is")]
+    Later(PathBuf),
+    /// The file has learnt of a later trust statement.
+    #[error(
+        "{path} goes by trust statement {have}, what was issued by {got}: it comes from an old copy of the swarm's keys, and the file is left as it is; renew at the node with the newest"
+    )]
+    OldTrust {
+        /// The file.
+        path: PathBuf,
+        /// The file's number.
+        have: u64,
+        /// The number of what was issued.
+        got: u64,
+    },
 }
 
 /// The file's content.
@@ -223,11 +241,33 @@ impl Identity {
     fn keep(&self, renewed: Arc<ClientIdentity>) -> Result<(), IdentityError> {
         *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Some(renewed);
         let Some(file) = &self.file else { return Ok(()) };
-        let there = Self::load(file)?;
-        if there.client.holder() == self.client.holder() && there.client.swarm() == self.client.swarm() {
-            self.save_over(file)?;
+        match self.save_over(file) {
+            // Somebody has made the file over to another agent, or put something newer there.
+            Err(IdentityError::Another(_) | IdentityError::Later(_)) => Ok(()),
+            kept => kept,
         }
-        Ok(())
+    }
+
+    /// Why this must not take the place of what is in a file.
+    fn supersedes(&self, there: &Self, path: &Path) -> Result<(), IdentityError> {
+        let (new, old) = (self.newest(), there.newest());
+        if old.holder() != new.holder() || old.swarm() != new.swarm() {
+            return Err(IdentityError::Another(path.to_owned()));
+        }
+        let (have, got) = (old.learnt.number(), new.learnt.number());
+        if have != got {
+            let path = path.to_owned();
+            return if have > got { Err(IdentityError::OldTrust { path, have, got }) } else { Ok(()) };
+        }
+        // One that has run out, or counts no more, is not worth keeping whatever its dates. Nor is one that was issued
+        // earlier for longer.
+        let now = System.now();
+        match (old.leaf(now), new.leaf(now)) {
+            (Ok(old), Ok(new)) if old.not_before > new.not_before && old.not_after > new.not_after => {
+                Err(IdentityError::Later(path.to_owned()))
+            }
+            (Ok(_) | Err(_), _) => Ok(()),
+        }
     }
 
     /// Writes a new identity file, mode 0600.
@@ -247,11 +287,13 @@ impl Identity {
         Ok(place.fill(text.as_bytes())?)
     }
 
-    /// Writes over an identity file, atomically.
+    /// Writes over an identity file of this agent, atomically, unless what is there is newer: goes by a later trust
+    /// statement, or holds a certificate that was issued later.
     ///
     /// # Errors
-    /// [`IdentityError`].
+    /// [`IdentityError`]; then the file is as it was.
     pub fn save_over(&self, path: &Path) -> Result<(), IdentityError> {
+        self.supersedes(&Self::load(path)?, path)?;
         Ok(files::replace(path, self.text(path)?.as_bytes())?)
     }
 

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use testudo_bus::roots::{HeldCa, Holding, Keep};
+use testudo_bus::roots::{HeldCa, Holding, Keep, KeepError};
 use testudo_rules::token;
 use testudo_rules::trust::Trust;
 use testudo_wire::trust::SignedStatement;
@@ -116,14 +116,28 @@ pub(crate) fn tidy(keys: &Path) {
 #[derive(Debug)]
 pub struct InFolder(pub PathBuf);
 
-impl Keep for InFolder {
-    fn keep(&self, holding: &Holding) -> Result<(), String> {
-        files::replace(&path(&self.0), text(holding)?.as_bytes()).map_err(|error| error.to_string())?;
-        // The name is of the folder: without this a power cut could take it back.
-        let synced = File::open(&self.0).and_then(|folder| folder.sync_all());
-        synced.map_err(|error| format!("{} could not be synced: {error}", self.0.display()))?;
+impl InFolder {
+    fn keep_with(
+        &self,
+        holding: &Holding,
+        sync: impl FnOnce(&Path) -> std::io::Result<()>,
+    ) -> Result<(), KeepError> {
+        let text = text(holding).map_err(KeepError::Unchanged)?;
+        let replaced = files::replace(&path(&self.0), text.as_bytes());
+        replaced.map_err(|error| KeepError::Unchanged(error.to_string()))?;
+        // The name is of the folder: without this a power cut could take it back. Then either file is whole, and what
+        // it supersedes must still be there for the older one.
+        sync(&self.0).map_err(|error| {
+            KeepError::Unknown(format!("{} could not be synced: {error}", self.0.display()))
+        })?;
         tidy(&self.0);
         Ok(())
+    }
+}
+
+impl Keep for InFolder {
+    fn keep(&self, holding: &Holding) -> Result<(), KeepError> {
+        self.keep_with(holding, |folder| File::open(folder).and_then(|folder| folder.sync_all()))
     }
 }
 
@@ -132,8 +146,9 @@ impl Keep for InFolder {
 pub struct Nowhere;
 
 impl Keep for Nowhere {
-    fn keep(&self, _: &Holding) -> Result<(), String> {
-        Err("this swarm's keys are in memory alone; give it a folder of data to roll them over".into())
+    fn keep(&self, _: &Holding) -> Result<(), KeepError> {
+        let why = "this swarm's keys are in memory alone; give it a folder of data to roll them over";
+        Err(KeepError::Unchanged(why.into()))
     }
 }
 

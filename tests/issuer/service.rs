@@ -145,6 +145,7 @@ impl Service {
         let tls = Ca::new(&PKCS_ECDSA_P256_SHA256);
         let router = Router::new()
             .route("/v1/pki/sign/{role}", post(sign))
+            .route("/v1/pki/cert/ca", get(ca))
             .route("/v1/auth/approle/login", post(login))
             .route("/v1/auth/token/lookup-self", get(look_up))
             .route("/v1/auth/token/renew-self", post(renew))
@@ -328,6 +329,16 @@ async fn renew(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respons
     let ends = Some(SystemTime::now() + Duration::from_secs(lease));
     inner.sessions.insert(token.clone(), Session { ends, ..session });
     answer(Value::Null, auth(&token, lease, true))
+}
+
+async fn ca(State(shared): State<Arc<Shared>>) -> Response {
+    shared.called("ca");
+    let fault = shared.inner().fault;
+    match fault {
+        Fault::Status(status, said) => errors(StatusCode::from_u16(status).unwrap(), &[said]),
+        Fault::Hangs => std::future::pending().await,
+        _ => answer(json!({"certificate": shared.ca.pem, "revocation_time": 0}), Value::Null),
+    }
 }
 
 async fn sign(

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use testudo_wire::standing::{Quota, Standings};
 use testudo_wire::{
     AgentName, Bundle, Capability, ContentType, CorrelationId, Destination, Envelope, Header, Holder, Limits,
-    MessageId, ReceiptWish, RegistrySequence, Resource, SecretKey, Sequence, SessionId, SwarmId, Timestamp,
+    MessageId, PublicKey, ReceiptWish, RegistrySequence, Resource, SecretKey, Sequence, SessionId, SwarmId, Timestamp,
     TokenFactId, TokenId, Ttl,
 };
 
@@ -157,6 +157,9 @@ impl Standings for World {
     }
     fn is_delegated_only(&self, name: &AgentName) -> bool {
         self.delegated_only.contains(name)
+    }
+    fn is_authority(&self, key: &PublicKey) -> bool {
+        !self.retired.contains(key)
     }
     fn resident(&self) -> Option<AgentName> {
         self.resident

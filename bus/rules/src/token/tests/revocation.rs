@@ -16,6 +16,7 @@ pub(super) struct Revoked {
     ids: BTreeSet<TokenFactId>,
     names: BTreeSet<AgentName>,
     keys: BTreeSet<PublicKey>,
+    authorities: BTreeSet<PublicKey>,
     valid_from: RegistrySequence,
 }
 
@@ -40,12 +41,16 @@ impl Standings for Revoked {
     fn is_delegated_only(&self, _: &AgentName) -> bool {
         false
     }
+    fn is_authority(&self, key: &PublicKey) -> bool {
+        !self.authorities.contains(key)
+    }
 }
 
 pub(super) const NONE_REVOKED: Revoked = Revoked {
     ids: BTreeSet::new(),
     names: BTreeSet::new(),
     keys: BTreeSet::new(),
+    authorities: BTreeSet::new(),
     valid_from: RegistrySequence(0),
 };
 
