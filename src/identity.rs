@@ -22,6 +22,8 @@ use crate::files::{self, FileError, Reserved};
 use crate::operator::Credentials;
 use crate::swarm::{all_from_pem, from_pem, pem};
 
+mod newer;
+
 /// Longest identity file.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
@@ -245,28 +247,6 @@ impl Identity {
             // Somebody has made the file over to another agent, or put something newer there.
             Err(IdentityError::Another(_) | IdentityError::Later(_)) => Ok(()),
             kept => kept,
-        }
-    }
-
-    /// Why this must not take the place of what is in a file.
-    fn supersedes(&self, there: &Self, path: &Path) -> Result<(), IdentityError> {
-        let (new, old) = (self.newest(), there.newest());
-        if old.holder() != new.holder() || old.swarm() != new.swarm() {
-            return Err(IdentityError::Another(path.to_owned()));
-        }
-        let (have, got) = (old.learnt.number(), new.learnt.number());
-        if have != got {
-            let path = path.to_owned();
-            return if have > got { Err(IdentityError::OldTrust { path, have, got }) } else { Ok(()) };
-        }
-        // One that has run out, or counts no more, is not worth keeping whatever its dates. Nor is one that was issued
-        // earlier for longer.
-        let now = System.now();
-        match (old.leaf(now), new.leaf(now)) {
-            (Ok(old), Ok(new)) if old.not_before > new.not_before && old.not_after > new.not_after => {
-                Err(IdentityError::Later(path.to_owned()))
-            }
-            (Ok(_) | Err(_), _) => Ok(()),
         }
     }
 

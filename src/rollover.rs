@@ -170,3 +170,58 @@ pub fn trusted(config: &Config) -> Result<Option<token::Trust>, String> {
     let trust = Trust::genesis(holding.genesis, Vec::new()).fold(&holding.chain);
     Ok(Some(trust.map_err(|error| unreadable(&error))?.tokens()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::System;
+    use crate::swarm::{KeyPurpose, Keys, write_key};
+
+    /// A folder of keys as `testudo init` leaves it, and what it holds one statement later.
+    fn folder() -> (tempfile::TempDir, Keys, Holding) {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = Keys::make(&System).unwrap();
+        for (path, text) in keys.files(dir.path()) {
+            files::write_new(&path, text.as_bytes()).unwrap();
+        }
+        let mut next = keys.holding();
+        let cas = vec![keys.certificate.to_vec()];
+        let trust = Trust::genesis(next.genesis, cas.clone());
+        let now = testudo_bus::env::Env::now(&System);
+        let (signed, _) = trust.next((vec![next.genesis], cas), now, &keys.authority).unwrap();
+        next.chain.push(signed);
+        (dir, keys, next)
+    }
+
+    fn number(dir: &Path) -> usize {
+        Keys::read(dir).unwrap().holding().chain.len()
+    }
+
+    #[test]
+    fn what_was_not_written_has_changed_nothing() {
+        let (dir, _, next) = folder();
+        let lost = InFolder(dir.path().join("gone"));
+        assert!(matches!(lost.keep(&next), Err(KeepError::Unchanged(_))));
+        assert_eq!(number(dir.path()), 0);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_synced_is_told_and_either_file_starts() {
+        let (dir, keys, next) = folder();
+        let fails = |_: &Path| Err(std::io::Error::other("the disk is gone"));
+        let why = InFolder(dir.path().to_owned()).keep_with(&next, fails).unwrap_err();
+        assert!(matches!(why, KeepError::Unknown(_)), "{why}");
+        assert!(why.to_string().contains("restart the node, then look"), "{why}");
+        // It may have come to the disk ...
+        assert_eq!(number(dir.path()), 1);
+        assert!(dir.path().join("authority.key").exists(), "nothing is taken away before that is known");
+        // ... or not.
+        std::fs::remove_file(path(dir.path())).unwrap();
+        assert_eq!(number(dir.path()), 0);
+        assert_eq!(Keys::read(dir.path()).unwrap().swarm(), keys.swarm());
+        InFolder(dir.path().to_owned()).keep(&next).unwrap();
+        assert!(!dir.path().join("authority.key").exists());
+        assert_eq!(number(dir.path()), 1);
+        assert!(write_key(dir.path(), KeyPurpose::Node, &keys.node).is_err(), "that one stays");
+    }
+}
