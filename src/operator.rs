@@ -19,7 +19,8 @@ use testudo_registry::{AgentView, VerbError};
 use testudo_rules::token::{Fresh, Link, Mint};
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{
-    AgentName, Capability, Grant, Holder, PublicKey, RegistrySequence, SpiffeId, SwarmId, Timestamp, TokenFactId,
+    AgentName, Capability, Grant, Holder, PublicKey, RegistrySequence, SpiffeId, SwarmId, Timestamp,
+    TokenFactId,
 };
 use tokio::task::spawn_blocking;
 

@@ -76,10 +76,12 @@ fn certifying(health: IssuerHealth, now: Timestamp) -> Finding {
     match health {
         IssuerHealth::Well => Finding::healthy(),
         IssuerHealth::Unasked => Finding::degraded("the issuer of agents' certificates has not answered yet"),
-        IssuerHealth::Failing { since, why } if now > since.after(LIFETIME / 3) => Finding::unhealthy(format!(
-            "no agent was certified for {} hours, and their certificates run out: {why}",
-            now.as_millis().saturating_sub(since.as_millis()) / 3_600_000
-        )),
+        IssuerHealth::Failing { since, why } if now > since.after(LIFETIME / 3) => {
+            Finding::unhealthy(format!(
+                "no agent was certified for {} hours, and their certificates run out: {why}",
+                now.as_millis().saturating_sub(since.as_millis()) / 3_600_000
+            ))
+        }
         IssuerHealth::Failing { why, .. } => Finding::degraded(why),
     }
 }
@@ -87,7 +89,9 @@ fn certifying(health: IssuerHealth, now: Timestamp) -> Finding {
 /// Whether the swarm can still be rolled over.
 fn trust(roots: &Roots) -> Finding {
     if roots.is_unsettled() {
-        return Finding::degraded("it is not known whether the last trust statement is kept; restart the node");
+        return Finding::degraded(
+            "it is not known whether the last trust statement is kept; restart the node",
+        );
     }
     let made = roots.number();
     if made < STATEMENTS_NEAR_MAX {

@@ -287,7 +287,8 @@ fn t_a75_a_node_starts_on_no_older_copy_of_its_keys() {
             let dir = image(site.dir.path());
             let (_, socket) = site.net.bind();
             let why = site.swarm.node(dir.path(), socket).err().unwrap();
-            let says = format!("the keys go by trust statement {number}, the registry by 2: they are an old copy");
+            let says =
+                format!("the keys go by trust statement {number}, the registry by 2: they are an old copy");
             assert!(why.to_string().starts_with(&says), "{why}");
         }
         site.swarm.kept.put(Some(newest));

@@ -69,7 +69,8 @@ impl Office {
     pub fn note_certified(&self, agent: AgentName, until: Timestamp, env: &dyn Env) {
         let what = LinkChange::Certified { until: Note::new(&until.as_millis().to_string()) };
         // No link: it is carried to where it is needed.
-        let event = Event::Link(LinkEvent { agent: Some(agent), session: None, remote: Note::new("-"), what });
+        let event =
+            Event::Link(LinkEvent { agent: Some(agent), session: None, remote: Note::new("-"), what });
         let record = Record { at: env.now(), registry: self.registry.directory().sequence(), event };
         if let Err(error) = self.audit.keep(record) {
             tracing::error!(%error, "a certificate that was issued could not be recorded");

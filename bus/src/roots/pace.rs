@@ -54,7 +54,9 @@ pub(super) fn allows(chain: &[SignedStatement], change: Change, now: Timestamp) 
     }
     match change {
         Change::RetireAuthorities | Change::RetireCas => return Ok(()),
-        Change::AddAuthority | Change::AddCa if left <= RETIRING => return Err(PaceError::NearlyFull { left }),
+        Change::AddAuthority | Change::AddCa if left <= RETIRING => {
+            return Err(PaceError::NearlyFull { left });
+        }
         Change::AddAuthority | Change::AddCa => {}
     }
     let mut before = 2;
@@ -107,10 +109,21 @@ mod tests {
         for change in [Change::AddCa, Change::AddAuthority] {
             assert_eq!(allows(&chain[..14], change, now), Ok(()), "{change:?}: seven within a day");
             let why = allows(&chain, change, now).unwrap_err();
-            assert_eq!(why, PaceError::TooOften { minutes: 16 * 60 }, "{change:?}: the first was eight hours ago");
+            assert_eq!(
+                why,
+                PaceError::TooOften { minutes: 16 * 60 },
+                "{change:?}: the first was eight hours ago"
+            );
             assert!(why.to_string().contains("add the next in 960 minutes (retiring is possible"), "{why}");
-            assert_eq!(allows(&chain, change, now.after(16 * HOUR)), Ok(()), "{change:?}: a day after the first");
-            assert!(allows(&chain, change, now.before(100 * HOUR)).is_err(), "{change:?}: a clock turned back");
+            assert_eq!(
+                allows(&chain, change, now.after(16 * HOUR)),
+                Ok(()),
+                "{change:?}: a day after the first"
+            );
+            assert!(
+                allows(&chain, change, now.before(100 * HOUR)).is_err(),
+                "{change:?}: a clock turned back"
+            );
         }
         for change in [Change::RetireCas, Change::RetireAuthorities] {
             assert_eq!(allows(&chain, change, now), Ok(()));

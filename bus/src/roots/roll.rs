@@ -151,7 +151,9 @@ impl Office {
             Ok(_) => {}
             // It is kept with the keys: the next start takes it up.
             Err(VerbError::NotYetDurable { .. }) => {
-                tracing::error!("the registry's store or the audit log does not take the trust statement yet");
+                tracing::error!(
+                    "the registry's store or the audit log does not take the trust statement yet"
+                );
             }
             Err(VerbError::Closed | VerbError::Refused(_) | VerbError::Unavailable) => {
                 return Err(RollError::Gone);

@@ -94,7 +94,12 @@ impl Registry {
 }
 
 /// The keys may be ahead: a crash came before their statement was taken up. Behind they must not be.
-fn take_up(book: &mut Book, store: &mut dyn Store, trusted: Trusted, at: Timestamp) -> Result<(), StartError> {
+fn take_up(
+    book: &mut Book,
+    store: &mut dyn Store,
+    trusted: Trusted,
+    at: Timestamp,
+) -> Result<(), StartError> {
     let Some(change) = book.take_up(trusted.clone(), at)? else {
         book.go_by(trusted);
         return Ok(());

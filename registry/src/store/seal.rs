@@ -50,7 +50,8 @@ impl StoreKey {
         connection: &Connection,
         format: i64,
     ) -> rusqlite::Result<Option<blake3::Hash>> {
-        let before = usize::try_from(format).ok().and_then(|format| SEALED_BEFORE.get(format.checked_sub(1)?));
+        let before =
+            usize::try_from(format).ok().and_then(|format| SEALED_BEFORE.get(format.checked_sub(1)?));
         let tables = before.and_then(|tables| SEALED.get(..*tables));
         tables.map(|tables| self.seal_of(connection, tables)).transpose()
     }

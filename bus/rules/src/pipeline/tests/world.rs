@@ -9,8 +9,8 @@ use bytes::Bytes;
 use testudo_wire::standing::{Quota, Standings};
 use testudo_wire::{
     AgentName, Bundle, Capability, ContentType, CorrelationId, Destination, Envelope, Header, Holder, Limits,
-    MessageId, PublicKey, ReceiptWish, RegistrySequence, Resource, SecretKey, Sequence, SessionId, SwarmId, Timestamp,
-    TokenFactId, TokenId, Ttl,
+    MessageId, PublicKey, ReceiptWish, RegistrySequence, Resource, SecretKey, Sequence, SessionId, SwarmId,
+    Timestamp, TokenFactId, TokenId, Ttl,
 };
 
 use crate::inspect::{Context, Inspector};
