@@ -139,10 +139,11 @@ impl Desk {
     async fn issue(&self, ask: &Ask) -> Answer {
         // For everything together: a login, the signature, and both once more.
         let signed = self.in_time(self.signed(ask)).await;
-        let leaf = signed.inspect_err(|error| match error {
-            // The asker's own fault.
-            VaultError::Unasked => {}
-            error => self.watch.issued(Err(error.own_words()), self.env.now()),
+        let leaf = signed.inspect_err(|error| {
+            // To ask for nothing is the asker's own fault.
+            if !matches!(error, VaultError::Unasked) {
+                self.watch.issued(Err(error.own_words()), self.env.now());
+            }
         })?;
         let checked = check_issued(ask, &self.trust, &leaf, self.env.now());
         let found = checked.map_err(|error| format!("the issuer's certificate is refused: {error}"));

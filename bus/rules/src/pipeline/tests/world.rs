@@ -113,6 +113,8 @@ pub(crate) struct World {
     pub(crate) revoked_ids: BTreeSet<TokenFactId>,
     pub(crate) valid_from: BTreeMap<AgentName, RegistrySequence>,
     pub(crate) delegated_only: BTreeSet<AgentName>,
+    /// Authorities whose tokens count no more.
+    pub(crate) retired: BTreeSet<PublicKey>,
     /// The node's own agent.
     pub(crate) resident: Option<AgentName>,
 }

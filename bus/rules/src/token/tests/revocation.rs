@@ -118,6 +118,18 @@ fn t_a39_a_later_valid_from_kills_old_tokens() {
     assert_eq!(meaning.standing(&from(8)), Err(Refusal::Revoked));
 }
 
+#[test]
+fn f27_a_retired_authority_takes_every_token_with_it() {
+    let token = token();
+    let child = token.delegate(&to_bob(), key_of("ada"), fresh()).unwrap();
+    let retired = Revoked { authorities: [authority().public()].into(), ..Revoked::default() };
+    let other = Revoked { authorities: [key_of("ada").public()].into(), ..Revoked::default() };
+    for meaning in [meaning(&token), meaning(&child)] {
+        assert_eq!(meaning.standing(&other), Ok(()));
+        assert_eq!(meaning.standing(&retired), Err(Refusal::Revoked));
+    }
+}
+
 /// Whoever sees the unsealed parent can put the delegation into it again under a fresh next key: Biscuit's
 /// own revocation id changes, ours does not.
 #[test]
