@@ -71,14 +71,15 @@ pub(super) fn of_node(
     checker
 }
 
-/// Who certifies the agents. Without it nobody new comes in and nobody renews; links go on until certificates end.
+/// Who certifies the agents. Without it nobody new comes in and nobody renews, but links and messages need it only when
+/// the last certificate has run out: to be called unready before that would shut out those who could still connect.
 fn certifying(health: IssuerHealth, now: Timestamp) -> Finding {
     match health {
         IssuerHealth::Well => Finding::healthy(),
         IssuerHealth::Unasked => Finding::degraded("the issuer of agents' certificates has not answered yet"),
-        IssuerHealth::Failing { since, why } if now > since.after(LIFETIME / 3) => {
+        IssuerHealth::Failing { since, why } if now > since.after(LIFETIME) => {
             Finding::unhealthy(format!(
-                "no agent was certified for {} hours, and their certificates run out: {why}",
+                "no agent was certified for {} hours, and their certificates have run out: {why}",
                 now.as_millis().saturating_sub(since.as_millis()) / 3_600_000
             ))
         }
@@ -180,10 +181,10 @@ mod tests {
         let failing = || IssuerHealth::Failing { since: at(1), why: "the PKI service is sealed".into() };
         assert_eq!(certifying(IssuerHealth::Well, at(9)), Finding::healthy());
         assert_eq!(certifying(IssuerHealth::Unasked, at(9)).state, State::Degraded);
-        assert_eq!(certifying(failing(), at(9)), Finding::degraded("the PKI service is sealed"));
-        let late = certifying(failing(), at(10));
+        assert_eq!(certifying(failing(), at(25)), Finding::degraded("the PKI service is sealed"));
+        let late = certifying(failing(), at(26));
         assert_eq!(late.state, State::Unhealthy);
-        assert!(late.reason.unwrap().ends_with("run out: the PKI service is sealed"));
+        assert!(late.reason.unwrap().ends_with("have run out: the PKI service is sealed"));
     }
 
     #[test]

@@ -156,6 +156,8 @@ impl Office {
                 );
             }
             Err(VerbError::Closed | VerbError::Refused(_) | VerbError::Unavailable) => {
+                // It is kept and not in force: what this node would make next had the same number.
+                roots.unsettled.store(true, Ordering::Release);
                 return Err(RollError::Gone);
             }
         }
