@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use testudo_bus::client::ClientIdentity;
 use testudo_bus::env::Env as _;
 
 use super::{Identity, IdentityError};
@@ -22,12 +23,10 @@ impl Identity {
         if have > got {
             return Err(IdentityError::OldTrust { path: path.to_owned(), have, got });
         }
-        if got > have {
-            return Ok(());
-        }
-        // One that has run out, or counts no more, is not worth keeping whatever its dates. Nor is one that was issued
-        // earlier for longer.
+        // One that has run out, or counts no more by what is known now, is not worth keeping whatever its dates. Nor is one
+        // that was issued earlier for longer.
         let now = System.now();
+        let old = ClientIdentity { chain: old.chain.clone(), ..new.as_ref().clone() };
         match (old.leaf(now), new.leaf(now)) {
             (Ok(old), Ok(new)) if old.not_before > new.not_before && old.not_after > new.not_after => {
                 Err(IdentityError::Later(path.to_owned()))
@@ -128,9 +127,11 @@ mod tests {
         of(100, 1).save_over(&path).unwrap();
         // Issued later for a shorter time, as another issuer does: that is the newer one.
         issued(&keys, "a", 50, LIFETIME / 2, 1).save_over(&path).unwrap();
-        // By a later statement, whatever the clock of its issuer.
-        of(500, 2).save_over(&path).unwrap();
+        // By a later statement, though another issuer's clock is ahead.
+        of(60, 2).save_over(&path).unwrap();
         assert_eq!(Identity::load(&path).unwrap().client.learnt.number(), 2);
+        // A process that has heard of a statement does not take back what was issued since it renewed.
+        assert!(matches!(of(90, 3).save_over(&path), Err(IdentityError::Later(_))));
         std::fs::write(&path, "not an identity").unwrap();
         assert!(of(0, 3).save_over(&path).is_err(), "what is there is not known");
     }

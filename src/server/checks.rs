@@ -77,12 +77,10 @@ fn certifying(health: IssuerHealth, now: Timestamp) -> Finding {
     match health {
         IssuerHealth::Well => Finding::healthy(),
         IssuerHealth::Unasked => Finding::degraded("the issuer of agents' certificates has not answered yet"),
-        IssuerHealth::Failing { since, why } if now > since.after(LIFETIME) => {
-            Finding::unhealthy(format!(
-                "no agent was certified for {} hours, and their certificates have run out: {why}",
-                now.as_millis().saturating_sub(since.as_millis()) / 3_600_000
-            ))
-        }
+        IssuerHealth::Failing { since, why } if now > since.after(LIFETIME) => Finding::unhealthy(format!(
+            "no agent was certified for {} hours, and their certificates have run out: {why}",
+            now.as_millis().saturating_sub(since.as_millis()) / 3_600_000
+        )),
         IssuerHealth::Failing { why, .. } => Finding::degraded(why),
     }
 }

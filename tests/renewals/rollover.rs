@@ -210,17 +210,22 @@ fn f27_a_token_of_a_retired_authority_is_refused_at_the_node() {
         let world = World::new(24);
         let (sender, identity) = idle(&world, "sender").await;
         let (_receiver, _) = idle(&world, "receiver").await;
+        let away = world.enrol("away", &["read:logs"], &[]).await;
         sender.tell(message("receiver", "read:logs", "before")).await.unwrap();
         rolled(&world, Change::AddAuthority, false).await.unwrap();
         sender.tell(message("receiver", "read:logs", "in between")).await.unwrap();
         let why = rolled(&world, Change::RetireAuthorities, false).await.unwrap_err();
-        assert!(matches!(&why, RollError::Depend(who) if who.len() == 2), "{why}");
+        assert!(matches!(&why, RollError::Depend(who) if who.len() == 3), "{why}");
         rolled(&world, Change::RetireAuthorities, true).await.unwrap();
         let refused = SendError::Refused { refusal: Refusal::Unauthorised, rules: Vec::new() };
         let told = sender.tell(message("receiver", "read:logs", "after")).await;
         assert_eq!(told.unwrap_err(), refused, "at once");
         let again = sender.present(&identity.token.seal().unwrap()).await;
         assert_eq!(again.unwrap_err(), refused, "nor can it be shown again");
+        // Who was away, and has no newer one, is told what to do.
+        let why = world.dial(away).await.err().unwrap();
+        assert!(matches!(why, DialError::Token(Refusal::Unauthorised)), "{why}");
+        assert!(why.to_string().contains("get a new one with `testudo agent renew`"), "{why}");
         // What it is given now counts.
         let renewed = Arc::new(sender.certify().await.unwrap());
         let (_, endpoint) = world.endpoint();
