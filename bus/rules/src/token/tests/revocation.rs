@@ -78,8 +78,8 @@ proptest! {
     ) {
         let grant = || capabilities("read:logs");
         let links: Vec<_> = (0..parents.len()).map(|n| node(n, salt)).collect();
-        let mut meanings =
-            vec![Meaning::minted_as(&Mint { holder: links[0].holder, id: links[0].id, hops: 200, ..mint() })];
+        let first = Mint { holder: links[0].holder, id: links[0].id, hops: 200, ..mint() };
+        let mut meanings = vec![Meaning::minted_as(&first).vouched(authority().public())];
         for (n, parent) in parents.iter().enumerate().skip(1) {
             let mut meaning = meanings[*parent].clone();
             let Link { holder: to, id } = links[n];
@@ -116,6 +116,11 @@ fn t_a39_a_later_valid_from_kills_old_tokens() {
     let from = |sequence| Revoked { valid_from: RegistrySequence(sequence), ..Revoked::default() };
     assert_eq!(meaning.standing(&from(7)), Ok(()));
     assert_eq!(meaning.standing(&from(8)), Err(Refusal::Revoked));
+}
+
+#[test]
+fn blocks_that_nobody_vouches_for_stand_nowhere() {
+    assert_eq!(Meaning::minted_as(&mint()).standing(&NONE_REVOKED), Err(Refusal::Revoked));
 }
 
 #[test]
