@@ -179,27 +179,29 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
     Ok(())
 }
 
+/// Opens a file that nobody but its owner may read.
+fn open_private(path: &Path) -> Result<File, FileError> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let file = File::open(path).map_err(|error| tell(path, error))?;
+    let mode = file.metadata().map_err(|error| tell(path, error))?.permissions().mode();
+    if mode & 0o077 == 0 { Ok(file) } else { Err(FileError::Exposed(path.to_owned())) }
+}
+
 /// Reads a secret file, which nobody but its owner may read.
 ///
 /// # Errors
 /// [`FileError`].
 pub fn read_private(path: &Path, bytes_max: u64) -> Result<String, FileError> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let file = File::open(path).map_err(|error| tell(path, error))?;
-    let mode = file.metadata().map_err(|error| tell(path, error))?.permissions().mode();
-    if mode & 0o077 != 0 {
-        return Err(FileError::Exposed(path.to_owned()));
-    }
-    read(path, &file, bytes_max)
+    read(path, &open_private(path)?, bytes_max)
 }
 
-/// Reads a file of any bytes that need not be secret.
+/// Reads a secret file of any bytes, which nobody but its owner may read.
 ///
 /// # Errors
 /// [`FileError`].
-pub fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
+pub fn read_private_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     use std::io::Read as _;
-    let file = File::open(path).map_err(|error| tell(path, error))?;
+    let file = open_private(path)?;
     let mut bytes = Vec::new();
     file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| tell(path, error))?;
     let fits = bytes.len() as u64 <= bytes_max;

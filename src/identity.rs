@@ -22,6 +22,8 @@ use crate::files::{self, FileError, Reserved};
 use crate::operator::Credentials;
 use crate::swarm::{all_from_pem, from_pem, pem};
 
+mod newer;
+
 /// Longest identity file.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 
@@ -38,6 +40,24 @@ pub enum IdentityError {
         path: PathBuf,
         /// What is wrong.
         what: String,
+    },
+    /// The file holds another agent's identity.
+    #[error("{0} holds another agent's identity by now; it is left as it is")]
+    Another(PathBuf),
+    /// The file holds a certificate that was issued later.
+    #[error("{0} was renewed meanwhile and holds a later certificate; it is left as it is")]
+    Later(PathBuf),
+    /// The file has learnt of a later trust statement.
+    #[error(
+        "{path} goes by trust statement {have}, what was issued by {got}: it comes from an old copy of the swarm's keys, and the file is left as it is; renew at the node with the newest"
+    )]
+    OldTrust {
+        /// The file.
+        path: PathBuf,
+        /// The file's number.
+        have: u64,
+        /// The number of what was issued.
+        got: u64,
     },
 }
 
@@ -223,11 +243,11 @@ impl Identity {
     fn keep(&self, renewed: Arc<ClientIdentity>) -> Result<(), IdentityError> {
         *self.renewed.lock().unwrap_or_else(PoisonError::into_inner) = Some(renewed);
         let Some(file) = &self.file else { return Ok(()) };
-        let there = Self::load(file)?;
-        if there.client.holder() == self.client.holder() && there.client.swarm() == self.client.swarm() {
-            self.save_over(file)?;
+        match self.save_over(file) {
+            // Somebody has made the file over to another agent, or put something newer there.
+            Err(IdentityError::Another(_) | IdentityError::Later(_)) => Ok(()),
+            kept => kept,
         }
-        Ok(())
     }
 
     /// Writes a new identity file, mode 0600.
@@ -247,11 +267,13 @@ impl Identity {
         Ok(place.fill(text.as_bytes())?)
     }
 
-    /// Writes over an identity file, atomically.
+    /// Writes over an identity file of this agent, atomically, unless what is there is newer: goes by a later trust
+    /// statement, or holds a certificate that was issued later.
     ///
     /// # Errors
-    /// [`IdentityError`].
+    /// [`IdentityError`]; then the file is as it was.
     pub fn save_over(&self, path: &Path) -> Result<(), IdentityError> {
+        self.supersedes(&Self::load(path)?, path)?;
         Ok(files::replace(path, self.text(path)?.as_bytes())?)
     }
 

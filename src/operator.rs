@@ -14,12 +14,13 @@ use serde::{Deserialize, Serialize};
 use testudo_bus::env::{SharedEnv, random};
 use testudo_bus::node::Office;
 use testudo_bus::roots::Keep;
-use testudo_bus::tls::{Ask, Csr, Issuer, LIFETIME};
+use testudo_bus::tls::{self, Ask, Csr, Issuer, LIFETIME};
 use testudo_registry::{AgentView, VerbError};
 use testudo_rules::token::{Fresh, Link, Mint};
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{
-    AgentName, Capability, Grant, Holder, PublicKey, RegistrySequence, SpiffeId, SwarmId, TokenFactId,
+    AgentName, Capability, Grant, Holder, PublicKey, RegistrySequence, SpiffeId, SwarmId, Timestamp,
+    TokenFactId,
 };
 use tokio::task::spawn_blocking;
 
@@ -249,6 +250,15 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
+/// Credentials that nobody holds yet.
+struct Made {
+    credentials: Credentials,
+    /// The trust statement that they are by.
+    under: u64,
+    /// The end of the certificate.
+    until: Timestamp,
+}
+
 /// One agent for a list.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct AgentLine {
@@ -264,6 +274,10 @@ pub struct AgentLine {
     pub valid_from: RegistrySequence,
     /// When it was last heard, in milliseconds since the Unix epoch.
     pub last_seen_ms: Option<u64>,
+    /// The latest end of the certificates that it was given since this node started, in milliseconds since the Unix
+    /// epoch. All of them are on the audit log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_until_ms: Option<u64>,
 }
 
 impl AgentLine {
@@ -280,7 +294,8 @@ impl AgentLine {
             key: view.holder.key,
             grant: view.grant.as_ref().clone(),
             valid_from: view.valid_from,
-            last_seen_ms: view.last_seen.map(testudo_wire::Timestamp::as_millis),
+            last_seen_ms: view.last_seen.map(Timestamp::as_millis),
+            certificate_until_ms: None,
         }
     }
 }
@@ -377,9 +392,9 @@ impl Operator {
                 // First everything that may fail without a trace: an agent is enrolled with credentials, or
                 // not at all. Before it is enrolled they are good for nothing.
                 let minted = registry.directory().sequence();
-                let credentials = self.credentials(holder, &grant, minted, csr).await?;
+                let made = self.credentials(holder, &grant, minted, csr).await?;
                 registry.enrol(holder, grant).await.map_err(words)?;
-                Ok(Answer::Credentials(Box::new(credentials)))
+                Ok(Answer::Credentials(Box::new(self.hand_out(name, made))))
             }
             Request::AgentRenew { name, csr } => {
                 // The number before the grant: a grant that shrinks in between voids the token.
@@ -388,12 +403,16 @@ impl Operator {
                 if !view.state.is_good() {
                     return Err(format!("{name} is revoked; see `testudo agent list`"));
                 }
-                let credentials = self.credentials(view.holder, &view.grant, minted, csr).await?;
-                Ok(Answer::Credentials(Box::new(credentials)))
+                let made = self.credentials(view.holder, &view.grant, minted, csr).await?;
+                Ok(Answer::Credentials(Box::new(self.hand_out(name, made))))
             }
             Request::AgentList => {
-                let agents = registry.list().await.map_err(words)?;
-                Ok(Answer::Agents { agents: agents.iter().map(AgentLine::of).collect() })
+                let (agents, roots) = (registry.list().await.map_err(words)?, &self.office.roots);
+                let line = |view: &AgentView| AgentLine {
+                    certificate_until_ms: roots.certified_until(&view.holder.name).map(Timestamp::as_millis),
+                    ..AgentLine::of(view)
+                };
+                Ok(Answer::Agents { agents: agents.iter().map(line).collect() })
             }
             Request::AgentInvite { name, key, grant, seconds, host } => {
                 self.invite(name, key, grant, Duration::from_secs(seconds), host).await
@@ -444,7 +463,7 @@ impl Operator {
         grant: &Grant,
         minted: RegistrySequence,
         csr: Option<String>,
-    ) -> Result<Credentials, String> {
+    ) -> Result<Made, String> {
         let request = csr.map(|text| Csr::from_pem(&text)).transpose();
         let request = request.map_err(|error| format!("the certificate request is {error}"))?;
         let id = SpiffeId::Agent(self.swarm, holder.name);
@@ -453,11 +472,11 @@ impl Operator {
         let under = self.office.roots.used();
         let rooted = self.office.roots.load().clone();
         let leaf = self.issuer.issue(ask).await.map_err(|error| error.to_string())?;
+        let until = tls::not_after(&leaf).map_err(|error| format!("the issuer's certificate is {error}"))?;
         let token = self.token(holder, &grant.right, &grant.delegatable, LIFETIME, HOPS, minted).await?;
-        self.office.roots.note_issued(holder.name, under);
         let latest = rooted.after(rooted.trust.number().saturating_sub(1)).last();
         let statement = latest.map(|signed| signed.encode().map(hex::encode)).transpose();
-        Ok(Credentials {
+        let credentials = Credentials {
             node: self.node,
             authority: self.authority,
             ca: pem(rooted.own().certificate()),
@@ -465,13 +484,24 @@ impl Operator {
             certificate: pem(&leaf),
             token,
             statement: statement.map_err(|error| error.to_string())?,
-        })
+        };
+        Ok(Made { credentials, under, until })
+    }
+
+    /// What is handed out is known: on the audit log, and to whoever retires a CA or an authority key. What was made in
+    /// vain is not: it would speak for what an agent of that name holds.
+    fn hand_out(&self, name: AgentName, made: Made) -> Credentials {
+        let Made { credentials, under, until } = made;
+        self.office.note_certified(name, until, &*self.env);
+        self.office.roots.note_issued(name, under, until);
+        credentials
     }
 
     /// What the node's own agent needs to link to it: from this machine, and with no right to anything.
     pub(crate) async fn own_credentials(&self, holder: Holder, csr: String) -> Result<Credentials, String> {
         let minted = self.office.registry.directory().sequence();
-        let mut credentials = self.credentials(holder, &Grant::default(), minted, Some(csr)).await?;
+        let made = self.credentials(holder, &Grant::default(), minted, Some(csr)).await?;
+        let mut credentials = self.hand_out(holder.name, made);
         match credentials.node.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => credentials.node.set_ip(Ipv4Addr::LOCALHOST.into()),
             IpAddr::V6(ip) if ip.is_unspecified() => credentials.node.set_ip(Ipv6Addr::LOCALHOST.into()),

@@ -6,7 +6,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use testudo_bus::roots::{HeldCa, Holding, Keep};
+use testudo_bus::roots::{HeldCa, Holding, Keep, KeepError};
 use testudo_rules::token;
 use testudo_rules::trust::Trust;
 use testudo_wire::trust::SignedStatement;
@@ -116,14 +116,28 @@ pub(crate) fn tidy(keys: &Path) {
 #[derive(Debug)]
 pub struct InFolder(pub PathBuf);
 
-impl Keep for InFolder {
-    fn keep(&self, holding: &Holding) -> Result<(), String> {
-        files::replace(&path(&self.0), text(holding)?.as_bytes()).map_err(|error| error.to_string())?;
-        // The name is of the folder: without this a power cut could take it back.
-        let synced = File::open(&self.0).and_then(|folder| folder.sync_all());
-        synced.map_err(|error| format!("{} could not be synced: {error}", self.0.display()))?;
+impl InFolder {
+    fn keep_with(
+        &self,
+        holding: &Holding,
+        sync: impl FnOnce(&Path) -> std::io::Result<()>,
+    ) -> Result<(), KeepError> {
+        let text = text(holding).map_err(KeepError::Unchanged)?;
+        let replaced = files::replace(&path(&self.0), text.as_bytes());
+        replaced.map_err(|error| KeepError::Unchanged(error.to_string()))?;
+        // The name is of the folder: without this a power cut could take it back. Then either file is whole, and what
+        // it supersedes must still be there for the older one.
+        sync(&self.0).map_err(|error| {
+            KeepError::Unknown(format!("{} could not be synced: {error}", self.0.display()))
+        })?;
         tidy(&self.0);
         Ok(())
+    }
+}
+
+impl Keep for InFolder {
+    fn keep(&self, holding: &Holding) -> Result<(), KeepError> {
+        self.keep_with(holding, |folder| File::open(folder).and_then(|folder| folder.sync_all()))
     }
 }
 
@@ -132,8 +146,9 @@ impl Keep for InFolder {
 pub struct Nowhere;
 
 impl Keep for Nowhere {
-    fn keep(&self, _: &Holding) -> Result<(), String> {
-        Err("this swarm's keys are in memory alone; give it a folder of data to roll them over".into())
+    fn keep(&self, _: &Holding) -> Result<(), KeepError> {
+        let why = "this swarm's keys are in memory alone; give it a folder of data to roll them over";
+        Err(KeepError::Unchanged(why.into()))
     }
 }
 
@@ -154,4 +169,59 @@ pub fn trusted(config: &Config) -> Result<Option<token::Trust>, String> {
     }
     let trust = Trust::genesis(holding.genesis, Vec::new()).fold(&holding.chain);
     Ok(Some(trust.map_err(|error| unreadable(&error))?.tokens()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::System;
+    use crate::swarm::{KeyPurpose, Keys, write_key};
+
+    /// A folder of keys as `testudo init` leaves it, and what it holds one statement later.
+    fn folder() -> (tempfile::TempDir, Keys, Holding) {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = Keys::make(&System).unwrap();
+        for (path, text) in keys.files(dir.path()) {
+            files::write_new(&path, text.as_bytes()).unwrap();
+        }
+        let mut next = keys.holding();
+        let cas = vec![keys.certificate.to_vec()];
+        let trust = Trust::genesis(next.genesis, cas.clone());
+        let now = testudo_bus::env::Env::now(&System);
+        let (signed, _) = trust.next((vec![next.genesis], cas), now, &keys.authority).unwrap();
+        next.chain.push(signed);
+        (dir, keys, next)
+    }
+
+    fn number(dir: &Path) -> usize {
+        Keys::read(dir).unwrap().holding().chain.len()
+    }
+
+    #[test]
+    fn what_was_not_written_has_changed_nothing() {
+        let (dir, _, next) = folder();
+        let lost = InFolder(dir.path().join("gone"));
+        assert!(matches!(lost.keep(&next), Err(KeepError::Unchanged(_))));
+        assert_eq!(number(dir.path()), 0);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_synced_is_told_and_either_file_starts() {
+        let (dir, keys, next) = folder();
+        let fails = |_: &Path| Err(std::io::Error::other("the disk is gone"));
+        let why = InFolder(dir.path().to_owned()).keep_with(&next, fails).unwrap_err();
+        assert!(matches!(why, KeepError::Unknown(_)), "{why}");
+        assert!(why.to_string().contains("restart the node, then look"), "{why}");
+        // It may have come to the disk ...
+        assert_eq!(number(dir.path()), 1);
+        assert!(dir.path().join("authority.key").exists(), "nothing is taken away before that is known");
+        // ... or not.
+        std::fs::remove_file(path(dir.path())).unwrap();
+        assert_eq!(number(dir.path()), 0);
+        assert_eq!(Keys::read(dir.path()).unwrap().swarm(), keys.swarm());
+        InFolder(dir.path().to_owned()).keep(&next).unwrap();
+        assert!(!dir.path().join("authority.key").exists());
+        assert_eq!(number(dir.path()), 1);
+        assert!(write_key(dir.path(), KeyPurpose::Node, &keys.node).is_err(), "that one stays");
+    }
 }

@@ -5,6 +5,8 @@
 #![expect(clippy::disallowed_methods, reason = "the service beside us has the machine's clock")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a fault of the service changes one thing")]
 
+#[path = "issuer/health.rs"]
+mod health;
 #[path = "cli/kit.rs"]
 #[expect(dead_code, reason = "each test binary takes its part of the kit")]
 mod kit;

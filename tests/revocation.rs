@@ -14,9 +14,11 @@ use support::swarm::{grant, name};
 use support::world::{Agent, message};
 use support::{World, pass, sim, until};
 use testudo_bus::client::{Client, ClientIdentity, DialError, SendError};
+use testudo_bus::roots::{Change, RollError};
 use testudo_rules::token;
 use testudo_wire::frame::CloseReason;
 use testudo_wire::standing::RevocationCause;
+use testudo_wire::trust::SignedStatement;
 use testudo_wire::{Refusal, TokenFactId, TokenId};
 use tokio::time::Instant;
 
@@ -28,6 +30,7 @@ enum Taken {
     Token,
     Delegation,
     Right,
+    Authority,
 }
 
 /// When handlers started, as the receiver saw it.
@@ -80,7 +83,7 @@ async fn sender(world: &World, taken: Taken) -> (Client, Option<TokenId>, Client
     let boss = world.enrol("boss", &["read:logs", "read:mail"], &[]).await;
     let agent = world.dial(identity.clone()).await.unwrap();
     match taken {
-        Taken::Sender | Taken::Token | Taken::Right => {
+        Taken::Sender | Taken::Token | Taken::Right | Taken::Authority => {
             let ids = block_ids(world, &identity.token);
             (agent.client, None, identity, ids)
         }
@@ -92,6 +95,10 @@ async fn sender(world: &World, taken: Taken) -> (Client, Option<TokenId>, Client
     }
 }
 
+async fn roll(world: &World, change: Change) -> Result<SignedStatement, RollError> {
+    world.node.office().roll(change, true, &world.swarm.kept, &*world.swarm.env).await
+}
+
 async fn take_away(world: &World, taken: Taken, ids: &[TokenFactId]) {
     let registry = world.node.registry();
     let done = match taken {
@@ -99,6 +106,7 @@ async fn take_away(world: &World, taken: Taken, ids: &[TokenFactId]) {
         Taken::Delegator => registry.revoke(name("boss"), RevocationCause::Compromised).await.is_ok(),
         Taken::Token | Taken::Delegation => registry.revoke_token(*ids.last().unwrap()).await.is_ok(),
         Taken::Right => registry.narrow(name("sender"), grant(&[], &[])).await.is_ok(),
+        Taken::Authority => roll(world, Change::RetireAuthorities).await.is_ok(),
     };
     assert!(done, "{taken:?}");
 }
@@ -107,6 +115,9 @@ async fn scenario(taken: Taken, seed: u64) {
     let world = World::new(seed);
     let starts = handle(world.agent("reader", &["write:nothing"], &["read:logs"]).await);
     let (client, token, identity, ids) = sender(&world, taken).await;
+    if matches!(taken, Taken::Authority) {
+        roll(&world, Change::AddAuthority).await.unwrap();
+    }
     flood(client.clone(), token);
     pass(Duration::from_millis(20 + seed * 7919 % 211)).await;
     take_away(&world, taken, &ids).await;
@@ -126,6 +137,11 @@ async fn scenario(taken: Taken, seed: u64) {
             assert!(matches!(closed, DialError::Closed(reason) if reason == revoked), "{closed}");
             assert!(matches!(world.dial(identity).await, Err(DialError::Revoked)));
             world.node.registry().reinstate(name("sender")).await.expect_err("its key is burnt");
+        }
+        Taken::Authority => {
+            let refused = client.tell(message("reader", "read:logs", "once more")).await;
+            let void = SendError::Refused { refusal: Refusal::Unauthorised, rules: Vec::new() };
+            assert_eq!(refused.unwrap_err(), void, "{taken:?}, seed {seed}");
         }
         Taken::Delegator | Taken::Token | Taken::Delegation | Taken::Right => {
             let mut letter = message("reader", "read:logs", "once more");
@@ -171,6 +187,15 @@ fn t_a38_a_narrowed_grant_voids_what_was_minted_before() {
     sim(async {
         for seed in 0..4 {
             scenario(Taken::Right, seed).await;
+        }
+    });
+}
+
+#[test]
+fn f27_what_a_retired_authority_vouches_for_is_silenced_at_any_moment() {
+    sim(async {
+        for seed in 0..8 {
+            scenario(Taken::Authority, seed).await;
         }
     });
 }
@@ -263,6 +288,47 @@ fn t_a37_what_waits_behind_a_blocked_writer_is_dropped_and_the_rest_goes_on() {
         assert!(world.node.linked().contains(&name("narrow")), "nobody else pays for it");
         let (account, _) = world.end().await;
         assert_eq!((account.dropped, account.delivered), (5, 0), "{account:?}");
+    });
+}
+
+#[test]
+fn f27_what_waits_under_a_retired_authority_is_dropped_and_its_sender_hears_why() {
+    sim(async {
+        let world = World::new(5);
+        roll(&world, Change::AddAuthority).await.unwrap();
+        let narrow = world.enrol("narrow", &["write:nothing"], &["read:logs"]).await;
+        let mut narrow = Narrow::dial(&world, &narrow, 32 * 1024).await;
+        // This one has its token by the newer authority, the other one by the older.
+        let good = world.agent("good", &["read:logs"], &[]).await;
+        let renewed = Arc::new(good.client.certify().await.unwrap());
+        good.client.renew(&world.endpoint().1, renewed).await.unwrap();
+        let sender = world.agent("sender", &["read:logs"], &[]).await;
+        let big = "x".repeat(60_000);
+        for _ in 0..2 {
+            good.client.tell(message("narrow", "read:logs", &big)).await.unwrap();
+        }
+        for _ in 0..5 {
+            sender.client.tell(message("narrow", "read:logs", "never to arrive")).await.unwrap();
+        }
+        assert_eq!(world.node.metrics().account().queued, 6, "one is being written");
+        let taking = async {
+            // The registry has it by now; the rest of the roll waits for who does not listen.
+            pass(Duration::from_millis(200)).await;
+            let mut taken = 0;
+            while let Some(frame) = narrow.take().await {
+                assert!(!frame.windows(5).any(|bytes| bytes == b"never"), "it arrived");
+                taken += 1;
+            }
+            taken
+        };
+        let (done, taken) = tokio::join!(roll(&world, Change::RetireAuthorities), taking);
+        done.unwrap();
+        assert_eq!(taken, 2, "what the other one sent");
+        assert_eq!(world.node.metrics().drops(), [("revoked", 5)]);
+        assert_eq!(sender.client.refused().get(&Refusal::Revoked), Some(&5));
+        assert!(sender.client.is_open(), "it is not the agent that is out");
+        let (account, _) = world.end().await;
+        assert_eq!((account.dropped, account.queued, account.in_flight), (5, 0, 0), "{account:?}");
     });
 }
 

@@ -5,28 +5,28 @@
 //! keys ([`Keep`]), put on record and only then in force. First everybody learns it, then it is used: certificates
 //! and tokens under a new CA or key come only when every open link has heard of it.
 
+mod pace;
 mod roll;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use arc_swap::{ArcSwap, Guard};
 use rustls::pki_types::CertificateDer;
+use testudo_registry::{TrustMark, Trusted};
 use testudo_rules::token;
 use testudo_rules::trust::{Trust, TrustError};
 use testudo_wire::trust::SignedStatement;
-use testudo_wire::{AgentName, PublicKey, SecretKey};
+use testudo_wire::{AgentName, PublicKey, SecretKey, Timestamp};
 use tokio::sync::watch;
 
 use crate::node::Shared;
 use crate::tls::{self, EmbeddedCa, IssuerError, LeafError};
 
+pub use pace::{PaceError, STATEMENTS_MAX, STATEMENTS_NEAR_MAX};
 pub use roll::{Change, RollError};
-
-/// Most statements of one swarm: what keeps and tells them all stays bounded.
-pub const STATEMENTS_MAX: u64 = 512;
 
 /// One CA, with its key.
 #[derive(Clone)]
@@ -67,8 +67,21 @@ pub trait Keep: fmt::Debug + Send + Sync {
     /// Returns when it is durable, all of it at once.
     ///
     /// # Errors
-    /// Why not, and what to do. Nothing has changed then.
-    fn keep(&self, holding: &Holding) -> Result<(), String>;
+    /// [`KeepError`], which says what the next start may find.
+    fn keep(&self, holding: &Holding) -> Result<(), KeepError>;
+}
+
+/// Why something was not kept.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum KeepError {
+    /// What was kept before is there as it was.
+    #[error("{0}")]
+    Unchanged(String),
+    /// It was written, but may not last: the next start finds the one or the other, whole.
+    #[error(
+        "{0}; whether the new trust statement is kept is unknown: restart the node, then look with `testudo swarm trust show`"
+    )]
+    Unknown(String),
 }
 
 /// Why what is held cannot be used.
@@ -144,6 +157,14 @@ impl Rooted {
         &self.newest
     }
 
+    /// The same for the registry.
+    #[must_use]
+    pub fn trusted(&self) -> Trusted {
+        let mark = self.trust.digest().map(|statement| TrustMark { number: self.trust.number(), statement });
+        let cas = u8::try_from(self.trust.cas().len()).unwrap_or(u8::MAX);
+        Trusted { mark, authorities: self.trust.authorities().into(), cas }
+    }
+
     /// The CA that certifies the node: the oldest, which everybody knows who can still come back.
     #[must_use]
     pub const fn own(&self) -> &Arc<EmbeddedCa> {
@@ -165,11 +186,14 @@ pub struct Roots {
     issuing: Arc<ArcSwap<EmbeddedCa>>,
     /// The number of the statement whose newest CA and key are used.
     used: AtomicU64,
+    /// Nobody knows which statement the next start will find: none may be made before that.
+    unsettled: AtomicBool,
     agents: Option<Vec<CertificateDer<'static>>>,
     holding: tokio::sync::Mutex<Holding>,
     node: OnceLock<Weak<Shared>>,
-    /// Under which statement each agent was given its credentials, as far as this process knows.
-    issued: Mutex<HashMap<AgentName, u64>>,
+    /// Under which statement each agent was given its credentials, and until when they are good at the latest, as far as
+    /// this process knows.
+    issued: Mutex<HashMap<AgentName, (u64, Timestamp)>>,
 }
 
 impl fmt::Debug for Roots {
@@ -188,6 +212,7 @@ impl Roots {
         Ok(Self {
             number: watch::Sender::new(now.trust.number()),
             used: AtomicU64::new(now.trust.number()),
+            unsettled: AtomicBool::new(false),
             issuing: Arc::new(ArcSwap::new(now.issuing.clone())),
             now: ArcSwap::from_pointee(now),
             agents,
@@ -212,6 +237,13 @@ impl Roots {
     #[must_use]
     pub fn used(&self) -> u64 {
         self.used.load(Ordering::Acquire)
+    }
+
+    /// Whether a statement was written of which nobody knows whether it lasts: nothing is rolled over before the next
+    /// start, or there could be two of one number.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        self.unsettled.load(Ordering::Acquire)
     }
 
     /// The CAs of the agents, where those are certified elsewhere.
@@ -245,14 +277,24 @@ impl Roots {
         self.node.get().and_then(Weak::upgrade)
     }
 
-    /// An agent has been given credentials; `under` is what [`Roots::used`] said before they were made.
-    pub fn note_issued(&self, agent: AgentName, under: u64) {
-        self.issued.lock().unwrap_or_else(PoisonError::into_inner).insert(agent, under);
+    /// An agent has been given credentials that are good until then; `under` is what [`Roots::used`] said before they
+    /// were made.
+    pub fn note_issued(&self, agent: AgentName, under: u64, until: Timestamp) {
+        let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of, end) = issued.entry(agent).or_insert((under, until));
+        (*of, *end) = ((*of).max(under), (*end).max(until));
+    }
+
+    /// The latest end of the certificates that an agent was given.
+    #[must_use]
+    pub fn certified_until(&self, agent: &AgentName) -> Option<Timestamp> {
+        let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        issued.get(agent).map(|(_, until)| *until)
     }
 
     /// Whether an agent was given credentials under the statement in force.
     pub(crate) fn has_issued(&self, agent: &AgentName) -> bool {
         let issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
-        issued.get(agent).is_some_and(|under| *under == self.number())
+        issued.get(agent).is_some_and(|(under, _)| *under == self.number())
     }
 }

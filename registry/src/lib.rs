@@ -29,7 +29,8 @@ pub use barrier::{Closer, Laggard, Numbered, WriterBarrier, WriterSlot};
 pub use book::{
     Admitted, AgentView, Beat, Book, BookRules, Burnt, Change, ChangeKind, Condition, EnrolError, FailError,
     GrantError, HouseError, Invitation, InvitationState, InviteError, Join, JoinError, Login, LoginError,
-    Newcomer, OnSilence, Record, ReinstateError, RestoreError, RevokeError, TokenError, UninviteError,
+    Newcomer, OnSilence, Record, ReinstateError, RestoreError, RevokeError, TokenError, TrustMark, Trusted,
+    TrustedError, UninviteError,
 };
 pub use snapshot::{Directory, Publisher, Snapshot, Standing, Update};
 pub use store::{Batch, Contents, SqliteStore, Store, StoreError, StoreKey};

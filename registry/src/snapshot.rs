@@ -47,6 +47,8 @@ pub struct Snapshot {
     sequence: RegistrySequence,
     shards: Vec<Arc<Shard>>,
     tokens: Arc<HashSet<TokenFactId>>,
+    /// Whose tokens count; a handful at most.
+    authorities: Arc<[PublicKey]>,
     /// The node's own agent.
     resident: Option<AgentName>,
 }
@@ -60,6 +62,8 @@ pub struct Update {
     pub standings: Vec<(AgentName, Standing)>,
     /// Newly revoked token ids; they are never taken back.
     pub tokens: Vec<TokenFactId>,
+    /// The authority keys whose tokens count from now on; else they stay.
+    pub authorities: Option<Arc<[PublicKey]>>,
     /// The node's own agent, once it has one; else it stays as it is.
     pub resident: Option<AgentName>,
 }
@@ -75,13 +79,17 @@ fn shard_of(name: &AgentName) -> usize {
 impl Snapshot {
     fn empty() -> Self {
         let shards = vec![Arc::default(); SHARDS];
-        Self { sequence: RegistrySequence(0), shards, tokens: Arc::default(), resident: None }
+        let (tokens, authorities) = (Arc::default(), Arc::default());
+        Self { sequence: RegistrySequence(0), shards, tokens, authorities, resident: None }
     }
 
     fn updated(&self, update: Update) -> Self {
         let mut next = self.clone();
         next.sequence = next.sequence.max(update.sequence);
         next.resident = update.resident.or(next.resident);
+        if let Some(authorities) = update.authorities {
+            next.authorities = authorities;
+        }
         for (name, standing) in update.standings {
             Arc::make_mut(&mut next.shards[shard_of(&name)]).insert(name, standing);
         }
@@ -138,6 +146,10 @@ impl Standings for Snapshot {
     fn is_delegated_only(&self, name: &AgentName) -> bool {
         // Of a stranger nothing is known, so nothing may be done on its authority.
         self.agent(name).is_none_or(|standing| standing.grant.delegated_only)
+    }
+
+    fn is_authority(&self, key: &PublicKey) -> bool {
+        self.authorities.contains(key)
     }
 
     fn knows(&self, name: &AgentName) -> bool {

@@ -139,7 +139,7 @@ impl Backup {
     /// # Errors
     /// [`BackupError`].
     pub fn open(path: &Path, unlock: &Unlock, env: &dyn Env) -> Result<Self, BackupError> {
-        let sealed = files::read_bytes(path, lock::FILE_BYTES_MAX)?;
+        let sealed = files::read_private_bytes(path, lock::FILE_BYTES_MAX)?;
         let plain = lock::opened(path, &sealed, unlock)?;
         let content = |what: String| BackupError::Content(path.to_owned(), what);
         let stored: Stored = toml::from_str(&plain).map_err(|error| content(error.message().to_owned()))?;

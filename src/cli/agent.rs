@@ -70,6 +70,9 @@ pub(super) struct Revoke {
     /// Why
     #[arg(long, value_enum, default_value_t = Cause::Operator)]
     cause: Cause,
+    /// The same as --cause compromised: somebody else may have its key
+    #[arg(long, conflicts_with = "cause")]
+    compromised: bool,
     #[command(flatten)]
     through: Through,
     /// One JSON object instead of text
@@ -222,9 +225,9 @@ fn told(name: AgentName, what: &str, sequence: Option<RegistrySequence>, json: b
 
 impl Revoke {
     fn run(self) -> Done {
-        let cause = match self.cause {
-            Cause::Compromised => RevocationCause::Compromised,
-            Cause::Operator => RevocationCause::Operator,
+        let cause = match (self.cause, self.compromised) {
+            (Cause::Compromised, _) | (Cause::Operator, true) => RevocationCause::Compromised,
+            (Cause::Operator, false) => RevocationCause::Operator,
         };
         let answer = match self.through.ask(Request::AgentRevoke { name: self.name, cause }) {
             Err(CliError::RevokedItself) => {

@@ -92,9 +92,9 @@ pub(super) struct Delegate {
     /// The part that it may hand on
     #[arg(long, value_name = "VERB:RESOURCE", num_args = 1..)]
     grant_on: Vec<Capability>,
-    /// Seconds to live
-    #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
-    seconds: u64,
+    /// Seconds to live; without it an hour, or as long as the token if that ends sooner
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX))]
+    seconds: Option<u64>,
     /// Times that it may be handed on further
     #[arg(long, default_value_t = 0)]
     hops: u8,
@@ -107,6 +107,9 @@ pub(super) struct Revoke {
     #[command(flatten)]
     through: Through,
 }
+
+/// How long what is handed on lives when nobody says.
+const SECONDS: u64 = 3600;
 
 fn fresh() -> Fresh {
     Fresh::from_random(random(&System))
@@ -175,9 +178,17 @@ impl Delegate {
             to: Holder { name: self.to, key: self.key },
             grant: self.grant.into_iter().collect(),
             grant_on: self.grant_on.into_iter().collect(),
-            expires: in_seconds(self.seconds),
+            expires: match self.seconds {
+                Some(seconds) => in_seconds(seconds),
+                None => in_seconds(SECONDS).min(token.ends()),
+            },
             hops: self.hops,
         };
+        if delegation.expires < System.now() {
+            return Err(CliError::Failed(
+                "the token has run out; renew the identity, or mint another".into(),
+            ));
+        }
         say(&token.delegate(&delegation, &identity.client.key, fresh())?.to_text());
         Ok(())
     }

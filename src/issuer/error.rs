@@ -95,6 +95,36 @@ pub enum VaultError {
     Unasked,
 }
 
+impl VaultError {
+    /// What it is, without what the service says of it.
+    pub(super) fn own_words(&self) -> String {
+        let said = String::new();
+        match self {
+            Self::Forbidden { path, .. } => Self::Forbidden { path: path.clone(), said }.to_string(),
+            Self::Internal { status, .. } => Self::Internal { status: *status, said }.to_string(),
+            Self::Status { status, .. } => Self::Status { status: *status, said }.to_string(),
+            Self::Login(_) => Self::Login(said).to_string(),
+            Self::Role(_) => Self::Role(said).to_string(),
+            Self::Busy
+            | Self::Client(_)
+            | Self::Expired(_)
+            | Self::File(_)
+            | Self::Garbage(_)
+            | Self::Redirected
+            | Self::NotFound(_)
+            | Self::NotPem(_)
+            | Self::NotSecret(_)
+            | Self::Sealed
+            | Self::Settings(_)
+            | Self::TooMany
+            | Self::Timeout(_)
+            | Self::Tls(_)
+            | Self::Unreachable(_)
+            | Self::Unasked => self.to_string(),
+        }
+    }
+}
+
 impl From<VaultError> for IssuerError {
     fn from(error: VaultError) -> Self {
         if matches!(error, VaultError::Unasked) { Self::Unasked } else { Self::Service(Box::new(error)) }

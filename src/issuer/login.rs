@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
@@ -68,11 +69,13 @@ pub(super) struct Logins {
     current: Mutex<Option<Arc<Login>>>,
     /// Somebody has logged in for the first time.
     begun: Notify,
+    /// Its logins may not look themselves up.
+    untold: AtomicBool,
 }
 
 impl Logins {
     pub(super) fn new(http: Http, by: LoginBy) -> Self {
-        Self { http, by, current: Mutex::new(None), begun: Notify::new() }
+        Self { http, by, current: Mutex::new(None), begun: Notify::new(), untold: AtomicBool::new(false) }
     }
 
     /// A login that is not over.
@@ -96,6 +99,30 @@ impl Logins {
         let next = self.fresh(&mut current).await?;
         // A token that was looked up a moment ago is good.
         Ok((next.token() != refused.token()).then_some(next))
+    }
+
+    /// Whether the service knows this login still, as far as it tells a login that.
+    pub(super) async fn is_known(&self, login: &Login) -> Result<bool, VaultError> {
+        if self.untold.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let path = "auth/token/lookup-self";
+        let call = Call { method: Method::GET, path, token: Some(login.token()), body: None };
+        match self.http.call(call).await {
+            Ok(_) => Ok(true),
+            Err(CallError::Refused(refused)) if refused.status == StatusCode::FORBIDDEN => Ok(false),
+            Err(CallError::Refused(refused)) => Err(refused.general(path)),
+            Err(CallError::Other(error)) => Err(error),
+        }
+    }
+
+    /// A login that is a moment old and is not known is one whose policy does not let it look: it is not asked again, or
+    /// every look would cost another login.
+    pub(super) async fn learns_of(&self, fresh: &Login) -> Result<(), VaultError> {
+        if !self.is_known(fresh).await? {
+            self.untold.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Renews ahead of time, for as long as it is polled, from the first login on: a command that certifies nobody

@@ -7,6 +7,7 @@ mod error;
 mod http;
 mod login;
 mod vault;
+mod watch;
 
 use std::sync::Arc;
 

@@ -10,8 +10,8 @@ use reqwest::{Method, StatusCode};
 use rustls_pki_types::CertificateDer;
 use serde_json::{Value, json};
 use testudo_bus::env::SharedEnv;
-use testudo_bus::tls::{Ask, Issuer, IssuerError, Issuing, Trust, check_issued};
-use testudo_wire::SwarmId;
+use testudo_bus::tls::{Ask, Issuer, IssuerError, IssuerHealth, Issuing, Trust, check_issued};
+use testudo_wire::{SwarmId, Timestamp};
 use tokio::runtime::Builder;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
@@ -19,6 +19,7 @@ use tokio::time::timeout;
 use super::VaultError;
 use super::http::{Call, CallError, Http, Refused};
 use super::login::{Login, Logins};
+use super::watch::{LOOK, Watch};
 use crate::config::Vault;
 use crate::files;
 use crate::swarm::{all_from_pem, from_pem};
@@ -43,6 +44,8 @@ pub struct VaultIssuer {
     roots: Vec<CertificateDer<'static>>,
     places: Arc<Semaphore>,
     jobs: mpsc::Sender<Job>,
+    watch: Arc<Watch>,
+    env: SharedEnv,
 }
 
 impl VaultIssuer {
@@ -59,8 +62,9 @@ impl VaultIssuer {
         let trust = Trust::new(swarm, &roots).map_err(|_| not_pem())?;
         let http = Http::new(&settings)?;
         let (jobs, given) = mpsc::channel(AT_ONCE);
-        let desk =
-            Desk { logins: Logins::new(http.clone(), settings.login.clone()), http, settings, trust, env };
+        let logins = Logins::new(http.clone(), settings.login.clone());
+        let watch = Arc::new(Watch::default());
+        let desk = Desk { logins, http, settings, trust, watch: watch.clone(), env: env.clone() };
         let body = move || match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime.block_on(serve(Arc::new(desk), given)),
             // Whoever asks hears that the thread has ended.
@@ -68,7 +72,7 @@ impl VaultIssuer {
         };
         let thread = std::thread::Builder::new().name("testudo-pki".into()).spawn(body);
         thread.map_err(|error| VaultError::Client(error.to_string()))?;
-        Ok(Self { roots, places: Arc::new(Semaphore::new(AT_ONCE)), jobs })
+        Ok(Self { roots, places: Arc::new(Semaphore::new(AT_ONCE)), jobs, watch, env })
     }
 
     async fn asked(&self, ask: Ask) -> Answer {
@@ -90,12 +94,26 @@ impl Issuer for VaultIssuer {
     fn roots(&self) -> Vec<CertificateDer<'static>> {
         self.roots.clone()
     }
+
+    fn watch(&self) {
+        self.watch.begin();
+    }
+
+    fn health(&self) -> IssuerHealth {
+        if self.jobs.is_closed() {
+            let why = "the PKI client's thread has ended; restart the node".into();
+            return IssuerHealth::Failing { since: Timestamp::from_millis(0), why };
+        }
+        self.watch.health(self.env.now())
+    }
 }
 
 /// The thread's life: jobs beside each other, and the login kept alive, until the issuer is dropped.
 async fn serve(desk: Arc<Desk>, mut given: mpsc::Receiver<Job>) {
     let kept = desk.clone();
     let keeping = tokio::spawn(async move { kept.logins.keep().await });
+    let looked = desk.clone();
+    let looking = tokio::spawn(async move { looked.look().await });
     while let Some(Job { ask, answer, _place: place }) = given.recv().await {
         let desk = desk.clone();
         tokio::spawn(async move {
@@ -104,6 +122,7 @@ async fn serve(desk: Arc<Desk>, mut given: mpsc::Receiver<Job>) {
         });
     }
     keeping.abort();
+    looking.abort();
 }
 
 /// What signs.
@@ -112,17 +131,57 @@ struct Desk {
     logins: Logins,
     settings: Vault,
     trust: Trust,
+    watch: Arc<Watch>,
     env: SharedEnv,
 }
 
 impl Desk {
     async fn issue(&self, ask: &Ask) -> Answer {
-        let ms = self.settings.timeout_ms;
         // For everything together: a login, the signature, and both once more.
-        let signed = timeout(Duration::from_millis(ms.into()), self.signed(ask)).await;
-        let leaf = signed.unwrap_or(Err(VaultError::Timeout(ms)))?;
-        check_issued(ask, &self.trust, &leaf, self.env.now())?;
+        let signed = self.in_time(self.signed(ask)).await;
+        let leaf = signed.inspect_err(|error| {
+            // To ask for nothing is the asker's own fault.
+            if !matches!(error, VaultError::Unasked) {
+                self.watch.issued(Err(error.own_words()), self.env.now());
+            }
+        })?;
+        let checked = check_issued(ask, &self.trust, &leaf, self.env.now());
+        let found = checked.map_err(|error| format!("the issuer's certificate is refused: {error}"));
+        self.watch.issued(found, self.env.now());
+        checked?;
         Ok(leaf)
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, VaultError>>) -> Result<T, VaultError> {
+        let ms = self.settings.timeout_ms;
+        timeout(Duration::from_millis(ms.into()), work).await.unwrap_or(Err(VaultError::Timeout(ms)))
+    }
+
+    /// Looks how the service is, for as long as it is polled, from when somebody wants to know.
+    async fn look(&self) {
+        self.watch.is_wanted().await;
+        loop {
+            let found = self.in_time(self.well()).await;
+            self.watch.looked(found, self.env.now());
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Whether the login is good and the mount there. Nothing is signed for it.
+    async fn well(&self) -> Result<(), VaultError> {
+        let login = self.logins.login().await?;
+        if !self.logins.is_known(&login).await?
+            && let Some(next) = self.logins.other_than(&login).await?
+        {
+            self.logins.learns_of(&next).await?;
+        }
+        let path = format!("{}/cert/ca", self.settings.mount);
+        let call = Call { method: Method::GET, path: &path, token: None, body: None };
+        match self.http.call(call).await {
+            Ok(_) => Ok(()),
+            Err(CallError::Refused(refused)) => Err(refused.general(&path)),
+            Err(CallError::Other(error)) => Err(error),
+        }
     }
 
     async fn signed(&self, ask: &Ask) -> Result<CertificateDer<'static>, VaultError> {

@@ -198,7 +198,8 @@ impl Operator {
         let view = registry.join(newcomer).await.map_err(turned)?;
         let made = self.credentials(view.holder, &view.grant, minted, None).await;
         let rooted = self.office.roots.load().clone();
-        made.and_then(|credentials| joined(view.holder, &credentials, rooted.after(0))).map_err(|why| {
+        let handed = made.map(|made| self.hand_out(view.holder.name, made));
+        handed.and_then(|credentials| joined(view.holder, &credentials, rooted.after(0))).map_err(|why| {
             // It is enrolled: the same key may ask again for what could not be made now.
             tracing::error!(agent = %view.holder.name, why, "a newcomer is enrolled but has no credentials yet");
             Turned { refusal: JoinRefusal::Unavailable, agent: Some(view.holder.name), why }

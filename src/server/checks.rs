@@ -6,7 +6,8 @@ use std::time::Duration;
 use testudo_bus::audit::Health as AuditHealth;
 use testudo_bus::env::SharedEnv;
 use testudo_bus::node::Node;
-use testudo_bus::tls::{Leaf, not_after};
+use testudo_bus::roots::{Roots, STATEMENTS_MAX, STATEMENTS_NEAR_MAX};
+use testudo_bus::tls::{Issuer, IssuerHealth, LIFETIME, Leaf, not_after};
 use testudo_wire::Timestamp;
 
 use crate::export::{ExporterStatus, States};
@@ -22,7 +23,12 @@ const RENEWING: Duration = Duration::from_secs(180);
 const CA_NEAR_END: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The checks of a node.
-pub(super) fn of_node(node: &Arc<Node>, exporters: States, env: &SharedEnv) -> Checker {
+pub(super) fn of_node(
+    node: &Arc<Node>,
+    exporters: States,
+    issuer: &Arc<dyn Issuer>,
+    env: &SharedEnv,
+) -> Checker {
     let checker = Checker::standard(CHECK_TIME, env.clone());
     let register = |name: &str, check: fn(&Node, Timestamp) -> Finding| {
         let (of, env) = (node.clone(), env.clone());
@@ -46,15 +52,53 @@ pub(super) fn of_node(node: &Arc<Node>, exporters: States, env: &SharedEnv) -> C
         checker.register("exporters", move || std::future::ready(exporting(&exporters)));
     }
     register("ca", |node, now| {
-        let advice = "a CA's certificate is near its end; roll it over with `testudo swarm trust rotate-ca`, then `retire-ca`";
-        let rooted = node.office().roots.load().clone();
-        // The oldest certifies the node, the newest the agents.
-        match (not_after(rooted.own().certificate()), not_after(rooted.issuing().certificate())) {
-            (Ok(oldest), Ok(newest)) => ends(oldest.min(newest), CA_NEAR_END, now, advice),
-            (Err(error), _) | (_, Err(error)) => Finding::unhealthy(error.to_string()),
+        let advice = "a CA's certificate is near its end; roll it over with `testudo swarm trust rotate-ca`, then `retire-ca`, or replace the mount's in issuer.issuing_ca_file";
+        let roots = node.office().roots;
+        let rooted = roots.load().clone();
+        // The oldest certifies the node, the newest the agents, unless those are certified elsewhere.
+        let own = [rooted.own().certificate(), rooted.issuing().certificate()];
+        let elsewhere = roots.agents_elsewhere().unwrap_or_default();
+        let certificates: Result<Vec<_>, _> = own.into_iter().chain(elsewhere).map(not_after).collect();
+        match certificates.map(|all| all.into_iter().min()) {
+            Ok(Some(first)) => ends(first, CA_NEAR_END, now, advice),
+            Ok(None) => Finding::unhealthy("there is no CA; restart the node"),
+            Err(error) => Finding::unhealthy(error.to_string()),
         }
     });
+    register("trust", |node, _| trust(&node.office().roots));
+    let (issuer, env) = (issuer.clone(), env.clone());
+    checker.register("issuer", move || std::future::ready(certifying(issuer.health(), env.now())));
     checker
+}
+
+/// Who certifies the agents. Without it nobody new comes in and nobody renews, but links and messages need it only when
+/// the last certificate has run out: to be called unready before that would shut out those who could still connect.
+fn certifying(health: IssuerHealth, now: Timestamp) -> Finding {
+    match health {
+        IssuerHealth::Well => Finding::healthy(),
+        IssuerHealth::Unasked => Finding::degraded("the issuer of agents' certificates has not answered yet"),
+        IssuerHealth::Failing { since, why } if now > since.after(LIFETIME) => Finding::unhealthy(format!(
+            "no agent was certified for {} hours, and their certificates have run out: {why}",
+            now.as_millis().saturating_sub(since.as_millis()) / 3_600_000
+        )),
+        IssuerHealth::Failing { why, .. } => Finding::degraded(why),
+    }
+}
+
+/// Whether the swarm can still be rolled over.
+fn trust(roots: &Roots) -> Finding {
+    if roots.is_unsettled() {
+        return Finding::degraded(
+            "it is not known whether the last trust statement is kept; restart the node",
+        );
+    }
+    let made = roots.number();
+    if made < STATEMENTS_NEAR_MAX {
+        return Finding::healthy();
+    }
+    Finding::degraded(format!(
+        "{made} of {STATEMENTS_MAX} trust statements are made, more are not kept; plan a new swarm"
+    ))
 }
 
 /// A certificate is replaced when it is due: one that was not is about to end, and no agent can come in any more.
@@ -127,6 +171,18 @@ mod tests {
         assert_eq!([at(0), at(89_999)], [State::Healthy; 2]);
         assert_eq!([at(90_000), at(99_999)], [State::Degraded; 2]);
         assert_eq!([at(100_000), at(900_000)], [State::Unhealthy; 2]);
+    }
+
+    #[test]
+    fn an_issuer_that_fails_is_degraded_and_unhealthy_when_certificates_run_out_for_it() {
+        let at = |hours: u64| Timestamp::from_millis(hours * 3_600_000);
+        let failing = || IssuerHealth::Failing { since: at(1), why: "the PKI service is sealed".into() };
+        assert_eq!(certifying(IssuerHealth::Well, at(9)), Finding::healthy());
+        assert_eq!(certifying(IssuerHealth::Unasked, at(9)).state, State::Degraded);
+        assert_eq!(certifying(failing(), at(25)), Finding::degraded("the PKI service is sealed"));
+        let late = certifying(failing(), at(26));
+        assert_eq!(late.state, State::Unhealthy);
+        assert!(late.reason.unwrap().ends_with("have run out: the PKI service is sealed"));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 mod admin;
 mod checks;
+mod expiry;
 mod folder;
 mod guard;
 mod office;
@@ -314,7 +315,8 @@ impl Running {
         let port = node.listen_for_newcomers(desk, newcomers);
         let port = port.map_err(StartError::from).inspect_err(|_| syncing.abort())?;
         operator.join = JoinDoor::Port(port.state());
-        let checker = checks::of_node(&node, exporters.states(), &operator.env);
+        operator.issuer.watch();
+        let checker = checks::of_node(&node, exporters.states(), &operator.issuer, &operator.env);
         let witnessing = witnessing.map(|witnessing| witnessing.start(node.audit(), &checker));
         let served = admin::Served {
             operator: operator.clone(),

@@ -73,7 +73,6 @@ async fn run(desk: Arc<Desk>, closing: watch::Receiver<bool>) {
     };
     let Some((holder, key)) = opened else { return };
     loop {
-        let trust = desk.served.operator.office.roots.number();
         let identity = tokio::select! {
             identity = desk.identity(holder, &key) => identity,
             () = closed(closing.clone()) => return,
@@ -81,14 +80,13 @@ async fn run(desk: Arc<Desk>, closing: watch::Receiver<bool>) {
         let (member, arrivals) = identity::member(&identity);
         tokio::select! {
             () = desk.serve(&member, arrivals) => {}
-            () = desk.retired(&member, trust) => {}
             () = closed(closing.clone()) => {
                 let _ = timeout(LAST, desk.idle()).await;
                 let _ = timeout(LAST, member.goodbye()).await;
                 return;
             }
         }
-        // Its link is gone for good, its certificate run out perhaps: it starts anew.
+        // Its link is gone for good, its certificate run out or of a retired CA: it starts anew.
         tracing::warn!("the {OFFICE} for operators lost its place; it takes another");
         sleep(AGAIN).await;
     }
@@ -188,17 +186,6 @@ impl Desk {
                 desk.handle(&member, &question).await;
                 desk.places.add_permits(1);
             });
-        }
-    }
-
-    /// Returns when it has no link since a trust statement that is newer than this one: its certificate is of a CA that
-    /// was retired before it could renew.
-    async fn retired(&self, member: &Member, trust: u64) {
-        loop {
-            sleep(AGAIN).await;
-            if self.served.operator.office.roots.number() > trust && !member.is_connected() {
-                return;
-            }
         }
     }
 

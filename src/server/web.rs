@@ -19,6 +19,7 @@ use testudo_bus::node::Node;
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
+use super::expiry;
 use crate::export::{States, TracesView, register, register_traces};
 use crate::files::{self, FileError};
 use crate::health::Checker;
@@ -81,6 +82,7 @@ async fn metrics(State(pages): State<Pages>) -> Response {
     let (exporters, traces) = (exporters.all(), traces.map(|traces| traces.status()));
     let more = |registry: &mut Registry| {
         register(registry, &exporters);
+        expiry::register(registry, &pages.node);
         if let Some(status) = &traces {
             register_traces(registry, status);
         }

@@ -44,8 +44,11 @@ fn tail_prints_records_as_json_lines() {
     let last = lines(&place.does(&format!("audit tail --json -n 2 {C}")));
     assert_eq!(last, all[all.len() - 2..]);
     let of_a = lines(&place.does(&format!("audit tail --json --agent a {C}")));
-    let changes: Vec<_> = of_a.iter().map(|record| record["fields"]["change"].as_str().unwrap()).collect();
-    assert_eq!(changes, ["enrolled", "revoked"]);
+    let changes: Vec<_> =
+        of_a.iter().map(|record| (&record["fields"]["change"], &record["fields"]["what"])).collect();
+    let said: Vec<_> =
+        changes.iter().map(|(change, what)| change.as_str().or(what.as_str()).unwrap()).collect();
+    assert_eq!(said, ["enrolled", "certified", "revoked"]);
     assert_eq!(place.does(&format!("audit tail -n 0 {C}")).lines().count(), all.len());
     assert_eq!(place.does(&format!("audit tail --agent nobody {C}")), "");
     place.fails(2, &format!("audit tail --agent No/body {C}"), "not an agent name");

@@ -1,6 +1,7 @@
 //! Files and texts that are not what they should be: whatever is wrong with them, one line, exit code 2, and nothing
 //! is written. A secret that others may read is refused with the command that mends it.
 
+use age::secrecy::ExposeSecret as _;
 use testudo::operator::{Answer, Request};
 use testudo::wire::{AgentName, Grant, SecretKey};
 
@@ -171,6 +172,16 @@ fn secrets_that_others_may_read_are_refused_with_the_command_that_mends_them() {
     }
     place.does(&format!("agent add a {C} --allow read:logs --delegatable read:logs --out a.id"));
     exposed(&place, "a.id", &with_identity());
+    // Whoever has a backup can try passphrases for as long as he likes.
+    place.does(&format!("swarm backup {C} --out s.backup --passphrase-file pass"));
+    exposed(&place, "s.backup", &["swarm restore s.backup --to r --passphrase-file pass".to_owned()]);
+    let identity = age::x25519::Identity::generate();
+    place.write("age.key", identity.to_string().expose_secret());
+    place.does(&format!("swarm backup {C} --out r.backup --recipient {}", identity.to_public()));
+    exposed(&place, "age.key", &["swarm restore r.backup --to r --identity age.key".to_owned()]);
+    // What takes the place of three of the keys.
+    place.does(&format!("swarm trust rotate-ca {C}"));
+    exposed(&place, "s/keys/trust.toml", &with_keys()[..1]);
     // A path that a shell would take apart.
     std::fs::rename(place.path("a.id"), place.path("it's a.id")).unwrap();
     place.mode("it's a.id", 0o644);

@@ -140,12 +140,12 @@ fn events_are_checked_with_the_key_alone_and_every_change_is_found() {
     let text = place.read("s/events.jsonl");
     let lines: Vec<_> = text.lines().collect();
     let batch = format!("[{}]\n", lines.join(","));
-    assert!(place.fed(&format!("audit events - --key {key}"), &batch).out.contains("verified: 6 events"));
+    assert!(place.fed(&format!("audit events - --key {key}"), &batch).out.contains("verified: 9 events"));
     let json = place.does(&format!("audit events s/events.jsonl --json --key {key}"));
-    assert!(json.lines().all(|line| !line.contains("dssematerial")) && json.lines().count() == 6);
+    assert!(json.lines().all(|line| !line.contains("dssematerial")) && json.lines().count() == 9);
     let check = format!("audit events - --key {key}");
     for (input, says) in [
-        (text.replace("agent/a1", "agent/a2"), "line 4 of -: event \"3-0\" is changed after it was signed"),
+        (text.replace("agent/a1", "agent/a2"), "line 5 of -: event \"4-0\" is changed after it was signed"),
         ([lines[0], lines[2]].join("\n"), "events are missing before record 2"),
         (format!("{}\n{{}}", lines[0]), "line 2 of -: no signed event"),
         ("garbage".to_owned(), "line 1 of -: not JSON"),

@@ -96,7 +96,6 @@ pub(crate) fn ready(verb: Verb) -> Request {
     match verb {
         Verb::AgentReinstate => Request::AgentRevoke { name, cause: RevocationCause::Silent },
         Verb::InvitationCancel => request(Verb::AgentInvite, 0),
-        Verb::TrustRoll => Request::TrustRoll { roll: Roll::RotateCa, force: false },
         Verb::AgentAdd
         | Verb::AgentInvite
         | Verb::AgentList
@@ -109,6 +108,7 @@ pub(crate) fn ready(verb: Verb) -> Request {
         | Verb::TokenMint
         | Verb::TokenRevoke
         | Verb::TokenStanding
+        | Verb::TrustRoll
         | Verb::TrustShow => Request::AgentReinstate { name },
     }
 }
@@ -131,9 +131,16 @@ fn t_a36_every_verb_against_every_role_denied_by_default() {
                 let before = operator.office.registry.directory().sequence();
                 let answer = operator.answer_for(&mandate, asked).await;
                 if may(&role, verb) {
-                    // No node runs here whose rules could be read again.
                     let said = if let Answer::Refused { error } = answer { error } else { String::new() };
-                    let expected = if verb == Verb::GuardReload { "no node runs" } else { "" };
+                    // No node runs here whose rules could be read again, and so many new CAs a day are not made that
+                    // there were one to retire for each role.
+                    let expected = if verb == Verb::GuardReload {
+                        "no node runs"
+                    } else if verb == Verb::TrustRoll {
+                        "there is only one; make a new one first"
+                    } else {
+                        ""
+                    };
                     assert!(
                         said.starts_with(expected) && said.is_empty() == expected.is_empty(),
                         "{role}: {said}"

@@ -73,7 +73,7 @@ fn data_that_cannot_be_used_is_named_each_by_its_own_message() {
         (
             "newer store",
             |p| patch(p, STORE, 63, |_| 99),
-            "has format 99, this version knows 2; update testudo",
+            "has format 99, this version knows 3; update testudo",
         ),
         ("foreign SQLite file", |p| patch(p, STORE, 68, |_| 0), "is not a registry store"),
         ("no SQLite file", |p| p.write(STORE, "garbage ".repeat(64)), "is not a registry store"),

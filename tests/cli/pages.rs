@@ -10,6 +10,10 @@ use super::kit::{Node, Place};
 
 const C: &str = "--config s/testudo.toml";
 
+fn now_seconds() -> f64 {
+    testudo::bus::env::Env::now(&testudo::env::System).as_millis() as f64 / 1000.0
+}
+
 fn json(body: &str) -> Value {
     serde_json::from_str(body).unwrap_or_else(|_| panic!("{body:?}"))
 }
@@ -29,7 +33,7 @@ fn t_a67_strangers_see_the_state_and_operators_why() {
     assert_eq!((secret.len(), place.mode_of("s/data/health.secret")), (64, 0o600));
     let (_, body) = node.page_with("/healthz", &format!("authorization: Bearer {secret}\r\n"));
     let report = json(&body);
-    for check in ["actors", "audit", "ca", "certificate", "guard", "process", "registry"] {
+    for check in ["actors", "audit", "ca", "certificate", "guard", "issuer", "process", "registry", "trust"] {
         assert_eq!(report["components"][check]["state"], "healthy", "{check}: {body}");
     }
     // r_h12: readiness is the whole check.
@@ -54,6 +58,16 @@ fn t_a67_strangers_see_the_state_and_operators_why() {
     assert!(json(&by_query)["components"].is_null());
     let (_, metrics) = node.page("/metrics");
     assert!(!metrics.contains("secret-name"), "no names in metrics");
+    for (certificate, days) in [("node", 1), ("ca-oldest", 3650), ("ca-newest", 3650)] {
+        let series =
+            format!("testudo_certificate_expiry_timestamp_seconds{{certificate=\"{certificate}\"}} ");
+        let end = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(&series))
+            .unwrap_or_else(|| panic!("{metrics}"));
+        let left = end.parse::<f64>().unwrap() - now_seconds();
+        assert!((left / 86_400.0 - f64::from(days)).abs() < 0.1, "{certificate}: {left} s left");
+    }
     // No page changes anything, and none is there but these.
     for path in ["/", "/debug", "/connz", "/healthz/", "/readyz/x", "/admin"] {
         assert!(node.page(path).0.contains("404"), "{path}");

@@ -54,7 +54,9 @@ fn a_burnt_key_never_comes_back_whatever_is_asked() {
     let place = Place::swarm();
     enrol(&place, "a");
     let key: PublicKey = Identity::load(&place.path("a.id")).unwrap().client.key.public();
-    place.does(&format!("agent revoke a --cause compromised {C}"));
+    place.fails(2, &format!("agent revoke a --compromised --cause operator {C}"), "cannot be used with");
+    place.does(&format!("agent revoke a --compromised {C}"));
+    assert_eq!(place.states(), [("a".to_owned(), "revoked (compromised)".to_owned())]);
     place.fails(1, &format!("agent reinstate a {C}"), "");
     place.fails(1, &format!("agent renew --identity a.id {C}"), "a is revoked");
     place.fails(1, &format!("token mint a {C}"), "a is revoked");

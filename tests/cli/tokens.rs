@@ -135,6 +135,16 @@ fn handing_on_never_widens() {
     place.fails(2, &delegate("--grant read:logs --identity none.id"), "");
     let read = place.fed(&delegate("--grant read:logs --token -"), &ours);
     assert_eq!(read.code, Some(0), "{read:?}");
+    // Without a word on it, no longer than what it is a part of.
+    let short = place.does(&format!("token mint a {C} --delegatable read:logs --seconds 600"));
+    let part = place.fed(&delegate("--grant read:logs --token -"), &short);
+    let end = |token: &str| place.json(&format!("token inspect {} --json", token.trim()))["expires"].clone();
+    assert_eq!((part.code, end(&part.out)), (Some(0), end(&short)), "{part:?}");
+    place.fails(
+        1,
+        &format!("{} --token {short}", delegate("--grant read:logs --seconds 3000")),
+        "ends earlier",
+    );
 }
 
 /// Sends one message from `a` to `b`.

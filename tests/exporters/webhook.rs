@@ -97,7 +97,7 @@ async fn r_a15_an_event_that_the_receiver_refuses_is_found_and_its_neighbours_ar
     .await;
     let swarm = swarm(dir.path(), section(ExporterKind::Webhook, &receiver.url)).await;
     enrol(&swarm, &["a", "poison", "b"]).await;
-    let state = until(&swarm, |state| done(state) && state.counts.failed == 1).await;
+    let state = until(&swarm, |state| done(state) && state.counts.failed == 2).await;
     assert_eq!(state.breaker, Breaker::Closed);
     let trouble = state.trouble.unwrap();
     assert!(trouble.starts_with("400 Bad Request: no") && !trouble.contains('\u{1b}'), "{trouble}");

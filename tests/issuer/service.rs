@@ -73,6 +73,7 @@ struct Inner {
     lease: u64,
     renewable: bool,
     approle_may_sign: bool,
+    hides_logins: bool,
     calls: BTreeMap<&'static str, u32>,
     given: u32,
 }
@@ -145,6 +146,7 @@ impl Service {
         let tls = Ca::new(&PKCS_ECDSA_P256_SHA256);
         let router = Router::new()
             .route("/v1/pki/sign/{role}", post(sign))
+            .route("/v1/pki/cert/ca", get(ca_certificate))
             .route("/v1/auth/approle/login", post(login))
             .route("/v1/auth/token/lookup-self", get(look_up))
             .route("/v1/auth/token/renew-self", post(renew))
@@ -189,6 +191,11 @@ impl Service {
 
     pub(crate) fn approle_may_sign(&self, may: bool) {
         self.shared.inner().approle_may_sign = may;
+    }
+
+    /// Logins may not look themselves up, as without the default policy.
+    pub(crate) fn hides_logins(&self, hides: bool) {
+        self.shared.inner().hides_logins = hides;
     }
 
     /// Forgets all logins, as a revocation does.
@@ -308,6 +315,9 @@ async fn login(State(shared): State<Arc<Shared>>, Json(body): Json<Value>) -> Re
 
 async fn look_up(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Response {
     shared.called("lookup");
+    if shared.inner().hides_logins {
+        return denied();
+    }
     let Some((token, session)) = session(&shared, &headers) else { return denied() };
     let left = session.ends.map(|ends| ends.duration_since(SystemTime::now()).unwrap_or_default().as_secs());
     let data = json!({
@@ -328,6 +338,16 @@ async fn renew(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Respons
     let ends = Some(SystemTime::now() + Duration::from_secs(lease));
     inner.sessions.insert(token.clone(), Session { ends, ..session });
     answer(Value::Null, auth(&token, lease, true))
+}
+
+async fn ca_certificate(State(shared): State<Arc<Shared>>) -> Response {
+    shared.called("ca");
+    let fault = shared.inner().fault;
+    match fault {
+        Fault::Status(status, said) => errors(StatusCode::from_u16(status).unwrap(), &[said]),
+        Fault::Hangs => std::future::pending().await,
+        _ => answer(json!({"certificate": shared.ca.pem, "revocation_time": 0}), Value::Null),
+    }
 }
 
 async fn sign(

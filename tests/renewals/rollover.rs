@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use testudo_bus::client::{Arrivals, Client, ClientIdentity, DialError, LearnError, Member, SendError};
 use testudo_bus::env::Env as _;
-use testudo_bus::roots::{Change, RollError};
+use testudo_bus::roots::{Change, Holding, KeepError, RollError};
 use testudo_rules::audit::{Event, NodeEvent};
 use testudo_rules::trust::TrustError;
 use testudo_wire::frame::CloseReason;
@@ -16,7 +16,7 @@ use testudo_wire::{ContentType, Refusal};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
-use crate::support::site::{Site, Staying};
+use crate::support::site::{Site, Staying, image};
 use crate::support::swarm::{Disk, Swarm, name};
 use crate::support::tally::Tally;
 use crate::support::world::message;
@@ -210,17 +210,22 @@ fn f27_a_token_of_a_retired_authority_is_refused_at_the_node() {
         let world = World::new(24);
         let (sender, identity) = idle(&world, "sender").await;
         let (_receiver, _) = idle(&world, "receiver").await;
+        let away = world.enrol("away", &["read:logs"], &[]).await;
         sender.tell(message("receiver", "read:logs", "before")).await.unwrap();
         rolled(&world, Change::AddAuthority, false).await.unwrap();
         sender.tell(message("receiver", "read:logs", "in between")).await.unwrap();
         let why = rolled(&world, Change::RetireAuthorities, false).await.unwrap_err();
-        assert!(matches!(&why, RollError::Depend(who) if who.len() == 2), "{why}");
+        assert!(matches!(&why, RollError::Depend(who) if who.len() == 3), "{why}");
         rolled(&world, Change::RetireAuthorities, true).await.unwrap();
         let refused = SendError::Refused { refusal: Refusal::Unauthorised, rules: Vec::new() };
         let told = sender.tell(message("receiver", "read:logs", "after")).await;
         assert_eq!(told.unwrap_err(), refused, "at once");
         let again = sender.present(&identity.token.seal().unwrap()).await;
         assert_eq!(again.unwrap_err(), refused, "nor can it be shown again");
+        // Who was away, and has no newer one, is told what to do.
+        let why = world.dial(away).await.err().unwrap();
+        assert!(matches!(why, DialError::Token(Refusal::Unauthorised)), "{why}");
+        assert!(why.to_string().contains("get a new one with `testudo agent renew`"), "{why}");
         // What it is given now counts.
         let renewed = Arc::new(sender.certify().await.unwrap());
         let (_, endpoint) = world.endpoint();
@@ -249,10 +254,15 @@ fn f27_a_crash_before_or_after_each_write_leaves_a_swarm_that_goes_on() {
             member.request(message("a0", "read:logs", "asked")).await.unwrap();
             // After: it was kept, and nobody has heard of it.
             site.swarm.kept.on(Disk::Last);
-            roll(&site, change, false).await.unwrap_err();
+            let why = roll(&site, change, false).await.unwrap_err();
+            assert!(matches!(why, RollError::Keep(KeepError::Unknown(_))), "{change:?}: {why}");
+            // It is there, or it is not: another of its number would be a fork.
+            site.swarm.kept.on(Disk::Works);
+            let why = roll(&site, change, false).await.unwrap_err();
+            assert!(matches!(why, RollError::Unsettled), "{change:?}: {why}");
+            assert!(site.node().office().roots.is_unsettled());
             assert_eq!(member.identity().learnt.number(), number - 1);
             site.kill();
-            site.swarm.kept.on(Disk::Works);
             site.start();
             assert_eq!(site.node().office().roots.number(), number);
             pass(MINUTE).await;
@@ -266,20 +276,69 @@ fn f27_a_crash_before_or_after_each_write_leaves_a_swarm_that_goes_on() {
 }
 
 #[test]
-fn t_a75_a_node_on_an_old_copy_of_its_keys_is_not_believed() {
+fn t_a75_a_node_starts_on_no_older_copy_of_its_keys() {
+    sim(async {
+        let mut site = Site::new(28);
+        roll(&site, Change::AddCa, false).await.unwrap();
+        roll(&site, Change::RetireCas, false).await.unwrap();
+        let newest = site.swarm.kept.holding(&site.swarm);
+        site.stop().await;
+        for number in [0, 1] {
+            let first = site.swarm.genesis();
+            let chain = newest.chain[..number].to_vec();
+            let cas = first.cas.iter().chain(newest.cas.iter().take(number)).cloned().collect();
+            site.swarm.kept.put(Some(Holding { chain, cas, ..first }));
+            // A start that is refused leaves the folder to the next one.
+            let dir = image(site.dir.path());
+            let (_, socket) = site.net.bind();
+            let why = site.swarm.node(dir.path(), socket).err().unwrap();
+            let says =
+                format!("the keys go by trust statement {number}, the registry by 2: they are an old copy");
+            assert!(why.to_string().starts_with(&says), "{why}");
+        }
+        site.swarm.kept.put(Some(newest));
+        site.start();
+        assert_eq!(site.node().office().roots.number(), 2);
+        site.stop().await;
+    });
+}
+
+/// Nothing on the disk shows that all of it is from before: its agents do.
+#[test]
+fn t_a75_a_node_on_an_old_copy_of_everything_is_not_believed() {
     sim(async {
         let mut site = Site::new(28);
         let identity = site.enrol("a0", &["read:logs"], &[]).await;
         let Staying { member, .. } = site.join(identity);
         member.connected().await.unwrap();
+        let before = image(site.dir.path());
         roll(&site, Change::AddCa, false).await.unwrap();
         pass(SECOND).await;
-        site.swarm.kept.put(None);
         site.stop().await;
+        site.swarm.kept.put(None);
+        let _newer = std::mem::replace(&mut site.dir, before);
         site.start();
         let why = member.ended().await;
         assert!(why.to_string().contains("trust statement 0, this agent by 1"), "{why}");
         site.stop().await;
+    });
+}
+
+/// What it was told just before its link was cut it may never have heard: then its certificate looks good to it.
+#[test]
+fn f27_a_member_whose_ca_was_retired_does_not_dial_for_ever() {
+    sim(async {
+        for seed in 0..4 {
+            let site = Site::new(seed);
+            let identity = site.enrol("late", &["read:logs"], &[]).await;
+            let Staying { member, .. } = site.join(identity);
+            member.connected().await.unwrap();
+            roll(&site, Change::AddCa, false).await.unwrap();
+            roll(&site, Change::RetireCas, true).await.unwrap();
+            let why = timeout(10 * MINUTE, member.ended()).await.expect("it dials no more");
+            assert!(why.to_string().contains("get a new identity with `testudo agent renew`"), "{why}");
+            site.node().shut_down().await;
+        }
     });
 }
 

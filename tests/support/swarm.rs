@@ -9,7 +9,7 @@ use testudo_bus::audit::{AuditLog, Recovery};
 use testudo_bus::client::ClientIdentity;
 use testudo_bus::env::{Env, SharedEnv, random};
 use testudo_bus::node::{Commit, Node, NodeParts, StartError};
-use testudo_bus::roots::{HeldCa, Holding, Keep, Roots};
+use testudo_bus::roots::{HeldCa, Holding, Keep, KeepError, Roots};
 use testudo_bus::tls::{self, Embedded, EmbeddedCa, LIFETIME};
 use testudo_bus::transport::Socket;
 use testudo_registry::{BookRules, SqliteStore, StoreKey};
@@ -128,12 +128,17 @@ impl Kept {
 }
 
 impl Keep for Kept {
-    fn keep(&self, holding: &Holding) -> Result<(), String> {
+    fn keep(&self, holding: &Holding) -> Result<(), KeepError> {
         let disk = *self.1.lock().unwrap();
         if disk != Disk::Fails {
             self.put(Some(holding.clone()));
         }
-        if disk == Disk::Works { Ok(()) } else { Err("the disk fails, as asked for".into()) }
+        let why = || "the disk fails, as asked for".to_owned();
+        match disk {
+            Disk::Works => Ok(()),
+            Disk::Fails => Err(KeepError::Unchanged(why())),
+            Disk::Last => Err(KeepError::Unknown(why())),
+        }
     }
 }
 

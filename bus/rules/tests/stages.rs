@@ -16,8 +16,8 @@ use testudo_rules::token::{Fresh, Meaning, Mint, SealedToken, Trust};
 use testudo_wire::standing::{Quota, Standings};
 use testudo_wire::{
     AgentName, Bundle, Capability, ContentType, CorrelationId, Destination, Envelope, Header, Holder, Limits,
-    MessageId, ReceiptWish, Refusal, RegistrySequence, SecretKey, Sequence, SessionId, SwarmId, Timestamp,
-    TokenFactId, TokenId, Ttl,
+    MessageId, PublicKey, ReceiptWish, Refusal, RegistrySequence, SecretKey, Sequence, SessionId, SwarmId,
+    Timestamp, TokenFactId, TokenId, Ttl,
 };
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -44,6 +44,9 @@ impl Standings for World {
     }
     fn is_delegated_only(&self, _: &AgentName) -> bool {
         false
+    }
+    fn is_authority(&self, _: &PublicKey) -> bool {
+        true
     }
 }
 

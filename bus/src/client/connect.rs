@@ -105,7 +105,7 @@ pub(super) async fn open(
             Ok(shared)
         }
         Err(SendError::Refused { refusal: Refusal::Revoked, .. }) => Err(DialError::Revoked),
-        Err(SendError::Refused { .. }) => Err(DialError::Protocol("the identity's token is refused")),
+        Err(SendError::Refused { refusal, .. }) => Err(DialError::Token(refusal)),
         Err(_) => Err(explain(&shared.connection.closed().await, address)),
     }
 }

@@ -10,7 +10,7 @@ use quinn::{
 };
 use rustls::pki_types::{CertificateDer, UnixTime};
 use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Hello, Seen, Welcome};
-use testudo_wire::{Limits, PublicKey, SessionId, SpiffeId, Timestamp};
+use testudo_wire::{Limits, PublicKey, Refusal, SessionId, SpiffeId, Timestamp};
 use tokio::time::timeout;
 
 use super::{ClientIdentity, LearnError};
@@ -59,8 +59,11 @@ pub enum DialError {
     #[error("the node is not believed: {0}")]
     Trust(LearnError),
     /// The node closed the link with a reason.
-    #[error("the node closed the link: {}", .0.as_str())]
+    #[error("the node closed the link: {}", closed(*.0))]
     Closed(CloseReason),
+    /// The node refuses the identity's own token.
+    #[error("the node refuses this agent's token ({0}); get a new one with `testudo agent renew`")]
+    Token(Refusal),
     /// The node does not speak this protocol.
     #[error("the node does not speak testudo/1 as expected: {0}")]
     Protocol(&'static str),
@@ -70,6 +73,24 @@ pub enum DialError {
     /// Anything else that ended the connection.
     #[error("the link failed: {0}")]
     Link(String),
+}
+
+/// What the end of a link means to a person.
+fn closed(reason: CloseReason) -> String {
+    let advice = match reason {
+        CloseReason::CaRetired | CloseReason::CertificateExpired => {
+            "; get a new identity with `testudo agent renew`"
+        }
+        CloseReason::Displaced
+        | CloseReason::DisplacedTooOften
+        | CloseReason::Lagging
+        | CloseReason::Protocol
+        | CloseReason::Renewed
+        | CloseReason::Revoked(_)
+        | CloseReason::Shutdown
+        | CloseReason::StaleRegistry => "",
+    };
+    format!("{}{advice}", reason.as_str())
 }
 
 /// RFC 8446, section 6.

@@ -2,7 +2,7 @@
 //!
 //! Both are bounded; what is forgotten here is refused, never waved through.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use testudo_rules::pipeline::Tokens;
@@ -22,9 +22,16 @@ const REVOCATIONS_MAX: usize = 200_000;
 pub(super) struct Known {
     agents: HashMap<PublicKey, RegistrySequence>,
     tokens: HashSet<TokenFactId>,
+    /// The authority keys of the latest trust statement that came on a link; none as long as nothing was retired.
+    authorities: Option<BTreeSet<PublicKey>>,
 }
 
 impl Known {
+    /// Only tokens of these authorities count any more, also where they wait for their handler.
+    pub(super) fn go_by(&mut self, trust: &Trust) {
+        self.authorities = Some(trust.authorities.clone());
+    }
+
     /// Adds a notice whose signature was verified. `false` when there are more than any swarm has: what cannot
     /// be kept must not be taken for good.
     #[must_use]
@@ -50,6 +57,10 @@ impl Standings for Known {
     /// Grants are the registry's and no node tells of them: it is the node that refuses.
     fn is_delegated_only(&self, _: &AgentName) -> bool {
         false
+    }
+
+    fn is_authority(&self, key: &PublicKey) -> bool {
+        self.authorities.as_ref().is_none_or(|trusted| trusted.contains(key))
     }
 }
 

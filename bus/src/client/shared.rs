@@ -141,6 +141,7 @@ impl Shared {
             Ok(number) => {
                 let trust = self.identity.tokens();
                 (0_u8..).take(LANES).for_each(|lane| self.tokens(lane).retain(&trust));
+                self.line.known_mut().go_by(&trust);
                 let (control, word) = (self.control.clone(), FromAgent::Trusts(Trusts { number }));
                 if let Err(mpsc::error::TrySendError::Full(word)) = control.try_send(word) {
                     tokio::spawn(async move { control.send(word).await });

@@ -211,6 +211,8 @@ struct Cut {
     positions: Vec<usize>,
     bundle: Bytes,
     tokens: Arc<[Carried]>,
+    /// A token of these messages is gone since they were judged: its authority was retired.
+    is_void: bool,
     needs: Arc<[Capability]>,
     alerts: Vec<(u16, Vec<String>)>,
     places: Vec<Place>,
@@ -232,10 +234,12 @@ impl Cut {
             answers: answers(envelope.header()),
         });
         let headers: Vec<_> = envelopes.iter().map(|(_, envelope)| envelope.header()).collect();
+        let is_held = |header: &&Header| judging.tokens.get(&header.token).is_some();
         Some(Self {
             positions: positions.to_vec(),
             bundle,
             tokens: tokens(judging, &headers),
+            is_void: !headers.iter().all(is_held),
             needs: needs(&headers),
             alerts: alerts(inspected, positions),
             places: places.collect(),
@@ -353,6 +357,9 @@ impl Group {
             _permit: self.permit,
         };
         shared.metrics.queued(parcel.places.len());
+        if cut.is_void {
+            return shared.drop_parcel(&parcel, Cause::Revoked);
+        }
         let Err(parcel) = self.outbox.hand_over(recorded, parcel) else { return };
         // Its link has ended; unless it was renewed just now.
         let newer = self.receiver.line.newer.get().and_then(|newer| outbox(shared, newer, case.lane));

@@ -183,7 +183,7 @@ async fn credentials(shared: &Shared, link: &Link, csr: Option<&[u8]>) -> Result
     });
     let _recorded = shared.audit.append(&shared.record(event)).map_err(|_| Refusal::AuditUnavailable)?;
     link.line.issued(&certificate);
-    shared.roots.note_issued(holder.name, under);
+    shared.roots.note_issued(holder.name, under, leaf.not_after);
     Ok(Renewed { refusal: None, chain: vec![ByteBuf::from(certificate.to_vec())], token })
 }
 

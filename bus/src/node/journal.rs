@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use testudo_registry::{Change, ChangeKind, Journal, JournalError};
-use testudo_rules::audit::{Event, LinkChange, LinkEvent, Note, Record, RegistryChange, RegistryEvent};
-use testudo_wire::{AgentName, Timestamp};
+use testudo_registry::{Change, ChangeKind, Journal, JournalError, Trusted};
+use testudo_rules::audit::{
+    Event, LinkChange, LinkEvent, NodeEvent, Note, Record, RegistryChange, RegistryEvent,
+};
+use testudo_wire::{AgentName, Digest, Timestamp};
 
 use crate::audit::AuditLog;
 
@@ -15,6 +17,12 @@ pub(crate) struct AuditJournal(pub(crate) Arc<AuditLog>);
 fn displaced(name: AgentName, older: SocketAddr, what: LinkChange) -> Event {
     let (agent, remote) = (Some(name), Note::new(&older.to_string()));
     Event::Link(LinkEvent { agent, session: None, remote, what })
+}
+
+fn trust(Trusted { mark, authorities, cas }: &Trusted) -> Event {
+    let (number, statement) = mark.map_or((0, Digest::new([0; 32])), |mark| (mark.number, mark.statement));
+    let authorities = u8::try_from(authorities.len()).unwrap_or(u8::MAX);
+    Event::Node(NodeEvent::Trust { number, authorities, cas: *cas, statement })
 }
 
 fn event(kind: &ChangeKind) -> Event {
@@ -34,6 +42,7 @@ fn event(kind: &ChangeKind) -> Event {
         ChangeKind::Regranted { .. } => RegistryChange::Regranted,
         ChangeKind::Reinstated { .. } => RegistryChange::Reinstated,
         ChangeKind::Revoked { cause, .. } => RegistryChange::Revoked(*cause),
+        ChangeKind::Trusted { trusted } => return trust(trusted),
         ChangeKind::TokenRevoked { id } => RegistryChange::TokenRevoked { id: *id },
         ChangeKind::Uninvited { id, .. } => RegistryChange::InvitationCancelled { id: *id },
         ChangeKind::Withdrawn { .. } => RegistryChange::Withdrawn,

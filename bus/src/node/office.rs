@@ -5,12 +5,13 @@ use std::sync::Arc;
 use testudo_registry::{
     BookRules, Registry, RegistryDoor, RegistryParts, StartError as RegistryError, Store, WriterBarrier,
 };
-use testudo_wire::RegistrySequence;
+use testudo_rules::audit::{Event, LinkChange, LinkEvent, Note, Record};
+use testudo_wire::{AgentName, RegistrySequence, Timestamp};
 
 use super::journal::AuditJournal;
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
-use crate::env::SharedEnv;
+use crate::env::{Env, SharedEnv};
 use crate::roots::Roots;
 
 /// What an office is made of.
@@ -56,11 +57,24 @@ impl Office {
             clock: Arc::new(move || clock.now()),
             rules: parts.rules,
             witnessed: parts.witnessed,
+            trusted: parts.roots.load().trusted(),
             barrier: WriterBarrier::new(),
         })?;
         let roots = parts.roots;
         let capability = CapabilityDoor::start(roots.authority(), roots.load().tokens.clone());
         Ok(Self { registry: registry.launch(), capability, audit: parts.audit, roots })
+    }
+
+    /// An operator, or the join port, gives an agent a certificate.
+    pub fn note_certified(&self, agent: AgentName, until: Timestamp, env: &dyn Env) {
+        let what = LinkChange::Certified { until: Note::new(&until.as_millis().to_string()) };
+        // No link: it is carried to where it is needed.
+        let event =
+            Event::Link(LinkEvent { agent: Some(agent), session: None, remote: Note::new("-"), what });
+        let record = Record { at: env.now(), registry: self.registry.directory().sequence(), event };
+        if let Err(error) = self.audit.keep(record) {
+            tracing::error!(%error, "a certificate that was issued could not be recorded");
+        }
     }
 
     /// Ends the registry and seals the log.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use testudo_registry::VerbError;
 use testudo_rules::audit::{Event, NodeEvent, Record};
 use testudo_rules::trust::{Trust, TrustError};
 use testudo_wire::trust::SignedStatement;
 use testudo_wire::{AgentName, SecretKey};
 
-use super::{HeldCa, Holding, Keep, Rooted, RootsError, STATEMENTS_MAX};
+use super::pace::{self, PaceError};
+use super::{HeldCa, Holding, Keep, KeepError, Rooted, RootsError};
 use crate::env::{Env, random};
 use crate::node::{Office, announced, dependents};
 use crate::tls::EmbeddedCa;
@@ -42,9 +44,14 @@ pub enum RollError {
     /// No authority key here.
     #[error("this node does not hold the authority key; roll over where it is kept")]
     NoAuthority,
-    /// Too many statements.
-    #[error("this swarm has made {STATEMENTS_MAX} trust statements, more are not kept; begin a new swarm")]
-    Full,
+    /// Too many statements, or too fast.
+    #[error(transparent)]
+    Pace(#[from] PaceError),
+    /// It is not known what is kept.
+    #[error(
+        "an earlier trust statement may or may not be kept; restart the node, then look with `testudo swarm trust show`"
+    )]
+    Unsettled,
     /// The statement.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -52,8 +59,8 @@ pub enum RollError {
     #[error(transparent)]
     Roots(#[from] RootsError),
     /// It could not be kept.
-    #[error("{0}")]
-    Keep(String),
+    #[error(transparent)]
+    Keep(#[from] KeepError),
     /// The node goes down.
     #[error("the node is shutting down; what was kept is in force at its next start")]
     Gone,
@@ -74,9 +81,7 @@ fn planned(
     env: &dyn Env,
 ) -> Result<(Holding, SignedStatement), RollError> {
     let by = holding.authority.as_ref().ok_or(RollError::NoAuthority)?;
-    if trust.number() >= STATEMENTS_MAX {
-        return Err(RollError::Full);
-    }
+    pace::allows(&holding.chain, change, env.now())?;
     let mut next = holding.clone();
     let mut authorities = trust.authorities().to_vec();
     match change {
@@ -107,10 +112,12 @@ fn fresh(env: &dyn Env) -> SecretKey {
 
 impl Office {
     /// Makes the next trust statement, and returns when it is kept, on record, in force, and known on every open link.
-    /// What is added is used from then on; what is retired counts no more from then on.
+    /// What is added is used from then on; what is retired counts no more from then on: nothing under it is handed over
+    /// any more, as after a revocation.
     ///
     /// # Errors
-    /// [`RollError`]; then nothing has changed, unless it is [`RollError::Gone`].
+    /// [`RollError`]; then nothing has changed, unless it is [`RollError::Gone`], or [`KeepError::Unknown`]: the next
+    /// start settles it, and until then nothing is rolled over.
     pub async fn roll(
         &self,
         change: Change,
@@ -121,6 +128,9 @@ impl Office {
         let roots = &self.roots;
         // One at a time; it is the writers' lock alone.
         let mut holding = roots.holding.lock().await;
+        if roots.is_unsettled() {
+            return Err(RollError::Unsettled);
+        }
         let now = roots.load().clone();
         let (next, signed) = planned(&holding, &now.trust, change, env)?;
         let is_retiring = matches!(change, Change::RetireAuthorities | Change::RetireCas);
@@ -131,9 +141,26 @@ impl Office {
             }
         }
         let rooted = Arc::new(Rooted::of(&next, roots.agents.as_deref())?);
-        keep.keep(&next).map_err(RollError::Keep)?;
+        keep.keep(&next).inspect_err(|error| match error {
+            KeepError::Unchanged(_) => {}
+            KeepError::Unknown(_) => roots.unsettled.store(true, Ordering::Release),
+        })?;
         *holding = next;
-        self.note_trust(&rooted.trust, env);
+        // Nothing that is queued under what is retired leaves the node after this.
+        match self.registry.trust(rooted.trusted()).await {
+            Ok(_) => {}
+            // It is kept with the keys: the next start takes it up.
+            Err(VerbError::NotYetDurable { .. }) => {
+                tracing::error!(
+                    "the registry's store or the audit log does not take the trust statement yet"
+                );
+            }
+            Err(VerbError::Closed | VerbError::Refused(_) | VerbError::Unavailable) => {
+                // It is kept and not in force: what this node would make next had the same number.
+                roots.unsettled.store(true, Ordering::Release);
+                return Err(RollError::Gone);
+            }
+        }
         roots.now.store(rooted.clone());
         self.capability.trust(rooted.tokens.clone()).await.map_err(|_| RollError::Gone)?;
         roots.number.send_replace(rooted.trust.number());

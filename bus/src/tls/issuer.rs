@@ -111,6 +111,22 @@ impl Ask {
 pub type Issuing<'a> =
     Pin<Box<dyn Future<Output = Result<CertificateDer<'static>, IssuerError>> + Send + 'a>>;
 
+/// How an issuer is, as far as it knows without issuing anything.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum IssuerHealth {
+    /// It would certify.
+    Well,
+    /// It has not been asked yet.
+    Unasked,
+    /// It would not.
+    Failing {
+        /// Since when.
+        since: Timestamp,
+        /// Why, in words of our own.
+        why: String,
+    },
+}
+
 /// Signs leaf certificates.
 pub trait Issuer: Debug + Send + Sync {
     /// Certifies a key for a name.
@@ -118,6 +134,14 @@ pub trait Issuer: Debug + Send + Sync {
 
     /// The CAs to one of which everything that it issues chains directly.
     fn roots(&self) -> Vec<CertificateDer<'static>>;
+
+    /// A node runs on it from now on: it is to look after its own health. What needs nobody else has nothing to do.
+    fn watch(&self) {}
+
+    /// How it is; returns at once. What needs nobody else is well.
+    fn health(&self) -> IssuerHealth {
+        IssuerHealth::Well
+    }
 }
 
 /// Checks what an issuer gave as if it came from an enemy.

@@ -14,7 +14,8 @@ mod verifier;
 
 pub use config::{TlsError, client_config, server_config};
 pub use issuer::{
-    AnswerError, Ask, Embedded, EmbeddedCa, Issuer, IssuerError, Issuing, LIFETIME, check_issued,
+    AnswerError, Ask, Embedded, EmbeddedCa, Issuer, IssuerError, IssuerHealth, Issuing, LIFETIME,
+    check_issued,
 };
 pub use joining::{ChainToCa, Stranger, join_client_config, join_server_config, newcomer_key};
 pub use leaf::{Leaf, LeafError, Role, Trust, check, not_after};

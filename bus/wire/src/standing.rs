@@ -116,6 +116,8 @@ pub trait Standings {
     /// Whether what the authority gave this agent authorises nothing, in whosever hands
     /// ([`Grant::delegated_only`]). Grants are the registry's: a receiver is not told of them and says no.
     fn is_delegated_only(&self, name: &AgentName) -> bool;
+    /// Whether tokens that this authority key vouches for count now: one that was retired is as good as revoked.
+    fn is_authority(&self, key: &PublicKey) -> bool;
     /// Whether there is an agent of this name. A receiver is not told who else there is and says yes.
     fn knows(&self, _name: &AgentName) -> bool {
         true

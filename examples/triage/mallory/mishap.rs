@@ -78,6 +78,7 @@ pub(super) fn word(end: &DialError) -> String {
         | DialError::Expired
         | DialError::Certificate(_)
         | DialError::OldTrust { .. }
+        | DialError::Token(_)
         | DialError::Protocol(_)
         | DialError::Trust(_)
         | DialError::Tls(_)

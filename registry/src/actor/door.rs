@@ -20,7 +20,7 @@ use super::{LinkRequest, VerbError};
 use crate::barrier::WriterBarrier;
 use crate::book::{
     AgentView, EnrolError, FailError, GrantError, HouseError, LoginError, ReinstateError, RevokeError,
-    TokenError,
+    TokenError, Trusted, TrustedError,
 };
 use crate::snapshot::Directory;
 
@@ -238,6 +238,15 @@ impl RegistryDoor {
         self.ask(&self.operators, RevokeToken { id }).await
     }
 
+    /// Goes by another trust statement, which its caller has checked and kept: tokens of an authority that it does not
+    /// name count no more, with all that [`RegistryDoor::revoke`] promises.
+    ///
+    /// # Errors
+    /// [`VerbError`], as for [`RegistryDoor::revoke`].
+    pub async fn trust(&self, trusted: Trusted) -> Result<RegistrySequence, VerbError<TrustedError>> {
+        self.ask(&self.operators, Trust { trusted }).await
+    }
+
     /// Asks to be an agent's link. The answer is the sequence that the welcome tells. From then on the
     /// caller owes [`RegistryDoor::link_lost`] when the link ends, best from a `Drop`.
     ///
@@ -342,6 +351,10 @@ struct Reinstate {
 struct RevokeToken {
     id: TokenFactId,
 }
+
+struct Trust {
+    trusted: Trusted,
+}
 struct LogIn(LinkRequest);
 struct Goodbye {
     name: AgentName,
@@ -374,6 +387,7 @@ verbs! {
     Fail(it, keeper) -> RegistrySequence, FailError: keeper.fail(it.name, it.session).await;
     Reinstate(it, keeper) -> RegistrySequence, ReinstateError: keeper.reinstate(it.name).await;
     RevokeToken(it, keeper) -> RegistrySequence, TokenError: keeper.revoke_token(it.id).await;
+    Trust(it, keeper) -> RegistrySequence, TrustedError: keeper.trust(it.trusted).await;
     LogIn(it, keeper) -> RegistrySequence, LoginError: keeper.login(it.0).await;
     Goodbye(it, keeper) -> (), std::convert::Infallible: { keeper.goodbye(&it.name, it.session); Ok(()) };
     Get(it, keeper) -> Option<AgentView>, std::convert::Infallible: Ok(keeper.get(&it.name));

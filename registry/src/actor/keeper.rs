@@ -19,7 +19,7 @@ use super::{LinkClose, LinkControl, LinkRequest, VerbError, WallClock};
 use crate::barrier::WriterBarrier;
 use crate::book::{
     AgentView, Beat, Book, Change, ChangeKind, EnrolError, FailError, GrantError, HouseError, LoginError,
-    ReinstateError, RevokeError, TokenError,
+    ReinstateError, RevokeError, TokenError, Trusted, TrustedError,
 };
 use crate::snapshot::{Publisher, Update};
 use crate::store::Batch;
@@ -169,6 +169,9 @@ impl Keeper {
             if let ChangeKind::TokenRevoked { id } = change.kind {
                 update.tokens.push(id);
             }
+            if let ChangeKind::Trusted { trusted } = &change.kind {
+                update.authorities = Some(trusted.authorities.clone());
+            }
         }
         self.publisher.publish(update);
     }
@@ -317,6 +320,15 @@ impl Keeper {
         id: TokenFactId,
     ) -> Result<RegistrySequence, VerbError<TokenError>> {
         let change = self.book.revoke_token(id, self.wall()).map_err(VerbError::Refused)?;
+        self.withhold(change).await
+    }
+
+    /// Another trust statement is in force. It may take authority away, and is durable elsewhere already.
+    pub(super) async fn trust(
+        &mut self,
+        trusted: Trusted,
+    ) -> Result<RegistrySequence, VerbError<TrustedError>> {
+        let change = self.book.take_up(trusted, self.wall()).map_err(VerbError::Refused)?;
         self.withhold(change).await
     }
 

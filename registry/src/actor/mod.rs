@@ -19,7 +19,7 @@ use testudo_wire::standing::RevocationCause;
 use testudo_wire::{RegistrySequence, Timestamp};
 
 use crate::barrier::WriterBarrier;
-use crate::book::{BookRules, Change, Login, RestoreError};
+use crate::book::{BookRules, Change, Login, RestoreError, Trusted, TrustedError};
 use crate::store::{Store, StoreError};
 
 pub use door::{Health, Offered, RegistryDoor};
@@ -92,6 +92,8 @@ pub struct RegistryParts {
     pub rules: BookRules,
     /// The highest registry sequence that anybody was seen to hold, e.g. in an audit checkpoint.
     pub witnessed: RegistrySequence,
+    /// The trust statement of the keys that are there.
+    pub trusted: Trusted,
     /// The barrier where the node's link writers stand.
     pub barrier: WriterBarrier,
 }
@@ -124,6 +126,9 @@ pub enum StartError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Keys from before the statement that was taken up last: what was retired since would count again (threat A75).
+    #[error(transparent)]
+    Trust(#[from] TrustedError),
 }
 
 /// Why a verb was not done, or not done for good.

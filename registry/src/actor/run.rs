@@ -15,8 +15,9 @@ use super::keeper::{Keeper, Links};
 use super::vault::{Durability, Vault};
 use super::{RegistryParts, StartError};
 use crate::barrier::WriterBarrier;
-use crate::book::Book;
+use crate::book::{Book, Trusted};
 use crate::snapshot::{Directory, Publisher, Update};
+use crate::store::{Batch, Store};
 
 /// The registry actor, ready to be launched.
 pub struct Registry {
@@ -41,17 +42,19 @@ impl Registry {
     /// # Errors
     /// [`StartError`]: nothing is served from a store that cannot be trusted.
     pub fn open(parts: RegistryParts) -> Result<Self, StartError> {
-        let RegistryParts { mut store, journal, clock, rules, witnessed, barrier } = parts;
+        let RegistryParts { mut store, journal, clock, rules, witnessed, trusted, barrier } = parts;
         let contents = store.load()?;
         if contents.sequence < witnessed {
             return Err(StartError::RolledBack { stored: contents.sequence, witnessed });
         }
         let shared = Arc::new(Shared::new(rules.agents_max));
-        let book = Book::restore(contents, rules, shared.now())?;
+        let mut book = Book::restore(contents, rules, shared.now())?;
+        take_up(&mut book, &mut *store, trusted, clock())?;
         let (publisher, directory) = Publisher::new(Update {
             sequence: book.sequence(),
             standings: book.standings().collect(),
             tokens: book.revoked_tokens().collect(),
+            authorities: Some(book.trusted().authorities.clone()),
             resident: None,
         });
         let (invited, until) = watch::channel(book.invited_until(clock()));
@@ -88,6 +91,22 @@ impl Registry {
             ctx.wait(tick.into_actor(registry).map(|(), registry, ctx| registry.arm(ctx)));
         });
     }
+}
+
+/// The keys may be ahead: a crash came before their statement was taken up. Behind they must not be.
+fn take_up(
+    book: &mut Book,
+    store: &mut dyn Store,
+    trusted: Trusted,
+    at: Timestamp,
+) -> Result<(), StartError> {
+    let Some(change) = book.take_up(trusted.clone(), at)? else {
+        book.go_by(trusted);
+        return Ok(());
+    };
+    store.commit(&Batch { sequence: change.sequence, trust: trusted.mark, ..Batch::default() })?;
+    book.apply(&change);
+    Ok(())
 }
 
 impl Actor for Registry {

@@ -74,6 +74,7 @@ impl FakeLink {
 mod failures;
 mod giving_up;
 mod joining;
+mod trusted;
 
 struct World {
     door: RegistryDoor,
@@ -92,6 +93,7 @@ impl World {
             clock: Arc::new(move || Timestamp::from_millis(time.load(Ordering::SeqCst))),
             rules,
             witnessed: RegistrySequence(witnessed),
+            trusted: Trusted::default(),
             barrier: WriterBarrier::new(),
         })?;
         Ok(Self { door: registry.launch(), store, log, wall })
@@ -307,6 +309,7 @@ fn with_sqlite_everything_survives_a_restart() {
                 clock: Arc::new(|| Timestamp::from_millis(5)),
                 rules: BookRules::default(),
                 witnessed: RegistrySequence(0),
+                trusted: Trusted::default(),
                 barrier: WriterBarrier::new(),
             });
             registry.unwrap().launch()

@@ -57,21 +57,23 @@ struct Rows {
     agents: BTreeSet<AgentName>,
     tokens: BTreeSet<TokenFactId>,
     invitations: BTreeSet<InvitationId>,
+    trust: bool,
 }
 
 impl Rows {
     fn len(&self) -> usize {
-        self.agents.len() + self.tokens.len() + self.invitations.len()
+        self.agents.len() + self.tokens.len() + self.invitations.len() + usize::from(self.trust)
     }
 
     fn append(&mut self, mut other: Self) {
         self.agents.append(&mut other.agents);
         self.tokens.append(&mut other.tokens);
         self.invitations.append(&mut other.invitations);
+        self.trust |= other.trust;
     }
 
     fn batch(&self, book: &Book) -> Batch {
-        let Self { agents, tokens, invitations } = self;
+        let Self { agents, tokens, invitations, trust } = self;
         Batch {
             sequence: book.sequence(),
             agents: agents.iter().filter_map(|name| book.record(name)).collect(),
@@ -80,6 +82,7 @@ impl Rows {
             tokens: tokens.iter().copied().collect(),
             invitations: invitations.iter().filter_map(|id| book.invitation(id).cloned()).collect(),
             uninvited: invitations.iter().filter(|id| book.invitation(id).is_none()).copied().collect(),
+            trust: book.trusted().mark.filter(|_| *trust),
         }
     }
 }
@@ -133,6 +136,7 @@ impl Vault {
             ChangeKind::TokenRevoked { id } => {
                 self.owed.rows.tokens.insert(*id);
             }
+            ChangeKind::Trusted { .. } => self.owed.rows.trust = true,
             ChangeKind::Uninvited { id, .. } => self.owe_invitation(*id),
             ChangeKind::Withdrawn { invitations, .. } => self.owed.rows.invitations.extend(invitations),
             ChangeKind::Displaced { .. }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use testudo_wire::standing::{Grant, Holder, RevocationCause};
 use testudo_wire::{AgentName, InvitationId, PublicKey, RegistrySequence, Timestamp, TokenFactId};
 
-use super::Invitation;
+use super::{Invitation, Trusted};
 
 /// One change of the book, or one notice that the audit log must hold.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -91,6 +91,11 @@ pub enum ChangeKind {
         /// The block's id.
         id: TokenFactId,
     },
+    /// Another trust statement is in force: tokens of an authority that it does not name are void.
+    Trusted {
+        /// Which one.
+        trusted: Trusted,
+    },
     /// An invitation was taken back.
     Uninvited {
         /// Which one.
@@ -122,6 +127,7 @@ impl ChangeKind {
             | Self::Reinstated { .. }
             | Self::Revoked { .. }
             | Self::TokenRevoked { .. }
+            | Self::Trusted { .. }
             | Self::Uninvited { .. }
             | Self::Withdrawn { .. } => true,
         }
@@ -140,7 +146,7 @@ impl ChangeKind {
             | Self::Reinstated { name }
             | Self::Uninvited { name, .. }
             | Self::Withdrawn { name, .. } => Some(name),
-            Self::TokenRevoked { .. } => None,
+            Self::TokenRevoked { .. } | Self::Trusted { .. } => None,
         }
     }
 
@@ -157,6 +163,7 @@ impl ChangeKind {
             Self::Reinstated { .. } => "reinstated",
             Self::Revoked { .. } => "revoked",
             Self::TokenRevoked { .. } => "token revoked",
+            Self::Trusted { .. } => "trusted",
             Self::Uninvited { .. } => "invitation cancelled",
             Self::Withdrawn { .. } => "withdrawn",
         }

@@ -285,6 +285,7 @@ impl Book {
             | ChangeKind::Reinstated { .. }
             | ChangeKind::Revoked { .. }
             | ChangeKind::TokenRevoked { .. }
+            | ChangeKind::Trusted { .. }
             | ChangeKind::Withdrawn { .. } => Vec::new(),
         }
     }

@@ -10,6 +10,7 @@ mod entry;
 mod invitation;
 mod links;
 mod resident;
+mod trusted;
 mod verbs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,6 +27,7 @@ pub use invitation::{
 };
 pub use links::{Admitted, Beat, Login, LoginError};
 pub use resident::HouseError;
+pub use trusted::{TrustMark, Trusted, TrustedError};
 pub use verbs::{EnrolError, FailError, GrantError, ReinstateError, RevokeError, TokenError};
 
 use crate::snapshot::Standing;
@@ -134,6 +136,7 @@ pub struct Book {
     tokens: BTreeSet<TokenFactId>,
     invitations: BTreeMap<InvitationId, Invitation>,
     sequence: RegistrySequence,
+    trusted: Trusted,
     rules: BookRules,
     /// The node's own agent, once there is one.
     resident: Option<AgentName>,
@@ -143,7 +146,7 @@ pub struct Book {
 impl Book {
     /// An empty book.
     #[must_use]
-    pub const fn new(rules: BookRules) -> Self {
+    pub fn new(rules: BookRules) -> Self {
         Self {
             agents: BTreeMap::new(),
             keys: BTreeMap::new(),
@@ -151,6 +154,7 @@ impl Book {
             tokens: BTreeSet::new(),
             invitations: BTreeMap::new(),
             sequence: RegistrySequence(0),
+            trusted: Trusted::default(),
             rules,
             resident: None,
             last_tick: Duration::ZERO,
@@ -165,6 +169,7 @@ impl Book {
         let mut book = Self { sequence: contents.sequence, last_tick: now, ..Self::new(rules) };
         book.burnt = contents.burnt.into_iter().map(|burnt| (burnt.key, burnt.name)).collect();
         book.tokens = contents.tokens.into_iter().collect();
+        book.trusted.mark = contents.trust;
         for invitation in contents.invitations {
             if let Some(twice) = book.invitations.insert(invitation.id, invitation) {
                 return Err(RestoreError::Invitation(twice.name));
@@ -290,6 +295,7 @@ impl Book {
             ChangeKind::Enrolled { replaces: Some(old), .. } => {
                 self.keys.remove(old);
             }
+            ChangeKind::Trusted { trusted } => self.go_by(trusted.clone()),
             ChangeKind::Displaced { .. }
             | ChangeKind::DisplacedTooOften { .. }
             | ChangeKind::Enrolled { .. }
@@ -329,6 +335,7 @@ impl Book {
             }
             ChangeKind::Invited { .. }
             | ChangeKind::TokenRevoked { .. }
+            | ChangeKind::Trusted { .. }
             | ChangeKind::Uninvited { .. }
             | ChangeKind::Withdrawn { .. }
             | ChangeKind::Displaced { .. }

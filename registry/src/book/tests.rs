@@ -349,6 +349,7 @@ pub(super) fn contents(book: &Book) -> Contents {
         burnt: book.burnt.iter().map(|(key, name)| Burnt { key: *key, name: *name }).collect(),
         tokens: book.revoked_tokens().collect(),
         invitations: book.invitations().cloned().collect(),
+        trust: book.trusted().mark,
     }
 }
 

@@ -1,15 +1,14 @@
-//! The table of invitations: its shape, its rows, and how it comes into a store of format 1.
+//! The table of invitations: its shape and its rows.
 //!
 //! Knows rows, not what they mean; the seed of an invitation is never here, only its public key.
 
 use std::sync::Arc;
 
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Row, Transaction, params};
 use testudo_wire::standing::Grant;
 use testudo_wire::{AgentName, InvitationId, Limits, PublicKey, Timestamp, canonical};
 
 use super::Batch;
-use super::seal::StoreKey;
 use super::sqlite::{Bad, get, number, signed, unfit};
 use crate::book::{Invitation, MISSES_MAX};
 
@@ -26,17 +25,6 @@ CREATE TABLE invitation (
 ";
 
 pub(super) const SELECT: &str = "SELECT id, key, name, rights, until, misses, spent FROM invitation";
-
-/// From format 1 to 2. The store was sealed as format 1 has it, which was checked; it is sealed anew.
-pub(super) fn migrate(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    transaction.execute_batch(SCHEMA)
-}
-
-/// Whether a store of format 1 has its seal: the table was not among what it sealed.
-pub(super) fn was_sealed(connection: &Connection, key: &StoreKey) -> rusqlite::Result<bool> {
-    let seal = connection.query_row("SELECT seal FROM meta", [], |row| row.get(0))?;
-    Ok(key.seal_of_format_1(connection)? == blake3::Hash::from_bytes(seal))
-}
 
 pub(super) fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
     let mut gone = transaction.prepare_cached("DELETE FROM invitation WHERE id = ?1")?;

@@ -55,6 +55,7 @@ impl Store for MemoryStore {
         let changed: Vec<_> = batch.uninvited.iter().copied().chain(written).collect();
         contents.invitations.retain(|one| !changed.contains(&one.id));
         contents.invitations.extend(batch.invitations.iter().cloned());
+        contents.trust = batch.trust.or(contents.trust);
         self.commits.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }

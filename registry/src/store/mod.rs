@@ -6,12 +6,13 @@
 mod invitations;
 mod seal;
 mod sqlite;
+mod trust;
 
 use std::path::PathBuf;
 
 use testudo_wire::{AgentName, InvitationId, RegistrySequence, SwarmId, TokenFactId};
 
-use crate::book::{Burnt, Invitation, Record};
+use crate::book::{Burnt, Invitation, Record, TrustMark};
 
 pub use seal::StoreKey;
 pub use sqlite::SqliteStore;
@@ -29,6 +30,8 @@ pub struct Contents {
     pub tokens: Vec<TokenFactId>,
     /// All invitations.
     pub invitations: Vec<Invitation>,
+    /// The trust statement that was taken up last.
+    pub trust: Option<TrustMark>,
 }
 
 /// What one transaction writes.
@@ -48,6 +51,8 @@ pub struct Batch {
     pub invitations: Vec<Invitation>,
     /// Invitations that are no more, or never came to be.
     pub uninvited: Vec<InvitationId>,
+    /// The trust statement that is taken up.
+    pub trust: Option<TrustMark>,
 }
 
 /// Keeps the book. Calls block; the registry makes them off its own thread, one at a time.

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 /// What is sealed, always in this order. The schema is part of it: a planted trigger would otherwise change
 /// rows inside our own transaction, and we would seal its work.
-const SEALED: [(&str, &str); 6] = [
+const SEALED: [(&str, &str); 7] = [
     ("schema", "SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name"),
     ("meta", "SELECT one, swarm, sequence FROM meta ORDER BY one"),
     (
@@ -22,9 +22,10 @@ const SEALED: [(&str, &str); 6] = [
     ("burnt", "SELECT key, name FROM burnt ORDER BY key"),
     ("token", "SELECT id FROM token ORDER BY id"),
     ("invitation", "SELECT id, key, name, rights, until, misses, spent FROM invitation ORDER BY id"),
+    ("trust", "SELECT one, number, statement FROM trust ORDER BY one"),
 ];
-/// So many of them were sealed in format 1.
-const SEALED_IN_FORMAT_1: usize = 5;
+/// So many of them were sealed in formats 1 and 2.
+const SEALED_BEFORE: [usize; 2] = [5, 6];
 
 /// The secret that seals a store. Derive it from a key that is kept elsewhere than the store, for this
 /// purpose only.
@@ -43,9 +44,16 @@ impl StoreKey {
         self.seal_of(connection, &SEALED)
     }
 
-    /// The same for a store of format 1.
-    pub(super) fn seal_of_format_1(&self, connection: &Connection) -> rusqlite::Result<blake3::Hash> {
-        self.seal_of(connection, &SEALED[..SEALED_IN_FORMAT_1])
+    /// The same for a store of an older format; `None` for one that never was.
+    pub(super) fn seal_of_format(
+        &self,
+        connection: &Connection,
+        format: i64,
+    ) -> rusqlite::Result<Option<blake3::Hash>> {
+        let before =
+            usize::try_from(format).ok().and_then(|format| SEALED_BEFORE.get(format.checked_sub(1)?));
+        let tables = before.and_then(|tables| SEALED.get(..*tables));
+        tables.map(|tables| self.seal_of(connection, tables)).transpose()
     }
 
     fn seal_of(&self, connection: &Connection, tables: &[(&str, &str)]) -> rusqlite::Result<blake3::Hash> {

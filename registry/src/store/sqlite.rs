@@ -13,13 +13,13 @@ use testudo_wire::{
     AgentName, Limits, PublicKey, RegistrySequence, SwarmId, Timestamp, TokenFactId, canonical,
 };
 
-use super::{Batch, Contents, Store, StoreError, StoreKey, invitations};
+use super::{Batch, Contents, Store, StoreError, StoreKey, invitations, trust};
 use crate::book::{Burnt, Condition, Record};
 
 /// `TSTD`: marks the file as ours, see <https://sqlite.org/pragma.html#pragma_application_id>.
 const APPLICATION_ID: i64 = 0x5453_5444;
 /// Format of the tables below.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 const SCHEMA: &str = "
 CREATE TABLE meta (
@@ -95,13 +95,16 @@ impl SqliteStore {
     /// Brings an older format to ours, once its own seal is found good.
     fn migrate(&mut self, from: i64) -> Result<(), StoreError> {
         let path = self.path.clone();
-        let good = invitations::was_sealed(&self.connection, &self.key);
-        if from != 1 || !good.map_err(|error| unread(&path, &error))? {
+        let good = was_sealed(&self.connection, &self.key, from);
+        if !good.map_err(|error| unread(&path, &error))? {
             return Err(StoreError::Tampered { path });
         }
         let told = |error| tell(&path, &error);
         let transaction = self.connection.transaction().map_err(told)?;
-        invitations::migrate(&transaction).map_err(told)?;
+        if from < 2 {
+            transaction.execute_batch(invitations::SCHEMA).map_err(told)?;
+        }
+        transaction.execute_batch(trust::SCHEMA).map_err(told)?;
         seal(&transaction, &self.key).map_err(told)?;
         transaction.pragma_update(None, "user_version", VERSION).map_err(told)?;
         transaction.commit().map_err(told)
@@ -168,7 +171,8 @@ impl Store for SqliteStore {
         let burnt = self.rows("SELECT name, key FROM burnt", "burnt", burnt)?;
         let tokens = self.rows("SELECT id FROM token", "token", |row| Ok(TokenFactId::new(get(row, 0)?)))?;
         let invitations = self.rows(invitations::SELECT, "invitation", invitations::read)?;
-        Ok(Contents { sequence, agents, burnt, tokens, invitations })
+        let trust = self.rows(trust::SELECT, "trust", trust::read)?.into_iter().next();
+        Ok(Contents { sequence, agents, burnt, tokens, invitations, trust })
     }
 
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
@@ -218,6 +222,7 @@ fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
         token.execute([id.as_bytes()])?;
     }
     invitations::write(transaction, batch)?;
+    batch.trust.map_or(Ok(()), |mark| trust::write(transaction, mark))?;
     transaction.execute("UPDATE meta SET sequence = ?1", [signed(batch.sequence.0)?]).map(|_| ())
 }
 
@@ -225,6 +230,13 @@ fn write(transaction: &Transaction<'_>, batch: &Batch) -> rusqlite::Result<()> {
 fn seal(transaction: &Transaction<'_>, key: &StoreKey) -> rusqlite::Result<()> {
     let seal = key.seal(transaction)?;
     transaction.execute("UPDATE meta SET seal = ?1", [seal.as_bytes()]).map(|_| ())
+}
+
+/// Whether a store of an older format has its seal: later tables were not among what it sealed.
+fn was_sealed(connection: &Connection, key: &StoreKey, format: i64) -> rusqlite::Result<bool> {
+    let seal = connection.query_row("SELECT seal FROM meta", [], |row| row.get(0))?;
+    let made = key.seal_of_format(connection, format)?;
+    Ok(made.is_some_and(|made| made == blake3::Hash::from_bytes(seal)))
 }
 
 /// Makes the file if it is missing, for its owner only: grants and names are nobody else's business.
@@ -262,6 +274,7 @@ fn create(connection: &mut Connection, swarm: &SwarmId, key: &StoreKey) -> rusql
     let transaction = connection.transaction()?;
     transaction.execute_batch(SCHEMA)?;
     transaction.execute_batch(invitations::SCHEMA)?;
+    transaction.execute_batch(trust::SCHEMA)?;
     transaction.execute("INSERT INTO meta VALUES (1, ?1, 0, zeroblob(32))", [swarm.as_bytes()])?;
     seal(&transaction, key)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;

@@ -98,17 +98,18 @@ fn batch() -> Batch {
         tokens: vec![TokenFactId::new([3; 16])],
         invitations: vec![invitation(1), Invitation { misses: 5, spent: Some(key(1)), ..invitation(2) }],
         uninvited: vec![],
+        trust: Some(TrustMark { number: 3, statement: testudo_wire::Digest::new([4; 32]) }),
     }
 }
 
 fn expect(contents: &Contents) {
-    let Batch { sequence, agents, tokens, mut burnt, invitations, .. } = batch();
+    let Batch { sequence, agents, tokens, mut burnt, invitations, trust, .. } = batch();
     let mut found = contents.burnt.clone();
     found.sort_by_key(|burnt| burnt.key);
     burnt.sort_by_key(|burnt| burnt.key);
     assert_eq!((contents.sequence, &contents.agents, &contents.tokens), (sequence, &agents, &tokens));
     assert_eq!(found, burnt);
-    assert_eq!(contents.invitations, invitations);
+    assert_eq!((&contents.invitations, contents.trust), (&invitations, trust));
 }
 
 #[test]
@@ -222,9 +223,9 @@ fn newer_foreign_and_other_swarms_stores_are_refused_by_name() {
     let refused = SqliteStore::open(&place.path(), &wanted, sealing(1)).unwrap_err();
     assert_eq!(refused, StoreError::ForeignSwarm { path: place.path(), found, wanted });
 
-    place.edit("PRAGMA user_version = 3");
+    place.edit("PRAGMA user_version = 4");
     let refused = place.open().unwrap_err();
-    assert_eq!(refused, StoreError::Newer { path: place.path(), found: 3, known: 2 });
+    assert_eq!(refused, StoreError::Newer { path: place.path(), found: 4, known: 3 });
     assert!(refused.to_string().contains("update testudo"));
 
     place.edit("PRAGMA application_id = 1");

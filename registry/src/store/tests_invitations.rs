@@ -6,26 +6,51 @@ use testudo_wire::InvitationId;
 use super::tests::{Place, SWARM, invitation, sealing};
 use super::*;
 
-/// Makes a store as version 0.1.0 wrote it: without the table, sealed as format 1.
-fn of_format_1(place: &Place) {
-    place.edit("DROP TABLE invitation; PRAGMA user_version = 1");
+/// Makes a store as an older version wrote it: without what came later, sealed as its format has it.
+fn of_format(format: i64, place: &Place) {
+    place.edit("DROP TABLE trust; PRAGMA user_version = 2");
+    if format == 1 {
+        place.edit("DROP TABLE invitation; PRAGMA user_version = 1");
+    }
     let connection = Connection::open(place.path()).unwrap();
-    let seal = sealing(1).seal_of_format_1(&connection).unwrap();
+    let seal = sealing(1).seal_of_format(&connection, format).unwrap().unwrap();
     connection.execute("UPDATE meta SET seal = ?1", [seal.as_bytes()]).unwrap();
 }
 
+fn of_format_1(place: &Place) {
+    of_format(1, place);
+}
+
 #[test]
-fn a_store_of_format_1_is_brought_to_format_2_with_everything_in_it() {
-    let place = Place::filled();
-    let mut before = place.open().unwrap().load().unwrap();
-    of_format_1(&place);
-    let mut store = place.open().unwrap();
-    before.invitations.clear();
-    assert_eq!(store.load().unwrap(), before);
-    let one = Batch { sequence: before.sequence, invitations: vec![invitation(3)], ..Batch::default() };
-    store.commit(&one).unwrap();
-    drop(store);
-    assert_eq!(place.open().unwrap().load().unwrap().invitations, [invitation(3)]);
+fn a_store_of_an_older_format_is_brought_to_ours_with_everything_in_it() {
+    for format in [1, 2] {
+        let place = Place::filled();
+        let mut before = place.open().unwrap().load().unwrap();
+        of_format(format, &place);
+        let mut store = place.open().unwrap();
+        before.trust = None;
+        if format == 1 {
+            before.invitations.clear();
+        }
+        assert_eq!(store.load().unwrap(), before, "format {format}");
+        let trust = Some(TrustMark { number: 7, statement: testudo_wire::Digest::new([7; 32]) });
+        let invitations = vec![invitation(3)];
+        store.commit(&Batch { sequence: before.sequence, invitations, trust, ..Batch::default() }).unwrap();
+        drop(store);
+        let after = place.open().unwrap().load().unwrap();
+        assert!(after.invitations.contains(&invitation(3)), "format {format}");
+        assert_eq!(after.trust, trust, "format {format}");
+    }
+}
+
+#[test]
+fn no_other_format_has_a_way_to_ours() {
+    for format in [0, -1, i64::MIN] {
+        let place = Place::filled();
+        of_format(2, &place);
+        place.edit(&format!("PRAGMA user_version = {}", format.max(-1)));
+        assert_eq!(place.open().unwrap_err(), StoreError::Tampered { path: place.path() }, "{format}");
+    }
 }
 
 #[test]

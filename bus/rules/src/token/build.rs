@@ -136,6 +136,12 @@ impl Token {
         self.extended(&token)
     }
 
+    /// The last second in which it counts, as it says itself: its holder can hand on nothing beyond it.
+    #[must_use]
+    pub const fn ends(&self) -> Timestamp {
+        self.claims.expires()
+    }
+
     /// Hands part of the token to somebody else; `key` is that of its holder now. Nothing in the new
     /// token lets its holder back into this one.
     ///

@@ -141,15 +141,16 @@ impl Meaning {
         if reachable && self.rights.contains(capability) { Ok(()) } else { Err(Refusal::Unauthorised) }
     }
 
-    /// Whether everyone in the chain is in good standing with the key it had, and no block is revoked
-    /// (threat A39).
+    /// Whether everyone in the chain is in good standing with the key it had, no block is revoked (threat A39), and the
+    /// authority that vouches for it counts still.
     ///
     /// # Errors
     /// [`Refusal::Revoked`].
     pub fn standing(&self, standings: &dyn Standings) -> Result<(), Refusal> {
         let good =
             |link: &Link| !standings.is_revoked(&link.id) && standings.is_good(&link.holder, self.minted);
-        if self.chain().all(good) { Ok(()) } else { Err(Refusal::Revoked) }
+        let vouched = self.authority.is_some_and(|key| standings.is_authority(&key));
+        if vouched && self.chain().all(good) { Ok(()) } else { Err(Refusal::Revoked) }
     }
 
     /// The authority key that vouches for it, if anybody has checked that.

@@ -47,18 +47,19 @@ pub(super) const fn may_dial_again(why: &DialError) -> bool {
         | DialError::OldTrust { .. }
         | DialError::Protocol(_)
         | DialError::Tls(_)
+        | DialError::Token(_)
         | DialError::Trust(_) => false,
     }
 }
 
-/// A certificate has run out, or its CA was retired; dialling again helps if there is a newer one.
+/// A certificate has run out; dialling again helps if there is one that has not.
 const fn is_expiry(why: &DialError) -> bool {
-    matches!(
-        why,
-        DialError::Expired
-            | DialError::Closed(CloseReason::CaRetired | CloseReason::CertificateExpired)
-            | DialError::Certificate(UNKNOWN_CA)
-    )
+    matches!(why, DialError::Expired | DialError::Closed(CloseReason::CertificateExpired))
+}
+
+/// The CA of a certificate was retired. However good it looks here, it never counts again: only another one does.
+const fn is_retirement(why: &DialError) -> bool {
+    matches!(why, DialError::Closed(CloseReason::CaRetired) | DialError::Certificate(UNKNOWN_CA))
 }
 
 /// A task that ends when nobody holds it.
@@ -75,11 +76,14 @@ impl Dialler {
     pub(super) async fn run(mut self) {
         let mut backoff = Backoff::default();
         let ended = loop {
+            let shown = self.core.identity();
             let why = match self.link(&mut backoff).await {
                 Ok(why) => why,
                 Err(ended) => break ended,
             };
-            let may_dial = may_dial_again(&why) || (is_expiry(&why) && self.is_renewed());
+            let may_dial = may_dial_again(&why)
+                || (is_expiry(&why) && self.is_renewed())
+                || (is_retirement(&why) && self.is_renewed() && self.core.identity().chain != shown.chain);
             if !may_dial {
                 tracing::warn!(%why, "not dialling again");
                 break Ended::Refused(Arc::new(why));

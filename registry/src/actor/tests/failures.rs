@@ -203,6 +203,7 @@ fn a_panicking_store_stops_enrolment_but_no_revocation() {
             clock: Arc::new(|| Timestamp::from_millis(5)),
             rules: BookRules::default(),
             witnessed: RegistrySequence(0),
+            trusted: Trusted::default(),
             barrier: WriterBarrier::new(),
         });
         let door = registry.unwrap().launch();

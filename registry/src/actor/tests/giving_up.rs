@@ -131,6 +131,7 @@ fn on_disk(dir: &Path, log: &Arc<Log>) -> RegistryDoor {
         clock: Arc::new(|| Timestamp::from_millis(5)),
         rules: BookRules { on_silence: OnSilence::Suspend, ..BookRules::default() },
         witnessed: RegistrySequence(0),
+        trusted: Trusted::default(),
         barrier: WriterBarrier::new(),
     });
     registry.unwrap().launch()

@@ -314,3 +314,13 @@ fn a_decision_about_one_reply_does_not_leak_to_another() {
     let outcomes = mixed(&world, &[reply(1, 9), reply(2, 8), reply(3, 9), ask(4, token), reply(5, 8)]);
     assert_eq!(outcomes, [None, UNAUTHORISED, None, None, UNAUTHORISED]);
 }
+
+#[test]
+fn f27_a_token_of_a_retired_authority_counts_as_little_as_a_revoked_one() {
+    let (mut world, token) = World::with("ada", "read:logs");
+    let delegated = delegated(&mut world);
+    assert_eq!([token, delegated].map(|token| outcome(&world, ask(1, token))), [None; 2]);
+    world.retired.insert(authority().public());
+    let dead = Some(Refusal::Revoked);
+    assert_eq!([token, delegated].map(|token| outcome(&world, ask(1, token))), [dead; 2]);
+}

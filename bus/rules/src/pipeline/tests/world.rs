@@ -9,8 +9,8 @@ use bytes::Bytes;
 use testudo_wire::standing::{Quota, Standings};
 use testudo_wire::{
     AgentName, Bundle, Capability, ContentType, CorrelationId, Destination, Envelope, Header, Holder, Limits,
-    MessageId, ReceiptWish, RegistrySequence, Resource, SecretKey, Sequence, SessionId, SwarmId, Timestamp,
-    TokenFactId, TokenId, Ttl,
+    MessageId, PublicKey, ReceiptWish, RegistrySequence, Resource, SecretKey, Sequence, SessionId, SwarmId,
+    Timestamp, TokenFactId, TokenId, Ttl,
 };
 
 use crate::inspect::{Context, Inspector};
@@ -113,6 +113,8 @@ pub(crate) struct World {
     pub(crate) revoked_ids: BTreeSet<TokenFactId>,
     pub(crate) valid_from: BTreeMap<AgentName, RegistrySequence>,
     pub(crate) delegated_only: BTreeSet<AgentName>,
+    /// Authorities whose tokens count no more.
+    pub(crate) retired: BTreeSet<PublicKey>,
     /// The node's own agent.
     pub(crate) resident: Option<AgentName>,
 }
@@ -157,6 +159,9 @@ impl Standings for World {
     }
     fn is_delegated_only(&self, name: &AgentName) -> bool {
         self.delegated_only.contains(name)
+    }
+    fn is_authority(&self, key: &PublicKey) -> bool {
+        !self.retired.contains(key)
     }
     fn resident(&self) -> Option<AgentName> {
         self.resident

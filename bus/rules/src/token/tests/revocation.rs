@@ -16,6 +16,7 @@ pub(super) struct Revoked {
     ids: BTreeSet<TokenFactId>,
     names: BTreeSet<AgentName>,
     keys: BTreeSet<PublicKey>,
+    authorities: BTreeSet<PublicKey>,
     valid_from: RegistrySequence,
 }
 
@@ -40,12 +41,16 @@ impl Standings for Revoked {
     fn is_delegated_only(&self, _: &AgentName) -> bool {
         false
     }
+    fn is_authority(&self, key: &PublicKey) -> bool {
+        !self.authorities.contains(key)
+    }
 }
 
 pub(super) const NONE_REVOKED: Revoked = Revoked {
     ids: BTreeSet::new(),
     names: BTreeSet::new(),
     keys: BTreeSet::new(),
+    authorities: BTreeSet::new(),
     valid_from: RegistrySequence(0),
 };
 
@@ -73,8 +78,8 @@ proptest! {
     ) {
         let grant = || capabilities("read:logs");
         let links: Vec<_> = (0..parents.len()).map(|n| node(n, salt)).collect();
-        let mut meanings =
-            vec![Meaning::minted_as(&Mint { holder: links[0].holder, id: links[0].id, hops: 200, ..mint() })];
+        let first = Mint { holder: links[0].holder, id: links[0].id, hops: 200, ..mint() };
+        let mut meanings = vec![Meaning::minted_as(&first).vouched(authority().public())];
         for (n, parent) in parents.iter().enumerate().skip(1) {
             let mut meaning = meanings[*parent].clone();
             let Link { holder: to, id } = links[n];
@@ -111,6 +116,23 @@ fn t_a39_a_later_valid_from_kills_old_tokens() {
     let from = |sequence| Revoked { valid_from: RegistrySequence(sequence), ..Revoked::default() };
     assert_eq!(meaning.standing(&from(7)), Ok(()));
     assert_eq!(meaning.standing(&from(8)), Err(Refusal::Revoked));
+}
+
+#[test]
+fn blocks_that_nobody_vouches_for_stand_nowhere() {
+    assert_eq!(Meaning::minted_as(&mint()).standing(&NONE_REVOKED), Err(Refusal::Revoked));
+}
+
+#[test]
+fn f27_a_retired_authority_takes_every_token_with_it() {
+    let token = token();
+    let child = token.delegate(&to_bob(), key_of("ada"), fresh()).unwrap();
+    let retired = Revoked { authorities: [authority().public()].into(), ..Revoked::default() };
+    let other = Revoked { authorities: [key_of("ada").public()].into(), ..Revoked::default() };
+    for meaning in [meaning(&token), meaning(&child)] {
+        assert_eq!(meaning.standing(&other), Ok(()));
+        assert_eq!(meaning.standing(&retired), Err(Refusal::Revoked));
+    }
 }
 
 /// Whoever sees the unsealed parent can put the delegation into it again under a fresh next key: Biscuit's
