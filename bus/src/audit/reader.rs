@@ -94,7 +94,12 @@ impl LogReader {
     /// [`ReadError`].
     pub fn next_record(&mut self) -> Result<Option<(u64, Record)>, ReadError> {
         loop {
-            let Some((index, payload)) = self.next_payload()? else { return Ok(None) };
+            let next = self.next_payload();
+            if matches!(next, Err(ReadError::Io(_))) {
+                // Whoever tries again tries from the file on.
+                self.place = None;
+            }
+            let Some((index, payload)) = next? else { return Ok(None) };
             if index < self.from {
                 continue;
             }

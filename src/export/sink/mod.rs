@@ -5,6 +5,7 @@ mod held;
 mod http;
 mod lines;
 mod off;
+mod trouble;
 
 use std::pin::Pin;
 use std::sync::Arc;
