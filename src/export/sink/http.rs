@@ -12,11 +12,11 @@ use testudo_rules::event::batch as batch_of;
 use testudo_rules::export::Outcome;
 use zeroize::Zeroizing;
 
-use super::trouble::{answered, unanswered};
 use super::{Sending, Sent, Sink};
 use crate::export::otlp;
 use crate::export::source::Item;
 use crate::files;
+use crate::trouble::{answered, unanswered};
 
 /// Longest token or certificate file.
 const FILE_BYTES_MAX: u64 = 64 * 1024;

@@ -5,7 +5,6 @@ mod held;
 mod http;
 mod lines;
 mod off;
-mod trouble;
 
 use std::pin::Pin;
 use std::sync::Arc;

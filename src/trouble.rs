@@ -1,7 +1,7 @@
-//! Why nothing was sent, in our own words or the system's.
+//! Why a server of somebody else's was asked in vain, in our own words or the system's.
 //!
-//! What a receiver answers, and what it puts into its certificate, goes on no page and into no log: people and language
-//! models read those. Its status does.
+//! What it answers, and what it puts into its certificate, goes on no page and into no log: people and language models
+//! read those. Its status does.
 
 use std::error::Error;
 use std::io;
@@ -10,7 +10,7 @@ use reqwest::StatusCode;
 use rustls::{CertificateError, Error as TlsError};
 
 /// An answer that is not good; the phrase behind the number is the standard's.
-pub(super) fn answered(status: StatusCode) -> String {
+pub(crate) fn answered(status: StatusCode) -> String {
     match status.canonical_reason() {
         Some(phrase) => format!("it answered {} {phrase}", status.as_u16()),
         None => format!("it answered {}", status.as_u16()),
@@ -18,7 +18,7 @@ pub(super) fn answered(status: StatusCode) -> String {
 }
 
 /// An attempt without an answer. The address, which may hold a secret, is not said either.
-pub(super) fn unanswered(error: &reqwest::Error) -> String {
+pub(crate) fn unanswered(error: &reqwest::Error) -> String {
     let what = if error.is_timeout() {
         "no answer in time"
     } else if error.is_connect() {
