@@ -206,7 +206,7 @@ fn t_f03_t_f06_a_file_system_that_its_kernel_turned_read_only_is_not_ready_and_t
     // Nothing can be begun on it, and that is said.
     let line = format!("node --json --listen 127.0.0.1:0 --health 127.0.0.1:0 {C}");
     let started = finished(place.command(&line.split(' ').collect::<Vec<_>>()));
-    assert_eq!((started.code, started.err.lines().count()), (Some(1), 1), "{started:?}");
+    assert_eq!((started.code, started.err.lines().count()), (Some(2), 1), "{started:?}");
     assert!(started.err.to_lowercase().contains("read-only"), "{started:?}");
     // What the operator does: the file system is mended, and the node started again.
     assert!(does("umount", &[at.to_str().unwrap()]));
