@@ -183,7 +183,7 @@ async fn r_a12_r_a13_r_a19_a_pipe_that_nobody_reads_delays_nobody_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r_a15_a_refused_event_fails_alone() {
+async fn r_a15_r_a17_a_refused_event_fails_alone_and_the_end_says_that_not_all_was_delivered() {
     let scene = Scene::new();
     let got = Got::default();
     let seen = got.clone();

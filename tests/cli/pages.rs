@@ -15,7 +15,7 @@ fn json(body: &str) -> Value {
 }
 
 #[test]
-fn t_a67_strangers_see_the_state_and_operators_why() {
+fn t_a67_strangers_see_the_state_and_operators_why_r_h12_and_readiness_is_the_whole_check() {
     let place = Place::swarm();
     let node = Node::start(&place);
     place.does(&format!("agent add secret-name {C} --allow read:x --out a.id"));

@@ -213,7 +213,7 @@ pub(super) fn decode(payload: &[u8]) -> Result<Record, CanonicalError> {
 /// The whole of an envelope; `None` for one that repeats where there is nothing before it.
 fn unpacked(envelope: Envelope, before: Option<&EnvelopeRecord>) -> Option<EnvelopeRecord> {
     let Envelope { message, digest, correlation, rest } = envelope;
-    let correlation = correlation.or(before.map(|before| before.correlation))?;
+    let correlation = correlation.or_else(|| before.map(|before| before.correlation))?;
     let rest = match (rest, before) {
         (Some(rest), _) => rest,
         (None, Some(before)) => Rest {
