@@ -59,6 +59,10 @@ fn of_io(error: &io::Error) -> Option<String> {
     cause(inner).or_else(|| Some(error.kind().to_string()))
 }
 
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "another's errors, of which a few are worth a word of their own"
+)]
 const fn of_tls(error: &TlsError) -> &'static str {
     match error {
         TlsError::InvalidCertificate(why) => match why {

@@ -332,7 +332,9 @@ fn t_a77_a_wall_clock_that_goes_back_lets_no_replay_in_and_costs_no_honest_sende
         let (stale, replayed) = (Refusal::Stale, Refusal::Replayed);
         // The node's clock, in seconds beside the right one: it makes them too old, and is set back by ten minutes, to
         // where they are as new as ever; then further back.
-        for (beside, expected) in [(590, stale), (-10, replayed), (0, replayed), (-240, replayed), (-600, stale)] {
+        for (beside, expected) in
+            [(590, stale), (-10, replayed), (0, replayed), (-240, replayed), (-600, stale)]
+        {
             world.swarm.env.skew(1000 * beside);
             for bundle in &captured {
                 assert_eq!(mallory.try_send(bundle.bytes()).await, Some(expected), "{beside} s");

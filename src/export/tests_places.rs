@@ -27,11 +27,8 @@ fn restore(scene: &Scene, name: &str, cursor: Cursor) {
 #[tokio::test(start_paused = true)]
 async fn r_a14_an_exporter_behind_what_retention_removed_says_so_and_holds_what_is_left() {
     let dir = tempfile::tempdir().unwrap();
-    let config = AuditConfig {
-        segment_bytes_max: 16 * 1024,
-        keep_bytes: Some(40 * 1024),
-        ..AuditConfig::default()
-    };
+    let config =
+        AuditConfig { segment_bytes_max: 16 * 1024, keep_bytes: Some(40 * 1024), ..AuditConfig::default() };
     let (origin, key) = (Origin::of_swarm(&swarm()), SecretKey::from_seed(&[9; 32]));
     let log = AuditLog::open_with(dir.path(), origin, key, AT, RegistrySequence(0), config).unwrap().0;
     let scene = Scene::of(dir, log);
@@ -74,11 +71,17 @@ async fn r_a14_a_cursor_ahead_of_the_log_is_an_older_copy_of_one_of_them_and_nev
         let run = scene.run("ahead", Settings::default(), taker(&Got::default()));
         run.until(|state| state.stopped.is_some()).await;
         let amiss = run.shared.get().amiss().unwrap();
-        assert!(amiss.contains(&format!("had come to record {record}, but the log ends at {}", last + 1)), "{amiss}");
+        assert!(
+            amiss.contains(&format!("had come to record {record}, but the log ends at {}", last + 1)),
+            "{amiss}"
+        );
         assert_eq!(lowest_cursor(scene.dir.path(), ["ahead"]), Some(record));
     }
     restore(&scene, "ahead", Cursor { record: last + 1, place: 0 });
-    assert!(scene.run("ahead", Settings::default(), taker(&Got::default())).end(MINUTE).await.0, "at its end");
+    assert!(
+        scene.run("ahead", Settings::default(), taker(&Got::default())).end(MINUTE).await.0,
+        "at its end"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,8 +4,8 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use testudo::agents::{Agent, AgentError, Bus, Context, Incoming, Message, Outcome, SendFailure};
@@ -52,10 +52,12 @@ impl Mounted {
     fn breaks(&self) {
         let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
         let at = self.0.to_str().unwrap();
-        let device = mounts.lines().find_map(|line| line.strip_suffix(at).or_else(|| {
-            let (device, rest) = line.split_once(' ')?;
-            rest.starts_with(&format!("{at} ")).then_some(device)
-        }));
+        let device = mounts.lines().find_map(|line| {
+            line.strip_suffix(at).or_else(|| {
+                let (device, rest) = line.split_once(' ')?;
+                rest.starts_with(&format!("{at} ")).then_some(device)
+            })
+        });
         let device = Path::new(device.unwrap()).file_name().unwrap().to_str().unwrap().to_owned();
         std::fs::write(format!("/sys/fs/ext4/{device}/trigger_fs_error"), "1").unwrap();
     }
@@ -124,7 +126,14 @@ fn is_unrecorded(told: &Result<(), SendFailure>) -> bool {
 fn t_f03_r_h11_a_folder_that_turns_read_only_delivers_nothing_and_comes_back_without_a_restart() {
     let place = Place::swarm();
     let mut command = place.command(&[
-        "node", "--json", "--until-stdin-closes", "--listen", "127.0.0.1:0", "--health", "127.0.0.1:0", "--config",
+        "node",
+        "--json",
+        "--until-stdin-closes",
+        "--listen",
+        "127.0.0.1:0",
+        "--health",
+        "127.0.0.1:0",
+        "--config",
         "s/testudo.toml",
     ]);
     // The next segment is soon to be begun.

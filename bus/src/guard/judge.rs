@@ -215,9 +215,10 @@ fn verdicts(case: &Case, inspected: &Inspected, placed: &Placed) -> Verdicts {
     let envelopes = judged.map(|(position, (envelope, verdict))| {
         let header = envelope.header();
         let spelt = last.take().filter(|(destination, _)| **destination == header.destination);
-        let (_, note) = last.insert(spelt.unwrap_or_else(|| {
-            (&header.destination, EnvelopeRecord::destination_note(&header.destination))
-        }));
+        let (_, note) =
+            last.insert(spelt.unwrap_or_else(|| {
+                (&header.destination, EnvelopeRecord::destination_note(&header.destination))
+            }));
         EnvelopeRecord {
             message: header.message,
             digest: envelope.digest(),

@@ -49,8 +49,7 @@ impl Found {
     fn of(log: &Log) -> Result<Self, CliError> {
         let by = log.key()?;
         let failed = |error: &dyn std::fmt::Display| CliError::Failed(error.to_string());
-        let verified =
-            verify_dir(log.dir()?, &by.key, &by.origin).map_err(|error| failed(&error))?;
+        let verified = verify_dir(log.dir()?, &by.key, &by.origin).map_err(|error| failed(&error))?;
         let (records, sealed) = (verified.records, verified.sealed);
         // The first start of a node signs before anything else can be written.
         if sealed == 0 {
@@ -65,9 +64,11 @@ impl Found {
         let cosigned = cosigned_checkpoint(log.dir()?, &by, &witness).map_err(|error| failed(&error))?;
         let size = match cosigned {
             Some((checkpoint, _)) => {
-                extends(log.dir()?, &by, checkpoint.clone()).map_err(|what| {
+                extends(log.dir()?, &by, checkpoint).map_err(|what| {
                     let (size, name) = (checkpoint.size, &witness.name);
-                    CliError::Failed(format!("{name} cosigned {size} records of this log, and it is not that log any more: {what}"))
+                    CliError::Failed(format!(
+                        "{name} cosigned {size} records of this log, and it is not that log any more: {what}"
+                    ))
                 })?;
                 checkpoint.size
             }

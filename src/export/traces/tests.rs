@@ -108,7 +108,12 @@ fn sums(status: &TracesStatus) {
 async fn what_is_offered_is_traced_declined_or_beyond_the_ratio_and_every_span_has_one_end() {
     let queue = queue(&TracesSection { ratio: 0.5, ..section(64, 16, 400) });
     let began = Instant::now();
-    let ends = [Outcome::Delivered, Outcome::Failed { after: None }, Outcome::Refused, Outcome::Partly { failed: 1 }];
+    let ends = [
+        Outcome::Delivered,
+        Outcome::Failed { after: None },
+        Outcome::Refused,
+        Outcome::Partly { failed: 1 },
+    ];
     let (mut offered, mut handed) = (0, 0);
     for round in 0..600_u64 {
         for n in 0..round % 23 {
@@ -152,6 +157,7 @@ fn the_books_of_spans_balance_while_threads_hand_them_over() {
         queue(&TracesSection { ratio: 0.5, ..section(64, 16, 100_000) })
     };
     let done = std::sync::atomic::AtomicBool::new(false);
+    let then = Instant::now().into_std();
     std::thread::scope(|scope| {
         let handing: Vec<_> = (0..4_u64)
             .map(|thread| {
@@ -162,7 +168,7 @@ fn the_books_of_spans_balance_while_threads_hand_them_over() {
                         let id = (n * 4 + thread).wrapping_mul(0x9e37_79b9_7f4a_7c15);
                         trace[8..16].copy_from_slice(&id.to_be_bytes());
                         if queue.wants(&TraceParent(trace), &name("a"), 2) {
-                            queue.take(span(Moment::now()));
+                            queue.take(span(then));
                         }
                     }
                 })

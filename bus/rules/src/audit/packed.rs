@@ -182,9 +182,10 @@ pub(super) fn is_packed(payload: &[u8]) -> bool {
     let mut reader = canonical::Reader::new(payload);
     let head = (reader.array(), reader.uint(), reader.uint());
     matches!(head, (Ok(3), Ok(_), Ok(_)))
-        && reader.rest().strip_prefix(&[0x81]).is_some_and(|event| {
-            canonical::Reader::new(event).text().is_ok_and(|tag| tag == TAG.as_bytes())
-        })
+        && reader
+            .rest()
+            .strip_prefix(&[0x81])
+            .is_some_and(|event| canonical::Reader::new(event).text().is_ok_and(|tag| tag == TAG.as_bytes()))
 }
 
 /// Reads the payload of verdicts.

@@ -401,7 +401,11 @@ impl Record {
     /// [`CanonicalError`] for anything but what [`Record::encode`] makes, or made: verdicts with every envelope
     /// whole.
     pub fn decode(payload: &[u8]) -> Result<Self, CanonicalError> {
-        if packed::is_packed(payload) { packed::decode(payload) } else { canonical::decode(payload, &limits()) }
+        if packed::is_packed(payload) {
+            packed::decode(payload)
+        } else {
+            canonical::decode(payload, &limits())
+        }
     }
 }
 

@@ -2,9 +2,7 @@
 
 use proptest::prelude::*;
 use testudo_wire::canonical::{self, Writer};
-use testudo_wire::{
-    Capability, CorrelationId, Digest, MessageId, Refusal, SecretKey, Sequence, SessionId,
-};
+use testudo_wire::{Capability, CorrelationId, Digest, MessageId, Refusal, SecretKey, Sequence, SessionId};
 
 use super::tests::{events, name, record};
 use super::*;
@@ -28,7 +26,8 @@ fn envelope(sequence: u64, [id, correlation, to, capability, trace, verdict]: [u
         digest: Digest::new([id; 32]),
         sequence: Sequence(sequence),
         destination: ["agent/reader-1", "service", "topic/t"][usize::from(to) % 3].into(),
-        capability: (capability > 0).then(|| Capability::parse(["read:logs", "x:y"][usize::from(to % 2)]).unwrap()),
+        capability: (capability > 0)
+            .then(|| Capability::parse(["read:logs", "x:y"][usize::from(to % 2)]).unwrap()),
         correlation: CorrelationId::new([correlation; 16]),
         trace: (trace > 0).then(|| TraceId::new([trace; 16])),
         verdict: match verdict {
@@ -128,7 +127,8 @@ fn a_form_that_is_longer_than_need_be_or_repeats_nothing_is_refused() {
         }
     };
     let read = |envelopes: &[&dyn Fn(&mut Writer)]| Record::decode(&by_hand(envelopes));
-    for good in [read(&[&whole(1)]), read(&[&whole(1), &same(2)]), read(&[&whole(1), &piece(2, 8), &same(3)])] {
+    for good in [read(&[&whole(1)]), read(&[&whole(1), &same(2)]), read(&[&whole(1), &piece(2, 8), &same(3)])]
+    {
         let Event::Verdicts(read) = good.unwrap().event else { panic!("verdicts") };
         assert!(read.envelopes.iter().zip(1..).all(|(one, n)| one.sequence == Sequence(n)));
         assert!(read.envelopes.iter().all(|one| one.destination.as_str() == "service"));

@@ -237,7 +237,10 @@ fn r_c16_what_json_has_no_form_for_is_text_and_verifies_after_another_has_writte
     fn doubles(value: &Value) -> Value {
         match value {
             Value::Number(n) => {
-                #[expect(clippy::cast_possible_truncation, reason = "what a reader with doubles writes again")]
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "what a reader with doubles writes again"
+                )]
                 let whole = n.as_f64().unwrap() as i64;
                 json!(whole)
             }
