@@ -215,14 +215,14 @@ fn t_a72_t_a73_a_log_cut_together_with_its_checkpoints_is_found_by_what_its_witn
     let older = files.clone().map(|file| std::fs::read(place.path(&file)).unwrap());
     let loaded = Config::load(&place.path("s/testudo.toml"), Overrides::default()).unwrap();
     let sign = read_key(&loaded.node.keys, KeyPurpose::Log).unwrap();
-    let at = Timestamp::from_millis(1_800_000_000_000);
-    let open = || loop {
+    let open = |at| loop {
+        let at = Timestamp::from_millis(at);
         match AuditLog::open(&audit_dir(&loaded), origin(&loaded), sign.clone(), at, RegistrySequence(0)) {
             Err(OpenError::InUse) => std::thread::yield_now(),
             opened => break opened.unwrap(),
         }
     };
-    drop(open());
+    drop(open(7));
     place.does(&format!("audit cosign {C}"));
     let said = place.does(&format!("audit verify {C}"));
     assert!(said.ends_with("7 of them under a signed checkpoint, 7 cosigned by w/1"), "{said}");
@@ -231,7 +231,7 @@ fn t_a72_t_a73_a_log_cut_together_with_its_checkpoints_is_found_by_what_its_witn
     }
     place.fails(1, &format!("audit verify {C}"), "w/1 cosigned 7 records of this log");
     // And when it grew again since, by another story.
-    (0..5).for_each(|_| drop(open()));
+    (8..13).for_each(|at| drop(open(at)));
     place.fails(1, &format!("audit verify {C}"), "w/1 cosigned 7 records of this log");
     let ran = place.run(&format!("audit verify --json {C}"));
     assert_eq!(serde_json::from_str::<Value>(&ran.out).unwrap()["verified"], false);
