@@ -1,7 +1,7 @@
 //! What the log holds: one record per bundle's verdicts, later its outcomes, and what happened to links,
 //! registry and node.
 //!
-//! Encoded by `testudo_wire::canonical`: structs are arrays, variants their kebab-case names; verdicts as [`packed`]
+//! Encoded by `testudo_wire::canonical`: structs are arrays, variants their kebab-case names; verdicts as `packed`
 //! says. Digests, never bodies (threat A70).
 
 use serde::{Deserialize, Serialize};
