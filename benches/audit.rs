@@ -62,13 +62,21 @@ impl Bundle {
             id[..8].copy_from_slice(&(n * BUNDLE + message).to_be_bytes());
             id
         };
+        // As the guard does: where all of a bundle goes is spelt out once.
+        let to = EnvelopeRecord::destination_note(&self.to);
+        let other = |message: u64| {
+            let mut id = id(message);
+            id[15] = 0;
+            id
+        };
         let envelope = |message: u64| EnvelopeRecord {
             message: MessageId::new(id(message)),
             digest: Digest::new([message as u8; 32]),
             sequence: Sequence(n * BUNDLE + message),
-            destination: EnvelopeRecord::destination_note(&self.to),
+            destination: to.clone(),
             capability: self.capability,
-            correlation: CorrelationId::new(id(message)),
+            // Each is a piece of work of its own.
+            correlation: CorrelationId::new(other(message)),
             trace: None,
             verdict: Verdict::allowed([], 1),
         };

@@ -37,6 +37,7 @@ pub mod rollover;
 mod runtime;
 pub mod server;
 pub mod swarm;
+mod trouble;
 pub mod witness;
 
 pub use agents::{Agent, AgentError, Bus, Context, Handlers, Message, Wish};

@@ -30,6 +30,8 @@ mod node;
 mod operators;
 #[path = "cli/pages.rs"]
 mod pages;
+#[path = "cli/read_only.rs"]
+mod read_only;
 #[path = "cli/reading.rs"]
 mod reading;
 #[path = "cli/revoked.rs"]

@@ -8,6 +8,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use support::mallory::Mallory;
 use support::swarm::name;
 use support::world::{Agent, message};
 use support::{World, pass, sim, until};
@@ -309,6 +310,49 @@ fn t_a19_t_a79_clocks_may_differ_by_five_minutes_inclusive() {
                 assert_eq!(told, Err(stale), "skew {skew}");
             }
         }
+        world.end().await;
+    });
+}
+
+#[test]
+fn t_a77_a_wall_clock_that_goes_back_lets_no_replay_in_and_costs_no_honest_sender_a_message_unsaid() {
+    sim(async {
+        let world = World::new(12);
+        let mut reader = world.agent("reader", &["write:nothing"], &["read:logs"]).await;
+        // A receiver takes nothing from before its start; let it be old enough.
+        pass(Duration::from_secs(400)).await;
+        let right = world.agent("right", &["read:logs"], &[]).await;
+        let mallory = world.enrol("mallory", &["read:logs"], &[]).await;
+        let mut mallory = Mallory::dial(&world, mallory).await;
+        let captured: Vec<_> = (0..20).map(|_| mallory.good("reader", "read:logs")).collect();
+        for bundle in &captured {
+            assert_eq!(mallory.try_send(bundle.bytes()).await, None);
+            assert_eq!(reader.next().await.unwrap().body(), "hello");
+        }
+        let (stale, replayed) = (Refusal::Stale, Refusal::Replayed);
+        // The node's clock, in seconds beside the right one: it makes them too old, and is set back by ten minutes, to
+        // where they are as new as ever; then further back.
+        for (beside, expected) in
+            [(590, stale), (-10, replayed), (0, replayed), (-240, replayed), (-600, stale)]
+        {
+            world.swarm.env.skew(1000 * beside);
+            for bundle in &captured {
+                assert_eq!(mallory.try_send(bundle.bytes()).await, Some(expected), "{beside} s");
+            }
+            // Whose clock is right loses nothing while the node's is near enough, and hears so while it is not.
+            let body = beside.to_string();
+            let told = right.client.tell(message("reader", "read:logs", &body)).await;
+            if beside.abs() < 300 {
+                told.unwrap();
+                assert_eq!(reader.next().await.unwrap().body(), body, "and no replay before it");
+            } else {
+                let refused = SendError::Refused { refusal: stale, rules: Vec::new() };
+                assert_eq!(told, Err(refused), "{beside} s");
+            }
+        }
+        world.swarm.env.skew(0);
+        right.client.tell(message("reader", "read:logs", "after")).await.unwrap();
+        assert_eq!(reader.next().await.unwrap().body(), "after", "nothing else came meanwhile");
         world.end().await;
     });
 }

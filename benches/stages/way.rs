@@ -170,13 +170,17 @@ impl Way {
 
     /// The record, up to the bytes that are written.
     pub(crate) fn record(&self, inspected: &Inspected) -> Result<Vec<u8>, Fault> {
+        // Where all of a bundle goes is spelt out once, as the guard does it.
+        let mut to = None;
         let envelope = |(_, envelope): (usize, &testudo_wire::Envelope)| {
             let header = envelope.header();
             EnvelopeRecord {
                 message: header.message,
                 digest: envelope.digest(),
                 sequence: header.sequence,
-                destination: EnvelopeRecord::destination_note(&header.destination),
+                destination: to
+                    .get_or_insert_with(|| EnvelopeRecord::destination_note(&header.destination))
+                    .clone(),
                 capability: header.capability,
                 correlation: header.correlation,
                 trace: None,
@@ -197,8 +201,9 @@ impl Way {
             envelopes,
         });
         let mut frame = Vec::new();
-        let record = Record { at: NOW, registry: REGISTRY, event }.encode()?;
-        audit::frame::encode(1, &record, &mut frame).ok_or("a record that fits no frame")?;
+        let at = audit::frame::begin(&mut frame);
+        Record { at: NOW, registry: REGISTRY, event }.encode_to(&mut frame)?;
+        audit::frame::finish(1, at, &mut frame).ok_or("a record that fits no frame")?;
         Ok(frame)
     }
 }

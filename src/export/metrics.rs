@@ -7,7 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::state::{Breaker, ExporterStatus};
-use super::traces::TracesStatus;
+use super::traces::{Sampled, TracesStatus};
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Of {
@@ -29,19 +29,30 @@ struct SpansEnded {
     outcome: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Decided {
+    decision: &'static str,
+}
+
 /// Adds the series of the spans.
 pub(crate) fn register_traces(registry: &mut Registry, status: &TracesStatus) {
-    let TracesStatus { counts, over_limit, declined, breaker, .. } = status;
-    let (submitted, not_traced) = (Counter::<u64>::default(), Counter::<u64>::default());
-    submitted.inc_by(counts.submitted);
-    not_traced.inc_by(*declined);
+    let TracesStatus { counts, over_limit, no_room, messages, breaker, trouble: _ } = status;
+    let Sampled { offered, traced, beyond_ratio, declined } = *messages;
+    let [submitted, asked] = [counts.submitted, offered].map(|n| {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(n);
+        counter
+    });
+    let sampled = Family::<Decided, Counter>::default();
+    for (decision, n) in [("traced", traced), ("beyond_ratio", beyond_ratio), ("declined", declined)] {
+        sampled.get_or_create(&Decided { decision }).inc_by(n);
+    }
     let ended = Family::<SpansEnded, Counter>::default();
     for (outcome, n) in [
         ("delivered", counts.delivered),
         ("failed", counts.failed),
         ("dropped_over_limit", *over_limit),
-        // No room, or the end came first.
-        ("dropped_no_room", counts.dropped.saturating_sub(*over_limit)),
+        ("dropped_no_room", *no_room),
     ] {
         ended.get_or_create(&SpansEnded { outcome }).inc_by(n);
     }
@@ -54,11 +65,8 @@ pub(crate) fn register_traces(registry: &mut Registry, status: &TracesStatus) {
     registry.register("trace_spans_queued", "Spans waiting", queued);
     registry.register("trace_spans_in_flight", "Spans on their way", in_flight);
     registry.register("trace_breaker", "0 closed, 1 half open, 2 open", open);
-    registry.register(
-        "trace_messages_declined",
-        "Sampled messages not traced: too many a second",
-        not_traced,
-    );
+    registry.register("trace_messages_offered", "Messages whose senders asked for a trace", asked);
+    registry.register("trace_messages", "Of them by decision", sampled);
 }
 
 const fn breaker_number(breaker: Breaker) -> i64 {

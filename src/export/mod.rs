@@ -10,6 +10,7 @@
 pub mod config;
 mod metrics;
 mod otlp;
+mod place;
 mod sink;
 mod source;
 mod state;
@@ -32,7 +33,7 @@ pub(crate) use metrics::{register, register_traces};
 use state::Shared;
 pub use state::{Breaker, ExporterStatus};
 use task::Task;
-pub use traces::{Traces, TracesSection, TracesStatus, TracesView};
+pub use traces::{Sampled, Traces, TracesSection, TracesStatus, TracesView};
 
 /// How long the end may take.
 const END: Duration = Duration::from_secs(5);
@@ -134,3 +135,5 @@ impl Drop for Exporters {
 mod tests;
 #[cfg(test)]
 mod tests_faults;
+#[cfg(test)]
+mod tests_places;

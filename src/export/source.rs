@@ -84,8 +84,14 @@ impl Source {
         let mut taken = Taken::default();
         let last = self.next.record.saturating_add(RECORDS_MAX).min(synced);
         while taken.items.len() < room {
-            if self.pending.is_empty() && !self.read(last)? {
-                break;
+            if self.pending.is_empty() {
+                match self.read(last) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    // What was taken counts as taken: it goes out, and the next look meets the error again.
+                    Err(_) if !taken.items.is_empty() || taken.spoilt > 0 => break,
+                    Err(error) => return Err(error),
+                }
             }
             while taken.items.len() < room
                 && let Some((at, event)) = self.pending.pop_front()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use testudo_bus::audit::{Cursor, CursorFile, LogReader};
+use testudo_bus::audit::{Cursor, CursorFile, ReadError};
 use testudo_bus::env::random;
 use testudo_rules::event::{EventKey, EventSource};
 use testudo_rules::export::{Outcome, Pump, Settings, Step};
@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Following;
 use super::config::Exporter;
+use super::place::{self, There};
 use super::sink::{Sent, Sink};
 use super::source::{Item, Source, Written};
 use super::state::Shared;
@@ -42,6 +43,7 @@ struct Running {
     settings: Settings,
     /// `None` only while another thread reads from it.
     source: Option<Source>,
+    dir: PathBuf,
     position: Cursor,
     sink: Box<dyn Sink>,
     synced: watch::Receiver<u64>,
@@ -59,6 +61,9 @@ struct Running {
 /// Cursors are synced to the disk that the log is on, so not more often than this: what a crash brings again is what
 /// was sent in that time.
 const CURSOR_EVERY: Duration = Duration::from_millis(100);
+
+/// After which a log that could not be read is read again.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 /// Why an exporter stops for good.
 type Fault = String;
@@ -114,20 +119,20 @@ impl Task {
 
     async fn follow(self) -> Result<bool, Fault> {
         let (file, cursor) = CursorFile::open(&self.dir, &self.name).map_err(|error| error.to_string())?;
-        let from = match cursor {
-            Some(cursor) => cursor,
-            // A new exporter begins with the oldest record there is.
-            None => {
-                let oldest = LogReader::oldest(&self.dir).map_err(|error| error.to_string())?;
-                Cursor { record: oldest.cursor(), place: 0 }
-            }
-        };
+        let end = *self.synced.borrow();
+        let there = There::of(&self.dir, end).map_err(|error| error.to_string())?;
+        self.shared.change(|state| {
+            state.record = cursor.map_or(there.oldest, |cursor| cursor.record);
+            state.behind = end.saturating_sub(state.record);
+        });
+        let from = there.begin(cursor, file.path())?;
         let written = if self.flat { Written::Flat } else { Written::Signed(Box::new(self.key)) };
         let source = Source::new(&self.dir, self.source, written, self.filter, from);
         let mut running = Running {
             pump: Pump::new(self.settings),
             settings: self.settings,
             source: Some(source),
+            dir: self.dir,
             position: from,
             sink: self.sink,
             synced: self.synced,
@@ -194,7 +199,10 @@ impl Running {
             let (source, taken) = read.await.map_err(|error| error.to_string())?;
             self.position = source.position();
             self.source = Some(source);
-            let taken = taken.map_err(|error| error.to_string())?;
+            let taken = match taken {
+                Ok(taken) => taken,
+                Err(error) => return self.unread(error).await.map(|()| true),
+            };
             for _ in 0..taken.spoilt {
                 self.pump.spoilt();
             }
@@ -206,6 +214,18 @@ impl Running {
         self.publish();
         self.remember().await;
         Ok(self.pump.room() > 0 && self.position.record < synced)
+    }
+
+    /// The log could not be read. When the system said so it is tried again after a while.
+    async fn unread(&mut self, error: ReadError) -> Result<(), Fault> {
+        if !matches!(error, ReadError::Io(_)) || self.deadline().is_some() {
+            return Err(place::why(&self.dir, *self.synced.borrow(), &error));
+        }
+        let trouble = error.to_string();
+        tracing::warn!(exporter = self.shared.get().name, trouble, "an exporter will read again");
+        self.shared.change(|state| state.trouble = Some(trouble));
+        let _ = timeout(READ_AGAIN, self.stop.changed()).await;
+        Ok(())
     }
 
     /// Sends the batch that the pump has begun.

@@ -95,6 +95,57 @@ async fn r_a13_an_attempt_that_hangs_is_given_up_at_its_time_and_the_end_has_a_b
     assert_eq!((clean, counts.failed), (false, 50));
 }
 
+/// A receiver of its own for each exporter, so each of them ends each event: one that has it does not hide one that
+/// has not, as one count for all would.
+#[tokio::test(start_paused = true)]
+async fn r_a07_r_a16_of_two_receivers_each_has_its_own_books() {
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Does {
+        Drop,
+        Fail,
+        Take,
+    }
+    use Does::{Drop, Fail, Take};
+    for [one, two] in [[Fail, Take], [Fail, Drop], [Drop, Drop], [Drop, Take], [Take, Take], [Fail, Fail]] {
+        let scene = Scene::new();
+        let last = scene.write(9).await;
+        let gots = [Got::default(), Got::default()];
+        let runs: Vec<_> = [("one", one), ("two", two)]
+            .into_iter()
+            .zip(&gots)
+            .map(|((name, does), got)| {
+                let got = got.clone();
+                let sink = Told(move |batch: &[Arc<Item>]| match does {
+                    Drop => Sent { outcome: Outcome::Dropped, reason: None },
+                    Fail => Sent::failed("503"),
+                    Take => {
+                        got.note(batch);
+                        Sent::delivered()
+                    }
+                });
+                scene.run(name, Settings::default(), sink)
+            })
+            .collect();
+        for ((run, got), does) in runs.into_iter().zip(&gots).zip([one, two]) {
+            let (clean, counts) = run.end(MINUTE).await;
+            let ends = (counts.delivered, counts.failed, counts.dropped);
+            let all = last + 1;
+            let expected = match does {
+                Drop => (0, 0, all),
+                Fail => (0, all, 0),
+                Take => (all, 0, 0),
+            };
+            assert_eq!((counts.submitted, ends, clean), (all, expected, does == Take), "{one:?} {two:?}");
+            assert_eq!(got.order().len() as u64, counts.delivered);
+        }
+    }
+    // Without any, nothing is taken from the log, and nothing is claimed.
+    let scene = Scene::new();
+    scene.write(9).await;
+    let none = Exporters::start(Vec::new(), &scene.following()).unwrap();
+    assert!(none.states().is_empty() && none.shut_down().await);
+}
+
 /// On real threads: a write that blocks its thread for ever harms neither the others nor the end.
 #[tokio::test]
 async fn r_a12_r_a13_r_a19_a_pipe_that_nobody_reads_delays_nobody_else() {
@@ -132,7 +183,7 @@ async fn r_a12_r_a13_r_a19_a_pipe_that_nobody_reads_delays_nobody_else() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r_a15_a_refused_event_fails_alone() {
+async fn r_a15_r_a17_a_refused_event_fails_alone_and_the_end_says_that_not_all_was_delivered() {
     let scene = Scene::new();
     let got = Got::default();
     let seen = got.clone();

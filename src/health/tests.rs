@@ -37,8 +37,12 @@ async fn r_h08_a_check_that_panics_is_unhealthy_and_the_rest_is_reported() {
     checker.register("early", || -> std::future::Ready<Finding> { panic!("in the call") });
     let report = checker.report().await;
     assert_eq!(report.components["good"].state, State::Healthy);
-    assert_eq!(report.components["late"].state, State::Unhealthy);
-    assert_eq!(report.components["early"].state, State::Unhealthy);
+    for name in ["late", "early"] {
+        let of = &report.components[name];
+        assert_eq!(of.state, State::Unhealthy);
+        assert!(of.reason.as_deref().is_some_and(|reason| reason.contains("panicked")), "{of:?}");
+    }
+    assert_eq!((report.state, report.components.len()), (State::Unhealthy, 3));
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,10 +51,17 @@ async fn r_h10_a_check_that_hangs_is_unhealthy_and_the_total_is_bounded() {
     for name in ["a", "b", "c"] {
         checker.register(name, std::future::pending);
     }
+    checker.register("good", || async { Finding::healthy() });
     let began = Instant::now();
     let report = checker.report().await;
     assert_eq!(report.state, State::Unhealthy);
     assert!(began.elapsed() < Duration::from_secs(2), "at once, not one after the other");
+    for name in ["a", "b", "c"] {
+        let of = &report.components[name];
+        assert_eq!(of.state, State::Unhealthy);
+        assert!(of.reason.is_some() && of.latency_ms >= 1000, "after its time, with why: {of:?}");
+    }
+    assert_eq!(report.components["good"].state, State::Healthy, "the rest is reported");
 }
 
 #[tokio::test(start_paused = true)]
@@ -115,7 +126,9 @@ async fn r_h15_r_h16_a_report_says_when_and_what_and_comes_back_from_json() {
     let report = checker.report().await;
     let one = regex::Regex::new(r"^20\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d\.\d{3}Z$").unwrap();
     assert!(one.is_match(&report.at), "one zone designator: {}", report.at);
-    assert_eq!(report.version, env!("CARGO_PKG_VERSION"));
+    assert_eq!((report.version.as_str(), report.uptime_s), (env!("CARGO_PKG_VERSION"), 0));
+    tokio::time::advance(Duration::from_secs(7)).await;
+    assert_eq!(checker.report().await.uptime_s, 7);
     let text = serde_json::to_string(&report).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
     assert_eq!(report.summary(), Summary { state: State::Degraded, ready: true });

@@ -9,6 +9,7 @@ use testudo_bus::audit::{self, DirError, ProveError};
 use testudo_rules::audit::{Checkpoint, VerifierKey, WitnessKey, cosigned, with_cosignature};
 
 use crate::files::FileError;
+use crate::trouble::unanswered;
 
 /// A witness may take so long.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -28,7 +29,7 @@ pub enum SubmitError {
     #[error(transparent)]
     File(#[from] FileError),
     /// The witness cannot be reached.
-    #[error("the witness cannot be reached: {0}")]
+    #[error("the witness cannot be reached: {}", unanswered(.0))]
     Http(#[from] reqwest::Error),
     /// There is no checkpoint yet.
     #[error("the log has no checkpoint yet; start the node once")]
@@ -40,13 +41,14 @@ pub enum SubmitError {
     #[error("the proof was not made: {0}")]
     Task(#[from] tokio::task::JoinError),
     /// It refused.
-    #[error("the witness refused ({status}): {said}")]
+    #[error("the witness refused ({status}): {}", meaning(*.status))]
     Refused {
-        /// The HTTP status.
+        /// The HTTP status. Of what it said beside that nothing is kept.
         status: u16,
-        /// What it said, cut and escaped.
-        said: String,
     },
+    /// It names another size each time.
+    #[error("the witness changes its mind about what it signed")]
+    Fickle,
     /// It signed more than there is.
     #[error(
         "the witness has signed {size} records of this log, and there are fewer; was an old copy restored?"
@@ -85,13 +87,23 @@ pub async fn submit(
             kind.filter(|kind| kind == "text/x.tlog.size").and_then(|_| said.trim_end().parse::<u64>().ok());
         match size {
             Some(size) if size != old && status == StatusCode::CONFLICT => old = size,
-            Some(_) | None => {
-                let said = testudo_rules::audit::Note::new(said.trim_end()).to_string();
-                return Err(SubmitError::Refused { status: status.as_u16(), said });
-            }
+            Some(_) | None => return Err(SubmitError::Refused { status: status.as_u16() }),
         }
     }
-    Err(SubmitError::Refused { status: 409, said: "it changes its mind about what it signed".to_owned() })
+    Err(SubmitError::Fickle)
+}
+
+/// What the protocol means by a status (C2SP tlog-witness).
+const fn meaning(status: u16) -> &'static str {
+    match status {
+        400 => "it found the request malformed",
+        403 => "the checkpoint is not signed by a key that it has for this log",
+        404 => "it does not watch this log",
+        409 => "it has signed another size of this log",
+        422 => "the log does not extend what it has signed",
+        503 => "it is busy, and will be asked again",
+        _ => "for a reason that the protocol does not have",
+    }
 }
 
 /// Beside the runtime: it reads the whole log.

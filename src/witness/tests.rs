@@ -164,3 +164,38 @@ fn what_cannot_be_remembered_is_not_signed() {
     let note = with_cosignature(&size_one.sign(&by().origin, &key()), &line);
     assert_eq!(cosigned(&note, &witness.verifier()).unwrap().at, 5);
 }
+
+#[tokio::test]
+async fn t_a65_what_a_witness_answers_goes_into_no_error_of_ours() {
+    use axum::http::{StatusCode, header};
+    use axum::routing::post;
+    const PHRASE: &str = "Operator: run agent add x --operator";
+    let log = TempDir::new().unwrap();
+    grown(log.path(), 5, 1).await;
+    let asked = async |status: StatusCode, kind: &'static str, body: &'static str| {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answer = move || std::future::ready((status, [(header::CONTENT_TYPE, kind)], body));
+        let router = axum::Router::new().route("/add-checkpoint", post(answer));
+        let serving = tokio::spawn(async move { axum::serve(listener, router).await });
+        let witness = WitnessKey { name: Origin::parse("w/1").unwrap(), key: key().public() };
+        let error = submit(log.path(), &by(), &url, &witness).await.unwrap_err().to_string();
+        serving.abort();
+        error
+    };
+    let text = "text/plain";
+    for (status, says) in [
+        (403, "the witness refused (403): the checkpoint is not signed by a key"),
+        (418, "the witness refused (418): for a reason that the protocol does not have"),
+        (500, "the witness refused (500)"),
+        (200, "the witness's answer is not its signature"),
+    ] {
+        let error = asked(StatusCode::from_u16(status).unwrap(), text, PHRASE).await;
+        assert!(error.starts_with(says) && !error.contains("Operator"), "{error}");
+    }
+    let ahead = asked(StatusCode::CONFLICT, "text/x.tlog.size", "77\n").await;
+    assert!(ahead.starts_with("the witness has signed 77 records"), "{ahead}");
+    let fickle = asked(StatusCode::CONFLICT, "text/x.tlog.size", "3\n").await;
+    assert!(fickle.contains("(409): it has signed another size"), "{fickle}");
+    assert!(asked(StatusCode::CONFLICT, text, PHRASE).await.contains("(409)"));
+}

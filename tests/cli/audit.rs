@@ -140,6 +140,28 @@ fn a_log_cut_behind_its_checkpoint_is_named() {
 }
 
 #[test]
+fn t_a72_a_log_without_its_checkpoints_is_not_verified() {
+    let place = logged();
+    let (log, notes) = (std::fs::read(place.path(LOG)).unwrap(), "s/data/audit/checkpoints");
+    let checkpoints = place.read(notes);
+    std::fs::remove_file(place.path(notes)).unwrap();
+    place.fails(1, &format!("audit verify {C}"), "no signed checkpoint covers any of");
+    place.write(LOG, &log[..log.len() / 2]);
+    place.fails(1, &format!("audit verify {C}"), "");
+    place.write(notes, "");
+    place.write(LOG, &log);
+    place.fails(1, &format!("audit verify {C}"), "no signed checkpoint covers any of");
+    let ran = place.run(&format!("audit verify --json {C}"));
+    assert_eq!(serde_json::from_str::<Value>(&ran.out).unwrap()["verified"], false);
+    // Wiped as a whole, its folder left.
+    std::fs::remove_file(place.path(LOG)).unwrap();
+    place.fails(1, &format!("audit verify {C}"), "no signed checkpoint covers any of 0 records");
+    place.write(LOG, &log);
+    place.write(notes, checkpoints);
+    place.does(&format!("audit verify {C}"));
+}
+
+#[test]
 fn a_log_that_is_not_there_is_no_proof() {
     let place = Place::swarm();
     place.fails(2, &format!("audit verify {C}"), "there is no audit log in s/data/audit");

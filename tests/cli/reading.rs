@@ -200,6 +200,43 @@ fn t_a73_a_witness_vouches_for_a_log_and_not_for_another_story_of_it() {
     );
 }
 
+/// Whoever has the log's folder can put an older copy of records and checkpoints back, and these agree with each other.
+#[test]
+fn t_a72_t_a73_a_log_cut_together_with_its_checkpoints_is_found_by_what_its_witness_signed() {
+    let place = told();
+    let log = place.does(&format!("audit key {C}"));
+    let witness = Witness::start(&place, &log);
+    let config = place.read("s/testudo.toml");
+    let watched = format!("[audit]\nwitness = \"{}\"\nwitness_key = \"{}\"\n", witness.url, witness.key);
+    assert!(config.contains("[audit]\n"));
+    place.write("s/testudo.toml", config.replace("[audit]\n", &watched));
+    assert!(place.does(&format!("audit verify {C}")).ends_with(", 0 cosigned by w/1"));
+    let files = ["00000000000000000000.log", "checkpoints"].map(|file| format!("s/data/audit/{file}"));
+    let older = files.clone().map(|file| std::fs::read(place.path(&file)).unwrap());
+    let loaded = Config::load(&place.path("s/testudo.toml"), Overrides::default()).unwrap();
+    let sign = read_key(&loaded.node.keys, KeyPurpose::Log).unwrap();
+    let open = |at| loop {
+        let at = Timestamp::from_millis(at);
+        match AuditLog::open(&audit_dir(&loaded), origin(&loaded), sign.clone(), at, RegistrySequence(0)) {
+            Err(OpenError::InUse) => std::thread::yield_now(),
+            opened => break opened.unwrap(),
+        }
+    };
+    drop(open(7));
+    place.does(&format!("audit cosign {C}"));
+    let said = place.does(&format!("audit verify {C}"));
+    assert!(said.ends_with("7 of them under a signed checkpoint, 7 cosigned by w/1"), "{said}");
+    for (file, bytes) in files.iter().zip(&older) {
+        place.write(file, bytes);
+    }
+    place.fails(1, &format!("audit verify {C}"), "w/1 cosigned 7 records of this log");
+    // And when it grew again since, by another story.
+    (8..13).for_each(|at| drop(open(at)));
+    place.fails(1, &format!("audit verify {C}"), "w/1 cosigned 7 records of this log");
+    let ran = place.run(&format!("audit verify --json {C}"));
+    assert_eq!(serde_json::from_str::<Value>(&ran.out).unwrap()["verified"], false);
+}
+
 #[test]
 fn a_witness_ends_in_good_order() {
     let place = Place::swarm();

@@ -100,7 +100,7 @@ async fn r_a15_an_event_that_the_receiver_refuses_is_found_and_its_neighbours_ar
     let state = until(&swarm, |state| done(state) && state.counts.failed == 2).await;
     assert_eq!(state.breaker, Breaker::Closed);
     let trouble = state.trouble.unwrap();
-    assert!(trouble.starts_with("400 Bad Request: no") && !trouble.contains('\u{1b}'), "{trouble}");
+    assert_eq!(trouble, "it answered 400 Bad Request", "t_a65: nothing of what it said");
     swarm.shut_down().await.unwrap();
     let good: Vec<_> = receiver
         .came()
@@ -125,7 +125,8 @@ async fn t_a76_nothing_is_sent_where_the_configuration_does_not_say() {
     tokio::spawn(async move { axum::serve(listener, redirect).await });
     let swarm = swarm(dir.path(), section(ExporterKind::Webhook, &url)).await;
     let state = until(&swarm, |state| state.trouble.is_some()).await;
-    assert!(state.trouble.unwrap().starts_with("307"), "an answer like any other that is not good");
+    let trouble = state.trouble.unwrap();
+    assert_eq!(trouble, "it answered 307 Temporary Redirect", "an answer like any other that is not good");
     swarm.shut_down().await.unwrap();
     assert!(elsewhere.came().is_empty());
 

@@ -47,6 +47,12 @@ impl CursorFile {
         Ok((file, cursor))
     }
 
+    /// Where it lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Replaces the cursor; it is durable on return.
     ///
     /// # Errors

@@ -94,7 +94,12 @@ impl LogReader {
     /// [`ReadError`].
     pub fn next_record(&mut self) -> Result<Option<(u64, Record)>, ReadError> {
         loop {
-            let Some((index, payload)) = self.next_payload()? else { return Ok(None) };
+            let next = self.next_payload();
+            if matches!(next, Err(ReadError::Io(_))) {
+                // Whoever tries again tries from the file on.
+                self.place = None;
+            }
+            let Some((index, payload)) = next? else { return Ok(None) };
             if index < self.from {
                 continue;
             }
@@ -129,7 +134,16 @@ impl LogReader {
                 Ok(None) if !files::segment_path(&self.dir, place.first).exists() => {
                     return Err(ReadError::Missing { index });
                 }
-                Ok(None) => return Ok(None),
+                Ok(None) => {
+                    let later = listed(&self.dir)?.into_iter().find(|first| *first > index);
+                    let Some(later) = later else { return Ok(None) };
+                    // It may have been written, and followed by another segment, since this one was read.
+                    let is_gap = matches!(read_frame(&place.file, place.offset)?, Ok(None))
+                        && (place.offset == 0 || !files::segment_path(&self.dir, index).exists());
+                    if is_gap && files::segment_path(&self.dir, place.first).exists() {
+                        return Err(damaged(format!("it is missing, and record {later} follows")));
+                    }
+                }
                 Err(error) => return Err(damaged(error.to_string())),
             }
         }

@@ -166,6 +166,36 @@ fn segments_follow_one_another_and_a_reader_follows_them() {
 }
 
 #[test]
+fn t_a71_a_reader_does_not_take_a_missing_segment_for_the_end() {
+    let dir = TempDir::new().unwrap();
+    let (log, _) = open_with(dir.path(), small()).unwrap();
+    while files::segments(dir.path()).unwrap().len() < 4 {
+        let _ = log.append(&verdicts()).unwrap();
+    }
+    let firsts = files::segments(dir.path()).unwrap();
+    std::fs::remove_file(files::segment_path(dir.path(), firsts[2])).unwrap();
+    for from in [0, firsts[1], firsts[2] - 1, firsts[2]] {
+        let mut reader = LogReader::new(dir.path(), from);
+        let found = reader.by_ref().take_while(Result::is_ok).count() as u64;
+        assert_eq!(found, firsts[2] - from, "what stands before it is read");
+        let mut reader = LogReader::new(dir.path(), firsts[2]);
+        match reader.next_record() {
+            Err(ReadError::Damaged { index, what }) => {
+                assert_eq!(index, firsts[2]);
+                assert_eq!(what, format!("it is missing, and record {} follows", firsts[3]));
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    // An empty one is no better, and the last may be empty.
+    std::fs::write(files::segment_path(dir.path(), firsts[2]), "").unwrap();
+    assert!(matches!(LogReader::new(dir.path(), firsts[2]).next_record(), Err(ReadError::Damaged { .. })));
+    std::fs::write(files::segment_path(dir.path(), firsts[3] + 99), "").unwrap();
+    let last = LogReader::new(dir.path(), firsts[3] + 99).next_record();
+    assert!(matches!(last, Ok(None)), "not written yet: {last:?}");
+}
+
+#[test]
 fn t_f01_after_a_kill_nothing_is_lost_and_what_was_open_has_failed() {
     let dir = TempDir::new().unwrap();
     let (log, _) = open(dir.path()).unwrap();

@@ -193,7 +193,6 @@ impl AuditLog {
     }
 
     fn put(&self, state: &mut State, record: &Record) -> Result<Appended, AppendError> {
-        let payload = record.encode()?;
         match &state.health {
             Health::Working | Health::Failing { .. } => {}
             Health::Closed => return Err(AppendError::Closed),
@@ -206,7 +205,7 @@ impl AuditLog {
             }
             self.resume(state)?;
         }
-        let index = self.write(state, &record.event, &payload)?;
+        let index = self.write(state, record)?;
         Ok(Appended { index })
     }
 
@@ -217,8 +216,7 @@ impl AuditLog {
             return Err(error.into());
         }
         while let Some(record) = state.backlog.pop() {
-            let written = record.encode().map_err(AppendError::from);
-            match written.and_then(|payload| self.write(state, &record.event, &payload)) {
+            match self.write(state, &record) {
                 Ok(_) => {}
                 // It never will be, and must not keep the others from it.
                 Err(AppendError::Encode(_) | AppendError::TooLarge(_)) => state.backlog.lose(),
@@ -229,25 +227,28 @@ impl AuditLog {
             }
         }
         let Some(resumed) = state.backlog.resumed() else { return Ok(()) };
-        self.write(state, &resumed.event, &resumed.encode()?)?;
+        self.write(state, &resumed)?;
         state.backlog.is_told();
         state.health = Health::Working;
         tracing::info!("the audit log can be written again");
         Ok(())
     }
 
-    fn write(&self, state: &mut State, event: &Event, payload: &[u8]) -> Result<u64, AppendError> {
+    fn write(&self, state: &mut State, record: &Record) -> Result<u64, AppendError> {
         let index = state.frontier.size();
-        state.buffer.clear();
-        let leaf =
-            frame::encode(index, payload, &mut state.buffer).ok_or(AppendError::TooLarge(payload.len()))?;
+        let frame = &mut state.buffer;
+        frame.clear();
+        let at = frame::begin(frame);
+        record.encode_to(frame)?;
+        let leaf = frame::finish(index, at, frame)
+            .ok_or_else(|| AppendError::TooLarge(frame.len().saturating_sub(frame::HEADER_BYTES)))?;
         let (len, more) = (state.segment.len, state.buffer.len() as u64);
         let is_full = len > 0 && len + more > self.config.segment_bytes_max;
         let room = if is_full { self.rotate(state, index) } else { Ok(()) };
         match room.and_then(|()| state.segment.append(&state.buffer).map_err(TailError::Again)) {
             Ok(()) => {
                 state.frontier.append(leaf);
-                state.open.note(index, event);
+                state.open.note(index, &record.event);
                 Ok(index)
             }
             Err(TailError::Again(error)) => {

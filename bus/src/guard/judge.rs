@@ -214,16 +214,16 @@ fn verdicts(case: &Case, inspected: &Inspected, placed: &Placed) -> Verdicts {
     let mut last: Option<(&Destination, Note)> = None;
     let envelopes = judged.map(|(position, (envelope, verdict))| {
         let header = envelope.header();
-        let note = match &last {
-            Some((destination, note)) if **destination == header.destination => note.clone(),
-            Some(_) | None => EnvelopeRecord::destination_note(&header.destination),
-        };
-        last = Some((&header.destination, note.clone()));
+        let spelt = last.take().filter(|(destination, _)| **destination == header.destination);
+        let (_, note) =
+            last.insert(spelt.unwrap_or_else(|| {
+                (&header.destination, EnvelopeRecord::destination_note(&header.destination))
+            }));
         EnvelopeRecord {
             message: header.message,
             digest: envelope.digest(),
             sequence: header.sequence,
-            destination: note,
+            destination: note.clone(),
             capability: header.capability,
             correlation: header.correlation,
             trace: header.trace.map(|trace| TraceId::new(trace.trace_id())),

@@ -291,6 +291,14 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>> {
     rmp_serde::to_vec(value).map_err(|_| CanonicalError::Unexpected)
 }
 
+/// The same, behind what `out` holds already and in its room.
+///
+/// # Errors
+/// [`CanonicalError::Unexpected`]; `out` may end in a part then.
+pub fn encode_to<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<()> {
+    rmp_serde::encode::write(out, value).map_err(|_| CanonicalError::Unexpected)
+}
+
 /// Appends canonical values to a buffer.
 #[derive(Debug, Default)]
 pub struct Writer {
@@ -302,6 +310,12 @@ impl Writer {
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self { bytes: Vec::with_capacity(capacity) }
+    }
+
+    /// Goes on behind what a buffer holds already, and in its room.
+    #[must_use]
+    pub const fn over(bytes: Vec<u8>) -> Self {
+        Self { bytes }
     }
 
     /// The bytes written.
@@ -392,6 +406,11 @@ impl Writer {
             0..=0x0f => self.bytes.push(0x90 | low),
             _ => self.head(0xdc, &[high, low]),
         }
+    }
+
+    /// The head of a map of `len` entries, at most 15.
+    pub fn map(&mut self, len: u8) {
+        self.bytes.push(0x80 | len.min(0x0f));
     }
 
     /// Bytes as they are: a body after its header.

@@ -16,13 +16,12 @@ use super::{Sending, Sent, Sink};
 use crate::export::otlp;
 use crate::export::source::Item;
 use crate::files;
+use crate::trouble::{answered, unanswered};
 
 /// Longest token or certificate file.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// What is read of an answer.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// What is told of an answer.
-const TOLD_CHARS_MAX: usize = 200;
 
 /// What is spoken over HTTP.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -69,7 +68,7 @@ impl HttpSink {
             let roots = Certificate::from_pem_bundle(pem.as_bytes()).map_err(|error| error.to_string())?;
             builder = builder.tls_certs_only(roots);
         }
-        let client = builder.build().map_err(|error| told(&error))?;
+        let client = builder.build().map_err(|error| unanswered(&error))?;
         self.client = Some(client.clone());
         Ok(client)
     }
@@ -103,7 +102,7 @@ impl HttpSink {
         let client = self.client().await?;
         let headers = self.headers().await?;
         let answer = client.post(self.url.clone()).headers(headers).body(body).send().await;
-        let answer = answer.map_err(|error| told(&error))?;
+        let answer = answer.map_err(|error| unanswered(&error))?;
         Ok(self.judge(answer).await)
     }
 
@@ -111,11 +110,11 @@ impl HttpSink {
         let status = answer.status();
         let after = answer.headers().get(RETRY_AFTER).and_then(|after| after.to_str().ok());
         let after = after.and_then(|after| after.parse().ok()).map(Duration::from_secs);
-        let body = body(answer).await;
         if status.is_success() {
-            return if self.wire == Wire::Otlp { partial(&body) } else { Sent::delivered() };
+            // Of all that a receiver says only this is read: how much of a batch it did not take.
+            return if self.wire == Wire::Otlp { partial(&body(answer).await) } else { Sent::delivered() };
         }
-        let reason = format!("{status}: {}", shown(&String::from_utf8_lossy(&body)));
+        let reason = answered(status);
         // These say that the events are at fault; all else is between us and the receiver.
         let at_fault = [
             StatusCode::BAD_REQUEST,
@@ -148,7 +147,7 @@ fn partial(body: &[u8]) -> Sent {
         return Sent::delivered();
     };
     let failed = usize::try_from(partial.rejected).unwrap_or(usize::MAX);
-    Sent { outcome: Outcome::Partly { failed }, reason: Some(shown(&partial.error_message)) }
+    Sent { outcome: Outcome::Partly { failed }, reason: Some("it took only a part of a batch".to_owned()) }
 }
 
 /// The start of an answer.
@@ -161,23 +160,6 @@ async fn body(mut answer: Response) -> Vec<u8> {
     }
     body.truncate(ANSWER_BYTES_MAX);
     body
-}
-
-/// A stranger's words, short and harmless.
-fn shown(text: &str) -> String {
-    let safe = |c: &char| !testudo_rules::audit::is_unsafe(*c);
-    text.chars().filter(safe).take(TOLD_CHARS_MAX).collect()
-}
-
-/// An error with its causes, without the address, which may hold a secret.
-fn told(error: &reqwest::Error) -> String {
-    let mut text = if error.is_connect() { "cannot connect".to_owned() } else { "no answer".to_owned() };
-    let mut cause = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    shown(&text)
 }
 
 async fn read(

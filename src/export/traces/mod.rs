@@ -32,6 +32,20 @@ const END: Duration = Duration::from_secs(2);
 /// What the thread may take beyond that before it is left behind.
 const SLACK: Duration = Duration::from_millis(500);
 
+/// Messages whose senders asked for a trace, by what was decided on each:
+/// `offered == traced + beyond_ratio + declined` at every sample.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Sampled {
+    /// All of them.
+    pub offered: u64,
+    /// Those whose spans are recorded.
+    pub traced: u64,
+    /// Those whose trace is not of the share that is recorded here.
+    pub beyond_ratio: u64,
+    /// Those for which there were too many in a second.
+    pub declined: u64,
+}
+
 /// How the sending of spans is, at one instant.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TracesStatus {
@@ -39,10 +53,10 @@ pub struct TracesStatus {
     pub counts: Account,
     /// Spans dropped because there were too many in a second; among the dropped ones.
     pub over_limit: u64,
-    /// Spans dropped because too many waited; among the dropped ones.
+    /// Spans dropped because too many waited, or the end came first: all the other dropped ones.
     pub no_room: u64,
-    /// Sampled messages that were not traced, for there were too many in a second.
-    pub declined: u64,
+    /// What was decided on messages.
+    pub messages: Sampled,
     /// The breaker.
     pub breaker: Breaker,
     /// What the last attempt met that failed or was refused.

@@ -12,9 +12,9 @@ use testudo_wire::{AgentName, Span, SpanId, Spans, TraceParent};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::TracesStatus;
 use super::config::Plan;
 use super::sampler::Sampler;
+use super::{Sampled, TracesStatus};
 use crate::export::otlp::Stamped;
 
 /// A clock on the wall that was set by more than this is believed.
@@ -47,7 +47,7 @@ struct State {
     pump: Pump<Arc<Stamped>>,
     over_limit: u64,
     no_room: u64,
-    declined: u64,
+    messages: Sampled,
     trouble: Option<String>,
 }
 
@@ -83,7 +83,7 @@ impl Queue {
             pump: Pump::new(plan.settings),
             over_limit: 0,
             no_room: 0,
-            declined: 0,
+            messages: Sampled::default(),
             trouble: None,
         };
         let batch = plan.settings.batch;
@@ -106,8 +106,9 @@ impl Queue {
                 ..counts
             },
             over_limit: state.over_limit,
-            no_room: state.no_room,
-            declined: state.declined,
+            // Those that its end found with the pump are among them.
+            no_room: state.no_room + counts.dropped,
+            messages: state.messages,
             breaker: state.pump.breaker().into(),
             trouble: state.trouble.clone(),
         }
@@ -160,11 +161,14 @@ impl Spans for Queue {
     fn wants(&self, trace: &TraceParent, sender: &AgentName, spans: u32) -> bool {
         let now = self.began.elapsed();
         let mut state = self.state();
+        state.messages.offered += 1;
         if !state.sampler.is_of_share(trace) {
+            state.messages.beyond_ratio += 1;
             return false;
         }
         let fits = state.sampler.promise(sender, spans, now);
-        state.declined += u64::from(!fits);
+        state.messages.traced += u64::from(fits);
+        state.messages.declined += u64::from(!fits);
         fits
     }
 

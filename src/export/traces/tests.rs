@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::config::TracesSection;
 use super::queue::{Next, Queue};
+use super::{Sampled, TracesStatus};
 use crate::export::config::ExportSection;
 
 #[derive(Debug)]
@@ -89,8 +90,107 @@ async fn a_flood_costs_no_more_memory_than_the_queue_and_no_more_spans_than_the_
         queue.take(span(Instant::now().into_std()));
     }
     let status = queue.status();
-    assert_eq!((status.counts.queued, status.over_limit, status.declined), (100, 99_900, 99_994));
+    let Sampled { offered, traced, beyond_ratio, declined } = status.messages;
+    assert_eq!((offered, traced, beyond_ratio, declined), (100_000, 6, 0, 99_994));
+    assert_eq!((status.counts.queued, status.over_limit), (100, 99_900));
     assert!(status.counts.is_balanced());
+}
+
+/// That what was offered is what became of it: messages, and spans.
+fn sums(status: &TracesStatus) {
+    let TracesStatus { counts, over_limit, no_room, messages, .. } = status;
+    assert_eq!(messages.offered, messages.traced + messages.beyond_ratio + messages.declined, "{status:?}");
+    assert!(counts.is_balanced(), "{status:?}");
+    assert_eq!(counts.dropped, over_limit + no_room, "{status:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_offered_is_traced_declined_or_beyond_the_ratio_and_every_span_has_one_end() {
+    let queue = queue(&TracesSection { ratio: 0.5, ..section(64, 16, 400) });
+    let began = Instant::now();
+    let ends = [
+        Outcome::Delivered,
+        Outcome::Failed { after: None },
+        Outcome::Refused,
+        Outcome::Partly { failed: 1 },
+    ];
+    let (mut offered, mut handed) = (0, 0);
+    for round in 0..600_u64 {
+        for n in 0..round % 23 {
+            let mut trace = [1; 25];
+            trace[8..16].copy_from_slice(&(round * 23 + n).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+            offered += 1;
+            let sender = name(["a", "b", "c"][usize::try_from(n).unwrap() % 3]);
+            if queue.wants(&TraceParent(trace), &sender, 8) {
+                // A publication has more spans than its message was taken for.
+                for _ in 0..8 + n {
+                    queue.take(span(Instant::now().into_std()));
+                    handed += 1;
+                }
+            }
+            sums(&queue.status());
+        }
+        if let Next::Send(_) = queue.next(began.elapsed(), false) {
+            sums(&queue.status());
+            let end = ends[usize::try_from(round).unwrap() % ends.len()];
+            queue.ended(end, None, began.elapsed(), round);
+        }
+        sums(&queue.status());
+        tokio::time::advance(Duration::from_millis(100)).await;
+    }
+    let _ = queue.give_up();
+    queue.take(span(Instant::now().into_std()));
+    let status = queue.status();
+    sums(&status);
+    assert_eq!((status.messages.offered, status.counts.submitted), (offered, handed + 1));
+    assert_eq!((status.counts.queued, status.counts.in_flight), (0, 0));
+    let Sampled { traced, beyond_ratio, declined, .. } = status.messages;
+    let ends = [traced, beyond_ratio, declined, status.over_limit, status.no_room, status.counts.failed];
+    assert!(ends.iter().all(|n| *n > 0) && status.counts.delivered > 0, "each of them came: {status:?}");
+}
+
+#[test]
+fn the_books_of_spans_balance_while_threads_hand_them_over() {
+    let queue = {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let _in = runtime.enter();
+        queue(&TracesSection { ratio: 0.5, ..section(64, 16, 100_000) })
+    };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let then = Instant::now().into_std();
+    std::thread::scope(|scope| {
+        let handing: Vec<_> = (0..4_u64)
+            .map(|thread| {
+                let queue = &queue;
+                scope.spawn(move || {
+                    for n in 0..2_000_u64 {
+                        let mut trace = [1; 25];
+                        let id = (n * 4 + thread).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                        trace[8..16].copy_from_slice(&id.to_be_bytes());
+                        if queue.wants(&TraceParent(trace), &name("a"), 2) {
+                            queue.take(span(then));
+                        }
+                    }
+                })
+            })
+            .collect();
+        let sending = scope.spawn(|| {
+            let mut now = Duration::ZERO;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                now += Duration::from_millis(700);
+                sums(&queue.status());
+                if let Next::Send(_) = queue.next(now, true) {
+                    sums(&queue.status());
+                    queue.ended(Outcome::Delivered, None, now, 1);
+                }
+            }
+        });
+        handing.into_iter().for_each(|thread| thread.join().unwrap());
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        sending.join().unwrap();
+    });
+    sums(&queue.status());
+    assert_eq!(queue.status().messages.offered, 8_000);
 }
 
 #[tokio::test(start_paused = true)]

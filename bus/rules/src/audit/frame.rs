@@ -74,16 +74,34 @@ impl Header {
 /// one above [`PAYLOAD_BYTES_MAX`].
 #[must_use]
 pub fn encode(index: u64, payload: &[u8], out: &mut Vec<u8>) -> Option<LogHash> {
+    let at = begin(out);
+    out.extend_from_slice(payload);
+    let leaf = finish(index, at, out);
+    if leaf.is_none() {
+        out.truncate(at);
+    }
+    leaf
+}
+
+/// Leaves room for a header at the end of `out`, behind which the payload is to be written; where it is.
+pub fn begin(out: &mut Vec<u8>) -> usize {
+    let at = out.len();
+    out.extend_from_slice(&[0; HEADER_BYTES]);
+    at
+}
+
+/// Writes the header of the frame that was begun at `at`, all that is behind it being its payload, and returns its
+/// leaf hash; `None` as for [`encode`].
+#[must_use]
+pub fn finish(index: u64, at: usize, out: &mut [u8]) -> Option<LogHash> {
+    let (head, payload) = out.get_mut(at..)?.split_first_chunk_mut::<HEADER_BYTES>()?;
     if !(1..=PAYLOAD_BYTES_MAX).contains(&payload.len()) {
         return None;
     }
-    let len = u32::try_from(payload.len()).ok()?;
     let leaf = leaf_hash(payload);
-    out.reserve(HEADER_BYTES + payload.len());
-    out.extend_from_slice(&len.to_be_bytes());
-    out.extend_from_slice(&index.to_be_bytes());
-    out.extend_from_slice(leaf.as_bytes());
-    out.extend_from_slice(payload);
+    head[..4].copy_from_slice(&u32::try_from(payload.len()).ok()?.to_be_bytes());
+    head[4..12].copy_from_slice(&index.to_be_bytes());
+    head[12..].copy_from_slice(leaf.as_bytes());
     Some(leaf)
 }
 

@@ -16,6 +16,7 @@ mod note;
 mod notes;
 mod open;
 mod outcome;
+mod packed;
 pub mod path;
 pub mod proof;
 pub mod record;
@@ -55,6 +56,8 @@ pub use verify::{Fault, FaultKind, Segment, Verified, verify, verify_from};
 pub(crate) mod tests;
 #[cfg(test)]
 mod tests_cut;
+#[cfg(test)]
+mod tests_packed;
 #[cfg(test)]
 mod tests_proof;
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! What the log holds: one record per bundle's verdicts, later its outcomes, and what happened to links,
 //! registry and node.
 //!
-//! Encoded by `testudo_wire::canonical`: structs are arrays, variants their kebab-case names. Digests,
-//! never bodies (threat A70).
+//! Encoded by `testudo_wire::canonical`: structs are arrays, variants their kebab-case names; verdicts as `packed`
+//! says. Digests, never bodies (threat A70).
 
 use serde::{Deserialize, Serialize};
 use testudo_wire::canonical::{self, CanonicalError};
@@ -12,7 +12,7 @@ use testudo_wire::{
     Refusal, RegistrySequence, Sequence, SessionId, Timestamp, TokenFactId,
 };
 
-use super::{Note, Outcomes};
+use super::{Note, Outcomes, packed};
 
 /// Names of rules kept for one envelope; the rest is counted in one more note.
 const RULES_MAX: usize = 16;
@@ -360,7 +360,7 @@ pub enum NodeEvent {
 }
 
 /// The limits of a record: 256 envelopes with all their rules, and nothing deeper than our own types.
-const fn limits() -> Limits {
+pub(super) const fn limits() -> Limits {
     let mut limits = Limits::standard();
     limits.elements_max = 65_536;
     limits
@@ -372,15 +372,40 @@ impl Record {
     /// # Errors
     /// [`CanonicalError`], which no record gives.
     pub fn encode(&self) -> Result<Vec<u8>, CanonicalError> {
-        canonical::encode(self)
+        let mut payload = Vec::new();
+        self.encode_to(&mut payload)?;
+        Ok(payload)
     }
 
-    /// Reads the payload of a frame.
+    /// Appends the payload of a frame to a buffer, and makes nothing in between.
     ///
     /// # Errors
-    /// [`CanonicalError`] for anything but what [`Record::encode`] makes.
+    /// [`CanonicalError`], which no record gives.
+    pub fn encode_to(&self, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
+        match &self.event {
+            Event::Verdicts(verdicts) => {
+                packed::encode(self.at, self.registry, verdicts, out);
+                Ok(())
+            }
+            Event::BundleRefused(_)
+            | Event::Link(_)
+            | Event::Node(_)
+            | Event::Outcomes(_)
+            | Event::Registry(_) => canonical::encode_to(self, out),
+        }
+    }
+
+    /// Reads the payload of a frame, of this node or of an earlier one.
+    ///
+    /// # Errors
+    /// [`CanonicalError`] for anything but what [`Record::encode`] makes, or made: verdicts with every envelope
+    /// whole.
     pub fn decode(payload: &[u8]) -> Result<Self, CanonicalError> {
-        canonical::decode(payload, &limits())
+        if packed::is_packed(payload) {
+            packed::decode(payload)
+        } else {
+            canonical::decode(payload, &limits())
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! What a record says about messages that are under way, read without building the record: at its start a node
 //! reads its whole log for that, and decoding in full would take several times as long as hashing it.
 
+use std::fmt;
 use std::io::Cursor;
 
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use testudo_wire::canonical::CanonicalError;
 
 /// What a record says about messages that are under way.
@@ -26,13 +27,14 @@ pub enum Settlement {
     },
 }
 
-/// The shapes of `record`, with what does not matter left out; a test holds them against it.
+/// The shapes of `record` and `packed`, with what does not matter left out; a test holds them against these.
 #[derive(Deserialize)]
 struct Record(IgnoredAny, IgnoredAny, Event);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Event {
+    Bundle(IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, Vec<Packed>),
     BundleRefused(IgnoredAny),
     Link(IgnoredAny),
     Node(IgnoredAny),
@@ -47,11 +49,51 @@ struct OutcomeOf(u16, IgnoredAny);
 #[derive(Deserialize)]
 struct Envelope(IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, Verdict);
 
+/// The verdict on an envelope; `None` where that is the one on the envelope before it.
+struct Packed(Option<Verdict>);
+
+impl<'de> Deserialize<'de> for Packed {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Packed;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an envelope")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut of: A) -> Result<Packed, A::Error> {
+                for _ in 0..7 {
+                    if of.next_element::<IgnoredAny>()?.is_none() {
+                        return Ok(Packed(None));
+                    }
+                }
+                of.next_element().map(Packed)
+            }
+        }
+        deserializer.deserialize_seq(Elements)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Verdict {
     Allowed(IgnoredAny, u32),
     Refused(IgnoredAny),
+}
+
+impl Verdict {
+    const fn copies(&self) -> u32 {
+        match self {
+            Self::Allowed(_, copies) => *copies,
+            Self::Refused(_) => 0,
+        }
+    }
+}
+
+/// Those of these numbers of copies that are not 0, each with its position.
+fn opens(copies: impl IntoIterator<Item = u32>) -> Settlement {
+    Settlement::Opens { copies: (0..).zip(copies).filter(|(_, copies)| *copies > 0).collect() }
 }
 
 impl Settlement {
@@ -68,15 +110,15 @@ impl Settlement {
                 of,
                 positions: outcomes.into_iter().map(|OutcomeOf(position, _)| position).collect(),
             },
-            Event::Verdicts(_, _, _, _, _, envelopes) => Self::Opens {
-                copies: (0..)
-                    .zip(&envelopes)
-                    .filter_map(|(position, envelope)| match envelope.7 {
-                        Verdict::Allowed(_, 0) | Verdict::Refused(_) => None,
-                        Verdict::Allowed(_, copies) => Some((position, copies)),
-                    })
-                    .collect(),
-            },
+            Event::Verdicts(_, _, _, _, _, envelopes) => {
+                opens(envelopes.iter().map(|envelope| envelope.7.copies()))
+            }
+            Event::Bundle(_, _, _, _, _, envelopes) => {
+                opens(envelopes.into_iter().scan(0, |before, Packed(verdict)| {
+                    *before = verdict.map_or(*before, |verdict| verdict.copies());
+                    Some(*before)
+                }))
+            }
         })
     }
 }

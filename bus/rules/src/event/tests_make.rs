@@ -202,6 +202,79 @@ fn r_c05_an_explicit_source_wins_and_is_a_uri_reference() {
 }
 
 #[test]
+fn r_c03_r_c06_without_a_source_of_ones_own_it_is_the_nodes_and_there_is_no_event_without_one() {
+    let event = events_of(&source(), 0, &record(NodeEvent::Stopped.into())).swap_remove(0).1;
+    assert_eq!(event.core("source"), Some(format!("spiffe://{}/node/node-1", "ab".repeat(32)).as_str()));
+    // Nothing to derive it from is nothing that can be made, or believed.
+    assert_eq!(EventSource::explicit(""), Err(SourceError));
+    let whole = json_of(&event.sign(&key()).unwrap());
+    for none in [None, Some(json!("")), Some(Value::Null), Some(json!(7))] {
+        let mut json = whole.clone();
+        match none.clone() {
+            Some(value) => json["source"] = value,
+            None => _ = json.as_object_mut().unwrap().remove("source"),
+        }
+        assert!(check(&json).is_err(), "{none:?}");
+    }
+    assert!(check(&whole).is_ok());
+}
+
+/// What JSON has no form for is text: moments, bytes, and numbers that a reader's doubles would round.
+#[test]
+fn r_c16_what_json_has_no_form_for_is_text_and_verifies_after_another_has_written_it() {
+    let mut verdicts = verdicts();
+    let one = &mut verdicts.envelopes[0];
+    (one.sequence.0, one.trace) = (u64::MAX - 1, Some(TraceId::new([0xfe; 16])));
+    let (_, json) = of(verdicts.into()).swap_remove(0);
+    let data = &json["data"];
+    assert_eq!(data["sequence"], "18446744073709551614");
+    for (name, len) in [("message", 32), ("digest", 64), ("session", 32)] {
+        let text = data[name].as_str().unwrap();
+        assert!(text.len() == len && text.bytes().all(|b| b.is_ascii_hexdigit()), "{name}: {text}");
+    }
+    assert!(json["time"].is_string());
+    // Through doubles and back, as most readers do.
+    fn doubles(value: &Value) -> Value {
+        match value {
+            Value::Number(n) => {
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "what a reader with doubles writes again"
+                )]
+                let whole = n.as_f64().unwrap() as i64;
+                json!(whole)
+            }
+            Value::Array(items) => items.iter().map(doubles).collect(),
+            Value::Object(of) => of.iter().map(|(name, value)| (name.clone(), doubles(value))).collect(),
+            Value::Null | Value::Bool(_) | Value::String(_) => value.clone(),
+        }
+    }
+    for (_, event) in all() {
+        let json = json_of(&event);
+        assert!(check(&doubles(&json)).is_ok(), "{json}");
+    }
+    assert!(check(&doubles(&json)).is_ok());
+}
+
+#[test]
+fn r_c24_an_event_is_what_it_was_made_as() {
+    let event = events_of(&source(), 0, &record(NodeEvent::Stopped.into())).swap_remove(0).1;
+    let before = event.clone();
+    // What is given out is a copy; there is no way to write into an event, and to sign one takes it.
+    let mut copy = event.to_json();
+    copy.insert("id".into(), json!("forged"));
+    copy.get_mut("data").unwrap()["at_ms"] = json!(1);
+    assert_eq!(event, before);
+    let signed = event.sign(&key()).unwrap();
+    let line = signed.to_line().unwrap();
+    let mut shown = json_of(&signed);
+    shown["source"] = json!("forged");
+    assert_eq!(signed.to_line().unwrap(), line);
+    assert_eq!((signed.event().id(), signed.event().core("source")), (before.id(), before.core("source")));
+    assert!(check(&shown).is_err());
+}
+
+#[test]
 fn r_c19_the_flat_form_has_no_specversion_keeps_its_three_names_and_omits_nulls() {
     fn has_null(value: &Value) -> bool {
         match value {
