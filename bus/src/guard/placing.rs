@@ -335,7 +335,7 @@ impl Group {
         let now = Instant::now();
         let waits =
             if self.is_copy { self.outbox.holds_publishers(now) } else { self.outbox.holds_senders(now) };
-        let parcel = Parcel {
+        let mut parcel = Parcel {
             bundle: cut.bundle.clone(),
             sender: case.link.clone(),
             to: self.receiver.peer.holder.name,
@@ -348,11 +348,15 @@ impl Group {
             record: recorded.index(),
             since: now,
             expires: now + cut.ttl.duration(),
-            ticket: waits.then(|| case.ticket.clone()),
+            ticket: Some(case.ticket.clone()),
+            memory: case.ticket.reservation(),
             traced,
             _permit: self.permit,
         };
         shared.metrics.queued(parcel.places.len());
+        if !waits && !parcel.let_go() {
+            return shared.drop_parcel(&parcel, Cause::Overflow);
+        }
         let Err(parcel) = self.outbox.hand_over(recorded, parcel) else { return };
         // Its link has ended; unless it was renewed just now.
         let newer = self.receiver.line.newer.get().and_then(|newer| outbox(shared, newer, case.lane));

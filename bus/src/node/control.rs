@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use super::certifier;
 use super::line::Line;
-use super::link::Link;
+use super::link::{Bound, Link};
 use super::shared::Shared;
 use super::subscriptions;
 use crate::capability::CapabilityError;
@@ -47,6 +47,7 @@ const TURN: u32 = 32;
 
 /// Writes control frames, news, and how far bundles are settled, until the link ends.
 pub(super) async fn write(link: Arc<Link>, mut frames: mpsc::Receiver<FromNode>, mut stream: SendStream) {
+    let _bound = Bound(link.clone());
     let mut told = [0; LANES];
     loop {
         let told = tokio::select! {
@@ -67,10 +68,13 @@ pub(super) async fn write(link: Arc<Link>, mut frames: mpsc::Receiver<FromNode>,
             _ = link.connection.closed() => return,
         };
         for frame in told {
-            let Ok(bytes) = frame.encode() else { return };
+            // A link on which nothing more is said is none.
+            let Ok(bytes) = frame.encode() else { return link.close(CloseReason::Protocol) };
             match timeout(STALL, write_frame(&mut stream, bytes)).await {
                 Ok(Ok(())) => {}
-                Ok(Err(_)) => return,
+                // Nor is one whose agent listens no more, unless it goes on as another.
+                Ok(Err(_)) if link.line.is_over() => return,
+                Ok(Err(_)) => return link.close(CloseReason::Protocol),
                 Err(_) => return link.close(CloseReason::Lagging),
             }
         }

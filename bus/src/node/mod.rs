@@ -8,6 +8,8 @@ mod certifier;
 mod control;
 mod doors;
 mod floods;
+mod greet;
+mod intake;
 mod journal;
 mod lanes;
 mod line;
@@ -77,8 +79,10 @@ use shared::Given;
 
 /// Between two looks at slow subscribers.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long a shut-down may drain.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long a shut-down may drain; with the rest of it that makes five seconds.
+const DRAIN: Duration = Duration::from_secs(4);
+/// How long it waits until every peer has heard of it.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What a node is made of.
 #[expect(missing_debug_implementations, reason = "holds keys and trait objects")]
@@ -322,8 +326,8 @@ impl Node {
         JoinPort::start(PortParts { shared, certificate, desk, bind, is_stale })
     }
 
-    /// Stops taking anything in, drains for at most five seconds, closes every link, and seals the log. Returns the
-    /// last account.
+    /// Stops taking anything in, drains for at most four seconds, closes every link, and seals the log, all of it
+    /// within five. Returns the last account.
     pub async fn shut_down(&self) -> Account {
         if let Some(listening) = self.tasks.first() {
             listening.abort();
@@ -337,16 +341,14 @@ impl Node {
             }
         };
         let _ = timeout(DRAIN, drained).await;
-        let links: Vec<_> = self.shared.routes().values().cloned().collect();
-        for link in &links {
-            link.close(CloseReason::Shutdown);
+        for link in self.shared.close_all(CloseReason::Shutdown) {
             self.shared.bury(&link.outboxes.close(), Cause::Shutdown);
         }
         if let Err(error) = self.shared.registry.shut_down().await {
             tracing::error!(%error, "the registry did not end in good order");
         }
         self.endpoint.close(CloseReason::Shutdown.code().into(), b"shutdown");
-        let _ = timeout(Duration::from_secs(1), self.endpoint.wait_idle()).await;
+        let _ = timeout(LAST_WORDS, self.endpoint.wait_idle()).await;
         for task in self.tasks.iter().skip(1) {
             task.abort();
         }
@@ -382,11 +384,14 @@ async fn sweep(shared: Arc<Shared>) {
     loop {
         let now = ticks.tick().await;
         shared.requests.sweep(now);
-        for link in shared.routes().values() {
-            if link.outboxes.is_stuck(now) {
+        for link in shared.open_links() {
+            // One that was renewed has a time of its own.
+            if !link.line.is_over() && link.outboxes.is_stuck(now) {
                 link.close(CloseReason::Lagging);
             }
-            link.outboxes.let_senders_go(now);
+            for (parcel, cause) in link.outboxes.let_senders_go(now) {
+                shared.drop_parcel(&parcel, cause);
+            }
         }
     }
 }

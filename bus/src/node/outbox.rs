@@ -267,21 +267,38 @@ impl Outbox {
     }
 
     /// Lets senders go on that this receiver has held up for too long: what it keeps of them fills its queue, and
-    /// none of their windows.
-    pub(crate) fn let_senders_go(&self, now: Instant) {
+    /// none of their windows. Returns the copies for which there is no memory then; one that is being written has
+    /// its sender wait on.
+    pub(crate) fn let_senders_go(&self, now: Instant) -> Vec<Weed> {
         let mut state = self.state();
         let is_silent = state.is_silent(self.bounds.holds_senders, now);
         let State { queued, in_flight, not_held_before, .. } = &mut *state;
-        let parcels = queued.all_mut().chain(in_flight.values_mut().map(|(_, parcel)| parcel));
-        for parcel in parcels {
-            if parcel.is_copy {
-                if now > parcel.since + HOLD && parcel.ticket.take().is_some() {
-                    *not_held_before = Some(now + NO_HOLD);
+        let mut is_full = false;
+        for (is_queued, parcel) in queued
+            .all_mut()
+            .map(|parcel| (true, parcel))
+            .chain(in_flight.values_mut().map(|(_, parcel)| (false, parcel)))
+        {
+            if !parcel.is_copy {
+                if is_silent {
+                    parcel.ticket = None;
                 }
-            } else if is_silent {
-                parcel.ticket = None;
+            } else if now > parcel.since + HOLD && parcel.ticket.is_some() {
+                *not_held_before = Some(now + NO_HOLD);
+                is_full |= !parcel.let_go() && is_queued;
             }
         }
+        let mut weeds = Vec::new();
+        if is_full {
+            for parcel in queued.drain() {
+                if parcel.is_copy && now > parcel.since + HOLD && parcel.ticket.is_some() {
+                    weeds.push((parcel, Cause::Overflow));
+                } else {
+                    queued.push(parcel);
+                }
+            }
+        }
+        weeds
     }
 
     /// Takes a parcel in. Demands the proof that its verdicts are recorded; gives the parcel back when the

@@ -12,11 +12,11 @@ use testudo_rules::audit::{
     BundleRefused, Cause, Event, LinkChange, LinkEvent, Note, Outcome, OutcomeOf, Outcomes, Record,
 };
 use testudo_rules::quota::Bucket;
-use testudo_wire::frame::RefusedMessage;
+use testudo_wire::frame::{CloseReason, RefusedMessage};
 use testudo_wire::header::LANES;
 use testudo_wire::join::JoinRefusal;
 use testudo_wire::standing::Quota;
-use testudo_wire::{AgentName, Limits, Refusal, SecretKey, SwarmId};
+use testudo_wire::{AgentName, Limits, Refusal, SecretKey, SessionId, SwarmId};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) reserve_kib: usize,
     /// Room, in KiB, for bodies on lanes of their own, of all links.
     pub(crate) large: Arc<Semaphore>,
+    /// Room, in KiB, for those that only subscribers hold who are too slow for them.
+    pub(crate) late: Arc<Semaphore>,
     pub(crate) heartbeat: Duration,
     pub(crate) window: u32,
     pub(crate) started: Instant,
@@ -76,6 +78,8 @@ pub(crate) struct Shared {
     /// What agents without a link have left of their quota: a new link is no new quota.
     spent: Mutex<HashMap<AgentName, Bucket>>,
     routes: RwLock<HashMap<AgentName, Arc<Link>>>,
+    /// Every open link, those that were renewed and still drain among them: no route leads to these.
+    links: Mutex<HashMap<SessionId, Arc<Link>>>,
     /// Rises with every change of the routes.
     routes_epoch: AtomicU64,
     draining: watch::Sender<bool>,
@@ -126,6 +130,11 @@ impl Bodies {
         (LANES - 1).saturating_mul(one).min(self.kib() / 4).max(one)
     }
 
+    /// A quarter, or one body.
+    fn kib_of_late(&self) -> usize {
+        (self.kib() / 4).max(super::lanes::reserve_kib(self.bytes_max as usize))
+    }
+
     fn kib(&self) -> usize {
         let one = super::lanes::reserve_kib(self.bytes_max as usize);
         usize::try_from(self.memory_bytes / 1024).unwrap_or(usize::MAX).clamp(one, Semaphore::MAX_PERMITS)
@@ -142,6 +151,7 @@ impl Shared {
             large_limits: Limits::of_lanes(given.bodies.bytes_max as usize),
             reserve_kib: given.bodies.kib_of_link(),
             large: Arc::new(Semaphore::new(given.bodies.kib())),
+            late: Arc::new(Semaphore::new(given.bodies.kib_of_late())),
             heartbeat: given.heartbeat,
             window: given.window,
             started: Instant::now(),
@@ -162,6 +172,7 @@ impl Shared {
             strangers: Mutex::new(Bucket::new(STRANGERS, Duration::ZERO)),
             spent: Mutex::default(),
             routes: RwLock::default(),
+            links: Mutex::default(),
             routes_epoch: AtomicU64::new(0),
             draining: watch::Sender::new(false),
         }
@@ -184,6 +195,29 @@ impl Shared {
         let routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
         self.routes_epoch.fetch_add(1, Ordering::Relaxed);
         routes
+    }
+
+    /// A link is open.
+    pub(crate) fn opened(&self, link: &Arc<Link>) {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.insert(link.peer.session, link.clone());
+    }
+
+    /// It is no more.
+    pub(crate) fn ended(&self, link: &Link) {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).remove(&link.peer.session);
+    }
+
+    /// Every open link, those that were renewed and still drain among them.
+    pub(crate) fn open_links(&self) -> Vec<Arc<Link>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Closes every open link, one that another renews, too; what was under way on them is theirs to account for.
+    pub(crate) fn close_all(&self, reason: CloseReason) -> Vec<Arc<Link>> {
+        let links = self.open_links();
+        links.iter().for_each(|link| link.close(reason));
+        links
     }
 
     /// From now on no bundle is taken in; what was taken in goes on to its end.
