@@ -265,6 +265,11 @@ impl Mallory {
         closed(&self.link.connection).await
     }
 
+    /// Where its datagrams come from.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.endpoint.local_addr().unwrap()
+    }
+
     /// Gone without a word: not even the transport says goodbye.
     pub(crate) fn vanish(self, world: &World) {
         let address = self.endpoint.local_addr().unwrap();
