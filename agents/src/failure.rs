@@ -85,7 +85,7 @@ pub fn advice(refusal: Refusal, needs: &[Capability]) -> String {
     };
     // Who hears a topic is not the token's to say.
     let is_token_s = needs.iter().any(|right| !right.as_str().starts_with("subscribe:"));
-    let or = if is_token_s { ", or act under a token that covers it for its receiver" } else { "" };
+    let or = if is_token_s { ", or act under a token that covers it and its destination" } else { "" };
     format!("it needs {rights}: have the operator grant it{or}")
 }
 

@@ -18,7 +18,14 @@ fn reasons(world: &World) -> Vec<String> {
     let ledger = world.ledger();
     let of = |what: &LinkChange| match what {
         LinkChange::Refused { reason } | LinkChange::Closed { reason } => Some(reason.to_string()),
-        _ => None,
+        LinkChange::Certified { .. }
+        | LinkChange::Displaced { .. }
+        | LinkChange::DisplacedTooOften { .. }
+        | LinkChange::Opened
+        | LinkChange::Subscribed { .. }
+        | LinkChange::SubscriptionRefused { .. }
+        | LinkChange::SubscriptionWithdrawn { .. }
+        | LinkChange::Unsubscribed { .. } => None,
     };
     ledger.links().filter_map(|link| of(&link.what)).collect()
 }

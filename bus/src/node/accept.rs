@@ -19,7 +19,7 @@ use super::greet::{Greeted, HELLO_TIME, Refused, broken, greet, login};
 use super::line::{self, Line};
 use super::link::Link;
 use super::shared::Shared;
-use super::{Listener, intake, lanes, notices, subscriptions, trust};
+use super::{Listener, intake, lanes, notices, subscriptions, telling, trust};
 use crate::ending;
 use crate::env::{random, until};
 use crate::stream::{FrameReader, write_frame};
@@ -150,7 +150,7 @@ async fn run(listener: &Arc<Listener>, open: Open) {
         // It was let in while that was found out.
         link.close(CloseReason::StaleRegistry);
     }
-    let writing = tokio::spawn(control::write(link.clone(), frames, control));
+    let writing = tokio::spawn(telling::write(link.clone(), frames, control));
     for notice in notices::all(shared) {
         link.tell(notice);
     }

@@ -15,10 +15,11 @@ use tokio::sync::AcquireError;
 use tokio::time::timeout;
 
 use super::Listener;
+use super::bounds::slowest;
 use super::control::Left;
 use super::intake;
 use super::link::{Bound, Link};
-use super::outbox::{Outbox, slowest};
+use super::outbox::Outbox;
 use super::settle::Reservation;
 use super::shared::Shared;
 use super::writer;

@@ -4,6 +4,8 @@
 //! are is the composition root's choice. Everything a node runs ends with [`Node::shut_down`].
 
 mod accept;
+mod bodies;
+mod bounds;
 mod certifier;
 mod control;
 mod doors;
@@ -19,15 +21,19 @@ mod notices;
 mod office;
 mod outbox;
 mod outboxes;
+mod outcomes;
 mod parcel;
+mod parts;
 mod receipts;
 mod requests;
 mod services;
 mod settle;
 mod shared;
 mod subscriptions;
+mod telling;
 mod topics;
 mod trust;
+mod turns;
 mod writer;
 
 use std::net::SocketAddr;
@@ -35,31 +41,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::Endpoint;
-use testudo_registry::{BookRules, Directory, RegistryDoor, StartError as RegistryError, Store};
+use testudo_registry::{Directory, RegistryDoor};
 use testudo_rules::audit::{Cause, Event, NodeEvent};
 use testudo_rules::inspect::Inspector;
 use testudo_wire::frame::CloseReason;
-use testudo_wire::{AgentName, Digest, Holder, NodeName, Refusal, RegistrySequence, SecretKey, Spans};
+use testudo_wire::{AgentName, Digest, Holder, Refusal, RegistrySequence};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
-use crate::env::SharedEnv;
 use crate::guard::{GuardDoor, run_commits};
 use crate::join::{Bind, Desk, JoinPort, PortParts};
 use crate::metrics::{Account, Metrics};
-use crate::roots::Roots;
-use crate::tls::{
-    self, ChainToCa, Issuer, IssuerError, Listed, Listing, NodeCertificate, TlsError, server_config,
-};
+use crate::tls::{self, ChainToCa, Listed, Listing, NodeCertificate, TlsError, server_config};
 use crate::traced::Tracing;
-use crate::transport::{self, Socket};
+use crate::transport::{self};
 
 pub use crate::guard::Commit;
+pub use bodies::Bodies;
 pub use office::{Office, OfficeParts};
-pub use shared::Bodies;
+pub use parts::{NodeParts, StartError};
 
 pub(crate) use doors::Doors;
 pub(crate) use lanes::outbox;
@@ -83,61 +86,6 @@ const LOOK: Duration = Duration::from_millis(250);
 const DRAIN: Duration = Duration::from_secs(4);
 /// How long it waits until every peer has heard of it.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-
-/// What a node is made of.
-#[expect(missing_debug_implementations, reason = "holds keys and trait objects")]
-pub struct NodeParts {
-    /// The node's name, for its certificate.
-    pub name: NodeName,
-    /// The node's key: TLS, welcomes, receipts, notices.
-    pub key: SecretKey,
-    /// What the swarm trusts, with the CAs and the authority key that live with the node.
-    pub roots: Arc<Roots>,
-    /// Who certifies agents: those with a link are renewed by the same. `roots` holds its CAs for agents.
-    pub agents: Arc<dyn Issuer>,
-    /// Where the registry is kept.
-    pub store: Box<dyn Store>,
-    /// Heartbeats and what silence means.
-    pub rules: BookRules,
-    /// The audit log, open.
-    pub audit: Arc<AuditLog>,
-    /// What a hand-over waits for.
-    pub commit: Commit,
-    /// The highest registry sequence on that log.
-    pub witnessed: RegistrySequence,
-    /// Bytes that a sender may have unsettled.
-    pub window: u32,
-    /// Bodies over 64 KiB.
-    pub bodies: Bodies,
-    /// The content guard.
-    pub inspector: Inspector,
-    /// Who takes the spans of sampled messages; nobody, then nothing is traced.
-    pub spans: Option<Arc<dyn Spans>>,
-    /// Clock and dice.
-    pub env: SharedEnv,
-    /// Where links come in.
-    pub socket: Socket,
-}
-
-/// Why a node does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// What the issuer gave is no certificate for this swarm.
-    #[error("the issuer's certificate cannot be used: {0}; check that it is the CA of this swarm")]
-    Certificate(tls::LeafError),
-    /// The node's certificate cannot be issued.
-    #[error(transparent)]
-    Issuer(#[from] IssuerError),
-    /// The registry cannot be opened.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    /// The socket cannot be used.
-    #[error("the socket cannot be used: {0}")]
-    Socket(#[from] std::io::Error),
-    /// The certificate or the settings are unusable.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-}
 
 /// What one accept loop needs.
 pub(crate) struct Listener {

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use super::outbox::{Bounds, Outbox, Remains, Weed};
+use super::bounds::Bounds;
+use super::outbox::{Outbox, Remains, Weed};
 
 /// Lanes besides the data stream.
 const LARGE: usize = testudo_wire::header::LANES - 1;
