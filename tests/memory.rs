@@ -240,7 +240,7 @@ async fn grown(node: &Running, senders: Vec<(Client, Deliveries, Outgoing)>, sto
     };
     let flooding: Vec<_> = senders.iter().map(flood).collect();
     // Until it grows no more.
-    let (mut peak, mut still, began) = (0, 0, std::time::Instant::now());
+    let (mut peak, mut still, began) = (0, 0, tokio::time::Instant::now());
     while still < 12 || began.elapsed() < Duration::from_secs(2) {
         sleep(Duration::from_millis(50)).await;
         still = if node.peak() > peak { 0 } else { still + 1 };
