@@ -145,3 +145,16 @@ fn a_reader_that_panics_takes_its_link_along_with_its_route() {
         assert_eq!((account.delivered, account.failed), (1, 1), "{account:?}");
     });
 }
+
+/// What runs beside the actors, such as the renewal of the node's own certificate, is missed when it is gone.
+#[test]
+fn a_task_of_the_node_that_has_panicked_shows_in_its_health() {
+    sim(async {
+        let world = World::new(35);
+        assert!(world.node.actors_live());
+        world.swarm.env.panic_at(1);
+        pass(Duration::from_secs(24 * 60 * 60)).await;
+        assert!(world.swarm.env.has_panicked());
+        assert!(!world.node.actors_live());
+    });
+}

@@ -245,10 +245,12 @@ impl Node {
         self.shared.routes().keys().copied().collect()
     }
 
-    /// Whether guard and registry live.
+    /// Whether guard, registry and every task that the node runs beside them live.
     #[must_use]
     pub fn actors_live(&self) -> bool {
-        self.guard.is_alive() && self.shared.registry.is_alive() && self.shared.capability.is_alive()
+        let actors =
+            self.guard.is_alive() && self.shared.registry.is_alive() && self.shared.capability.is_alive();
+        actors && !self.tasks.iter().any(JoinHandle::is_finished)
     }
 
     /// The registry sequence that proves ours to be an old copy, once somebody has shown it. The node then
