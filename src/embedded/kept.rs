@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use testudo_registry::AgentView;
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{AgentName, Grant, Holder, SecretKey, State};
+use tokio::task::spawn_blocking;
 
 use super::{EmbeddedError, Role, Swarm};
 use crate::env::System;
 use crate::files::{self, FileError};
 use crate::identity::Identity;
 use crate::operator::Request;
+use crate::runtime::ThreadError;
 use crate::swarm::{KeyPurpose, SwarmError, new_key, read_key_at, write_key_at};
 
 /// The keys of the agents that a folder's swarm holds.
@@ -57,11 +59,13 @@ impl Kept {
         Ok(None)
     }
 
-    /// Keeps the key of an agent that is to be enrolled.
+    /// Keeps the key of an agent that is to be enrolled, for good when it returns. Waits for the disk.
     fn begin(&self, name: AgentName, key: &SecretKey) -> Result<(), FileError> {
         files::private_dir(&self.0)?;
         let [_, new] = self.paths(name);
-        write_key_at(&new, KeyPurpose::Agent, key)
+        write_key_at(&new, KeyPurpose::Agent, key)?;
+        let synced = fs::File::open(&self.0).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| FileError::of(&self.0, error))
     }
 
     /// It is enrolled, or it is not.
@@ -99,7 +103,9 @@ impl Swarm {
             return Ok(Held { identity, is_new: false });
         }
         let key = new_key(&System);
-        kept.begin(name, &key)?;
+        let (keeping, its) = (kept.clone(), key.clone());
+        let begun = spawn_blocking(move || keeping.begin(name, &its)).await;
+        begun.map_err(|_| ThreadError::Ended("blocking"))??;
         let enrolled = self.enrol_key(name, grant, key).await;
         kept.end(name, enrolled.is_ok())?;
         let identity = enrolled?;
