@@ -10,9 +10,10 @@ use testudo_agents::{
 };
 use testudo_bus::client::{self, Arrivals, Delivery, Member, Outgoing, SendError};
 use testudo_bus::env::random;
+use testudo_rules::inspect::Inspector;
 use testudo_rules::token::{Delegation, Fresh, Token};
 use testudo_wire::{
-    ContentType, Limits, MessageId, Part, Resource, Spans, TokenFactId, TokenId, TraceParent,
+    Capability, ContentType, Limits, MessageId, Part, Resource, Spans, TokenFactId, TokenId, TraceParent,
 };
 use tokio::time::{Instant, timeout};
 
@@ -81,6 +82,8 @@ pub struct Mail {
 pub struct Parts {
     parts: client::Parts,
     ledger: Arc<Ledger>,
+    /// What the request took.
+    rights: Vec<Capability>,
 }
 
 /// A member for a host: the way out, the way in, and what went over them.
@@ -107,9 +110,19 @@ fn outgoing(message: Message) -> Outgoing {
     }
 }
 
-fn failure(error: SendError) -> SendFailure {
+/// The rights that a message takes, as its token must have them.
+#[must_use]
+pub fn rights(capability: Capability, content_type: ContentType) -> Vec<Capability> {
+    let opaque = Inspector::is_opaque(content_type.as_str()).then(|| capability.opaque()).flatten();
+    std::iter::once(capability).chain(opaque).collect()
+}
+
+/// What went wrong, with something that takes these rights.
+fn failure(error: SendError, rights: &[Capability]) -> SendFailure {
     match error {
-        SendError::Refused { refusal, rules } => SendFailure::Refused { refusal, rules },
+        SendError::Refused { refusal, rules } => {
+            SendFailure::Refused { refusal, rules, needs: rights.to_vec() }
+        }
         SendError::NoAnswer(after_ms) => SendFailure::NoAnswer { after_ms },
         SendError::Unknown => SendFailure::Unknown,
         SendError::TooLarge(bytes, max) => SendFailure::TooLarge { bytes, max },
@@ -163,9 +176,9 @@ impl Carrier {
         Self { spans: Some(spans), ..self }
     }
 
-    fn counted<T>(&self, result: Result<T, SendError>) -> Result<T, SendFailure> {
+    fn counted<T>(&self, result: Result<T, SendError>, rights: &[Capability]) -> Result<T, SendFailure> {
         self.ledger.count(&result);
-        result.map_err(failure)
+        result.map_err(|error| failure(error, rights))
     }
 
     /// What was sent last has its verdict before the end of the link is asked for: the end would overtake it.
@@ -179,15 +192,15 @@ impl Transport for Carrier {
     type Parts = Parts;
 
     async fn tell(&self, message: Message, wish: Wish) -> Result<Receipt, SendFailure> {
-        let message = outgoing(message);
+        let (rights, message) = (rights(message.capability, message.content_type), outgoing(message));
         match wish {
             Wish::Accepted => {
-                let receipt = self.counted(self.member.tell(message).await)?;
+                let receipt = self.counted(self.member.tell(message).await, &rights)?;
                 let (message, digest, record) = (receipt.message, receipt.digest, Some(receipt.record));
                 Ok(Receipt { message, digest, record, delivered_by: None })
             }
             Wish::Delivered => {
-                let receipt = self.counted(self.member.deliver(message).await)?;
+                let receipt = self.counted(self.member.deliver(message).await, &rights)?;
                 let (message, digest, by) = (receipt.message, receipt.digest, Some(receipt.receiver));
                 Ok(Receipt { message, digest, record: None, delivered_by: by })
             }
@@ -195,23 +208,27 @@ impl Transport for Carrier {
     }
 
     async fn post(&self, message: Message) -> Result<MessageId, SendFailure> {
-        self.counted(self.member.post(outgoing(message)).await)
+        let rights = rights(message.capability, message.content_type);
+        self.counted(self.member.post(outgoing(message)).await, &rights)
     }
 
     async fn request(&self, message: Message) -> Result<Answer, SendFailure> {
-        let delivery = self.counted(self.member.request(outgoing(message)).await)?;
+        let rights = rights(message.capability, message.content_type);
+        let delivery = self.counted(self.member.request(outgoing(message)).await, &rights)?;
         self.ledger.arrived();
         // Its parts are joined: it is whole.
         Ok(Answer { part: None, ..answer(&delivery) })
     }
 
     async fn stream(&self, message: Message) -> Result<Parts, SendFailure> {
-        let parts = self.counted(self.member.stream(outgoing(message)).await)?;
-        Ok(Parts { parts, ledger: self.ledger.clone() })
+        let rights = rights(message.capability, message.content_type);
+        let parts = self.counted(self.member.stream(outgoing(message)).await, &rights)?;
+        Ok(Parts { parts, ledger: self.ledger.clone(), rights })
     }
 
     async fn subscribe(&self, topic: Resource) -> Result<(), SendFailure> {
-        self.member.subscribe(topic).await.map_err(failure)
+        let rights = [Capability::subscribe(&topic)];
+        self.member.subscribe(topic).await.map_err(|error| failure(error, &rights))
     }
 
     async fn unsubscribe(&self, topic: Resource) -> Result<(), SendFailure> {
@@ -220,7 +237,7 @@ impl Transport for Carrier {
     }
 
     async fn reply(&self, to: &Delivery, content_type: ContentType, body: Bytes) -> Result<(), SendFailure> {
-        self.counted(self.member.reply(to, content_type, body).await)
+        self.counted(self.member.reply(to, content_type, body).await, &[])
     }
 
     async fn reply_part(
@@ -230,7 +247,7 @@ impl Transport for Carrier {
         content_type: ContentType,
         body: Bytes,
     ) -> Result<(), SendFailure> {
-        self.counted(self.member.reply_part(to, part, content_type, body).await)
+        self.counted(self.member.reply_part(to, part, content_type, body).await, &[])
     }
 
     async fn cancelled(&self, to: &Delivery) {
@@ -239,7 +256,7 @@ impl Transport for Carrier {
 
     async fn present(&self, text: &TokenText) -> Result<TokenId, SendFailure> {
         let sealed = token(text)?.seal().map_err(|error| bad_token(&error))?;
-        self.member.present(&sealed).await.map_err(failure)
+        self.member.present(&sealed).await.map_err(|error| failure(error, &[]))
     }
 
     async fn delegate(
@@ -247,7 +264,7 @@ impl Transport for Carrier {
         from: Option<&TokenText>,
         delegate: &Delegate,
     ) -> Result<TokenText, SendFailure> {
-        let to = self.member.holder(delegate.to).await.map_err(failure)?;
+        let to = self.member.holder(delegate.to).await.map_err(|error| failure(error, &[]))?;
         let (own, env) = (self.member.identity(), self.member.env());
         let parent = from.map(token).transpose()?;
         let parent = parent.as_ref().unwrap_or(&own.token);
@@ -295,7 +312,7 @@ impl testudo_agents::Parts for Parts {
         if next.is_ok() {
             self.ledger.arrived();
         }
-        Some(next.map(|delivery| answer(&delivery)).map_err(failure))
+        Some(next.map(|delivery| answer(&delivery)).map_err(|error| failure(error, &self.rights)))
     }
 }
 

@@ -56,6 +56,8 @@ pub enum SwarmError {
 /// What each of the four keys is for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum KeyPurpose {
+    /// An agent's own, of an embedded swarm with a folder; in a folder of its own.
+    Agent,
     /// Tokens and trust statements.
     Authority,
     /// Certificates.
@@ -71,6 +73,7 @@ pub enum KeyPurpose {
 impl KeyPurpose {
     const fn as_str(self) -> &'static str {
         match self {
+            Self::Agent => "agent",
             Self::Authority => "authority",
             Self::Ca => "ca",
             Self::Log => "log",
@@ -94,6 +97,11 @@ pub(crate) fn write_key(keys: &Path, purpose: KeyPurpose, key: &SecretKey) -> Re
     files::write_new(&key_path(keys, purpose), key_text(purpose, key).as_bytes())
 }
 
+/// Writes a key to any file, over whatever is there.
+pub(crate) fn write_key_at(path: &Path, purpose: KeyPurpose, key: &SecretKey) -> Result<(), FileError> {
+    files::replace(path, key_text(purpose, key).as_bytes())
+}
+
 /// Advice for a file that was there once.
 fn gone(error: FileError) -> SwarmError {
     if let FileError::Missing(path) = error { SwarmError::Gone(path) } else { SwarmError::File(error) }
@@ -104,9 +112,13 @@ fn gone(error: FileError) -> SwarmError {
 /// # Errors
 /// [`SwarmError::File`] or [`SwarmError::Key`].
 pub fn read_key(keys: &Path, purpose: KeyPurpose) -> Result<SecretKey, SwarmError> {
-    let path = key_path(keys, purpose);
-    let text = Zeroizing::new(files::read_private(&path, FILE_BYTES_MAX).map_err(gone)?);
-    let wrong = || SwarmError::Key(path.clone(), purpose.as_str());
+    read_key_at(&key_path(keys, purpose), purpose)
+}
+
+/// Reads a key from any file.
+pub(crate) fn read_key_at(path: &Path, purpose: KeyPurpose) -> Result<SecretKey, SwarmError> {
+    let text = Zeroizing::new(files::read_private(path, FILE_BYTES_MAX).map_err(gone)?);
+    let wrong = || SwarmError::Key(path.to_owned(), purpose.as_str());
     let seed = text
         .trim_end()
         .strip_prefix("testudo-key-1:")

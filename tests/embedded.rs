@@ -19,6 +19,7 @@ use testudo::operator::{Answer, Request};
 use testudo::rules::audit::Origin;
 use testudo::wire::Resource;
 use testudo::wire::frame::CloseReason;
+use testudo::wire::standing::RevocationCause;
 use testudo::{
     AgentError, AgentName, Capability, DialError, HostOptions, Identity, Message, Refusal, Ttl, connect,
     dial, server,
@@ -302,6 +303,107 @@ fn a_swarm_with_a_folder_is_the_same_swarm_the_next_time() {
         assert_eq!(double(&asker.bus(), "doubler", 8).await.unwrap(), 16);
         swarm.shut_down().await.unwrap();
         assert!(verifies() > records);
+    });
+}
+
+/// The agents of a program that ends and starts again, whatever became of what ran out meanwhile: nothing that runs
+/// out is kept.
+#[test]
+fn the_second_start_of_a_folder_finds_the_agents_of_the_first() {
+    multi(async {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("swarm");
+        let start = || Swarm::builder("kept").data(&folder).start();
+        let mut keys = Vec::new();
+        for run in 1..=3 {
+            let swarm = start().await.unwrap();
+            let host = swarm.spawn("doubler", serves(), doubler).await.unwrap();
+            host.ready().await.unwrap();
+            let asker = swarm.connect("asker", asks()).await.unwrap();
+            assert_eq!(double(&asker.bus(), "doubler", run).await.unwrap(), 2 * run);
+            keys.push(asker.member().identity().holder());
+            let again = swarm.spawn("doubler", serves(), doubler).await.unwrap_err().to_string();
+            assert!(again.contains("the name is taken"), "one agent of a name in a run: {again}");
+            assert_eq!(double(&asker.bus(), "doubler", 9).await.unwrap(), 18, "and the first is unharmed");
+            if run == 1 {
+                // As if it had been away for longer than it may.
+                silenced(&folder, "doubler").await;
+            }
+            swarm.shut_down().await.unwrap();
+        }
+        assert!(keys[0] == keys[1] && keys[1] == keys[2], "the same agents: {keys:?}");
+        for entry in std::fs::read_dir(folder.join("keys/agents")).unwrap() {
+            let path = entry.unwrap().path();
+            let mode = std::os::unix::fs::MetadataExt::mode(&path.metadata().unwrap());
+            assert_eq!(mode & 0o777, 0o600, "{path:?}");
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.starts_with("testudo-key-1:agent:") && text.lines().count() == 1, "{path:?}");
+        }
+    });
+}
+
+async fn silenced(folder: &Path, name: &str) {
+    let name = AgentName::parse(name).unwrap();
+    let request = Request::AgentRevoke { name, cause: RevocationCause::Silent };
+    let answer = server::ask(&folder.join("data"), &request).await.unwrap();
+    assert!(matches!(answer, Answer::Changed { .. }), "{answer:?}");
+}
+
+#[test]
+fn an_agent_whose_role_has_changed_or_whom_an_operator_put_out_is_another_agent_at_the_next_start() {
+    multi(async {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("swarm");
+        let start = || Swarm::builder("kept").data(&folder).start();
+        let holder = async |swarm: &Swarm, role| {
+            let asker = swarm.connect("asker", role).await.unwrap();
+            asker.member().identity().holder()
+        };
+        let swarm = start().await.unwrap();
+        let first = holder(&swarm, asks()).await;
+        swarm.shut_down().await.unwrap();
+
+        let swarm = start().await.unwrap();
+        let wider = holder(&swarm, asks().allow("read:logs")).await;
+        assert_ne!(first, wider);
+        swarm.revoke("asker").await.unwrap();
+        swarm.shut_down().await.unwrap();
+
+        let swarm = start().await.unwrap();
+        let other = holder(&swarm, asks().allow("read:logs")).await;
+        assert_ne!(wider, other, "a key that was burnt is not used again");
+        // Somebody else's agent is not taken for one's own.
+        swarm.enrol("elsewhere", asks()).await.unwrap();
+        swarm.shut_down().await.unwrap();
+        let swarm = start().await.unwrap();
+        let taken = swarm.connect("elsewhere", asks()).await.unwrap_err().to_string();
+        assert!(taken.contains("the name is taken"), "{taken}");
+        assert_eq!(holder(&swarm, asks().allow("read:logs")).await, other);
+        swarm.shut_down().await.unwrap();
+    });
+}
+
+/// Killed between the writing of a key and the end of its enrolment.
+#[test]
+fn a_start_that_was_killed_while_it_enrolled_leaves_no_name_to_nobody() {
+    multi(async {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("swarm");
+        let start = || Swarm::builder("kept").data(&folder).start();
+        let swarm = start().await.unwrap();
+        swarm.connect("asker", asks()).await.unwrap();
+        swarm.shut_down().await.unwrap();
+        let key = |kind: &str| folder.join("keys/agents").join(format!("asker.{kind}"));
+        std::fs::rename(key("key"), key("new")).unwrap();
+        let swarm = start().await.unwrap();
+        swarm.connect("asker", asks()).await.unwrap();
+        swarm.shut_down().await.unwrap();
+
+        std::fs::write(key("key"), "testudo-key-1:authority:00").unwrap();
+        let swarm = start().await.unwrap();
+        let torn = swarm.connect("asker", asks()).await.unwrap_err().to_string();
+        assert!(torn.contains("asker.key does not hold this swarm's agent key"), "{torn}");
+        swarm.shut_down().await.unwrap();
     });
 }
 

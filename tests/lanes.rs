@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
+#[path = "lanes/beside.rs"]
+mod beside;
 #[expect(dead_code, reason = "each test binary takes its part of the support")]
 mod support;
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 
+#[path = "links/faults.rs"]
+mod faults;
 #[expect(dead_code, reason = "each test binary takes its part of the support")]
 mod support;
 

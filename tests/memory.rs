@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use testudo::bus::client::{self, Client, ClientIdentity, Deliveries, OpenLink, Outgoing};
 use testudo::bus::env::random;
+use testudo::bus::stream::write_frame;
 use testudo::bus::transport::{self, Socket};
 use testudo::env::System;
 use testudo::operator::{Answer, Request};
 use testudo::swarm::{Addresses, init};
-use testudo::wire::{AgentName, Capability, ContentType, Grant, SecretKey, Ttl};
+use testudo::wire::frame::{FromAgent, Subscription};
+use testudo::wire::{AgentName, Capability, ContentType, Grant, Resource, SecretKey, Ttl};
 use testudo::{Identity, dial, server};
 use tokio::time::sleep;
 
@@ -30,8 +32,13 @@ const WAITING_SENDER: u64 = 3 * MIB / 2;
 /// The budget for large bodies in this test.
 const BODIES: u64 = 16 * MIB;
 
+/// What of it may be held, besides, by subscribers who are too slow for large publications.
+const LATE_BODIES: u64 = BODIES / 4;
+
 const IDLE: usize = 100;
 const SLOW: usize = 20;
+/// Subscribers that take nothing, each of a topic of its own.
+const LATE: usize = 8;
 
 /// A swarm in a folder, with its node in a process.
 struct Running {
@@ -118,6 +125,11 @@ impl Running {
     /// A receiver that says hello and then takes nothing at all.
     async fn stone(&self, who: &str) -> OpenLink {
         let identity = self.enrol(who, "write:nothing", "read:logs").await;
+        self.dial(&identity).await
+    }
+
+    /// A link that says hello and no more.
+    async fn dial(&self, identity: &Identity) -> OpenLink {
         let socket = server::udp(transport::dial_from(self.listen)).unwrap();
         let endpoint = transport::dialler(Socket::Udp(socket)).unwrap();
         let identity: &ClientIdentity = &identity.client;
@@ -171,6 +183,38 @@ async fn a_node_keeps_to_its_formula() {
     drop((first, idle));
 }
 
+/// In a process of its own: what others have used before is used again, and no growth.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_publications_keep_to_it_however_many_subscribers_are_too_slow() {
+    let node = Running::start();
+    let _first = node.agent("first").await;
+    let grown = published(&node).await;
+    let formula = BODIES + LATE_BODIES + LATE as u64 * WAITING_SENDER;
+    holds("large publications that subscribers are too slow for", grown, formula);
+    assert!(grown > LATE_BODIES, "what there is for them was never used: {grown}");
+}
+
+/// How much a node grows while subscribers that take nothing are sent large publications without end, each others.
+async fn published(node: &Running) -> u64 {
+    let (mut stones, mut publishers) = (Vec::new(), Vec::new());
+    for n in 0..LATE {
+        let topic = Resource::parse(&format!("topic{n}")).unwrap();
+        let stone = node.enrol(&format!("late{n}"), &format!("subscribe:{topic}"), "write:nothing").await;
+        let mut stone = node.dial(&stone).await;
+        let subscribe = FromAgent::Subscribe(Subscription { topic });
+        write_frame(&mut stone.control, subscribe.encode().unwrap()).await.unwrap();
+        stones.push(stone);
+        let right = format!("publish:{topic}");
+        let publisher = node.enrol(&format!("publisher{n}"), &right, "write:nothing").await;
+        let (client, inbox) = dial(&publisher).await.unwrap();
+        let mut message = Outgoing::topic(topic, vec![b'x'; usize::try_from(MIB).unwrap()]);
+        message.content_type = ContentType::text();
+        message.ttl = Ttl::clamped(Duration::from_secs(600));
+        publishers.push((client, inbox, message));
+    }
+    grown(node, publishers, stones).await
+}
+
 /// How much a node grows while receivers that take nothing are flooded. Each queue takes half of its room from each
 /// of two senders, whose windows are just that.
 async fn flooded(node: &Running, what: &str, bytes: usize) -> u64 {
@@ -183,6 +227,11 @@ async fn flooded(node: &Running, what: &str, bytes: usize) -> u64 {
         }
         stones.push(node.stone(&to).await);
     }
+    grown(node, senders, stones).await
+}
+
+/// How much it grows while all of these send without end.
+async fn grown(node: &Running, senders: Vec<(Client, Deliveries, Outgoing)>, stones: Vec<OpenLink>) -> u64 {
     node.forget_peak();
     let before = node.now();
     let flood = |(client, _, message): &(Client, Deliveries, Outgoing)| {
@@ -191,8 +240,8 @@ async fn flooded(node: &Running, what: &str, bytes: usize) -> u64 {
     };
     let flooding: Vec<_> = senders.iter().map(flood).collect();
     // Until it grows no more.
-    let (mut peak, mut still) = (0, 0);
-    while still < 12 {
+    let (mut peak, mut still, began) = (0, 0, tokio::time::Instant::now());
+    while still < 12 || began.elapsed() < Duration::from_secs(2) {
         sleep(Duration::from_millis(50)).await;
         still = if node.peak() > peak { 0 } else { still + 1 };
         peak = node.peak();

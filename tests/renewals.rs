@@ -7,6 +7,8 @@
 mod busy;
 #[path = "renewals/by_hand.rs"]
 mod by_hand;
+#[path = "renewals/closing.rs"]
+mod closing;
 #[path = "renewals/ends.rs"]
 mod ends;
 #[path = "renewals/rollover.rs"]

@@ -3,7 +3,7 @@
 //! Each kind turns into an [`AgentError`], so that a handler may use `?`: its own asker hears that something
 //! failed and how, but neither the guard's rules nor the words of others.
 
-use testudo_wire::{ContentType, Refusal};
+use testudo_wire::{Capability, ContentType, Refusal};
 
 use crate::delegated::DelegatedError;
 use crate::error::{AgentError, ErrorCode};
@@ -12,12 +12,14 @@ use crate::error::{AgentError, ErrorCode};
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum SendFailure {
     /// The bus or the receiver refused it, by name.
-    #[error("refused: {refusal}; {}", .refusal.advice())]
+    #[error("refused: {refusal}; {}", advice(*.refusal, .needs))]
     Refused {
         /// Why.
         refusal: Refusal,
         /// The content guard's rules, if it was the content.
         rules: Vec<String>,
+        /// The rights that it takes; empty where this side does not know.
+        needs: Vec<Capability>,
     },
     /// No answer came within the time to live.
     #[error("no answer within {after_ms} ms; the request may have been handled all the same")]
@@ -67,7 +69,33 @@ pub enum SendFailure {
     },
 }
 
+/// What to do about a refusal of something that takes these rights.
+#[must_use]
+pub fn advice(refusal: Refusal, needs: &[Capability]) -> String {
+    if refusal != Refusal::Unauthorised {
+        return refusal.advice().to_owned();
+    }
+    let rights = match needs {
+        [] => return refusal.advice().to_owned(),
+        [one] => format!("the right {one}"),
+        [all @ .., last] => {
+            let all: Vec<_> = all.iter().map(Capability::as_str).collect();
+            format!("the rights {} and {last}", all.join(", "))
+        }
+    };
+    // Who hears a topic is not the token's to say.
+    let is_token_s = needs.iter().any(|right| !right.as_str().starts_with("subscribe:"));
+    let or = if is_token_s { ", or act under a token that covers it and its destination" } else { "" };
+    format!("it needs {rights}: have the operator grant it{or}")
+}
+
 impl SendFailure {
+    /// A refusal about which there is no more to say.
+    #[must_use]
+    pub const fn refused(refusal: Refusal) -> Self {
+        Self::Refused { refusal, rules: Vec::new(), needs: Vec::new() }
+    }
+
     /// Whether a request is over for the one who answers it.
     pub(crate) const fn ends_request(&self) -> bool {
         match self {
@@ -180,8 +208,9 @@ mod tests {
 
     #[test]
     fn an_asker_hears_neither_rules_nor_words_of_others() {
-        let refused =
-            SendFailure::Refused { refusal: Refusal::Poisoned, rules: vec!["secret-rule".to_owned()] };
+        let (rules, needs) =
+            (vec!["secret-rule".to_owned()], vec![Capability::parse("read:secret").unwrap()]);
+        let refused = SendFailure::Refused { refusal: Refusal::Poisoned, rules, needs };
         let remote = SendFailure::Remote { code: ErrorCode::FAILED, message: "secret".to_owned() };
         let token = SendFailure::BadToken { why: "secret".to_owned() };
         for failure in [refused, remote, token] {
@@ -189,5 +218,18 @@ mod tests {
             assert_eq!(error.code(), &ErrorCode::DEPENDENCY_FAILED);
             assert!(!error.to_string().contains("secret"), "{error}");
         }
+    }
+
+    #[test]
+    fn who_lacks_a_right_is_told_which() {
+        let needs = |all: &[&str]| {
+            let needs = all.iter().map(|one| Capability::parse(one).unwrap()).collect();
+            SendFailure::Refused { refusal: Refusal::Unauthorised, rules: Vec::new(), needs }.to_string()
+        };
+        assert!(
+            needs(&["read:logs"]).starts_with("refused: unauthorised; it needs the right read:logs: have")
+        );
+        assert!(needs(&["read:logs", "opaque:logs"]).contains("the rights read:logs and opaque:logs: have"));
+        assert!(needs(&[]).contains("ask for a token that covers"));
     }
 }

@@ -75,7 +75,7 @@ pub use bus::{Bus, Tell};
 pub use context::Context;
 pub use delegated::{DelegatedError, delegated_content_type};
 pub use error::{AgentError, ERROR_BYTES_MAX, ErrorCode, ErrorCodeError, error_content_type};
-pub use failure::{AskError, JsonError, ReplyError, SendFailure};
+pub use failure::{AskError, JsonError, ReplyError, SendFailure, advice};
 pub use handlers::{Handlers, HandlersError, Served};
 pub use host::{HostHandle, HostOptions, Stopped, host};
 pub use incoming::{Answer, Incoming, Receipt};

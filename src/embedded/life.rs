@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::EmbeddedError;
+use super::kept::Kept;
 use crate::config::{Config, Overrides};
 use crate::env::System;
 use crate::export::config::ExporterSection;
@@ -80,6 +81,8 @@ pub(super) struct Started {
     pub(super) audit: PathBuf,
     pub(super) exporters: States,
     pub(super) traces: Option<TracesView>,
+    /// The agents of a swarm with a folder.
+    pub(super) kept: Option<Kept>,
 }
 
 /// Everything on disk and in memory that a node starts from.
@@ -143,6 +146,7 @@ impl Ground {
         let Self { config, keys, operators, temporary } = self;
         let links = bind(config.node.listen, "Builder::listen")?;
         let log = keys.log.public();
+        let kept = temporary.is_none().then(|| Kept::of(&config.node.keys));
         let running = Running::start(&config, keys, links, operators)?;
         let started = Started {
             operator: running.operator().clone(),
@@ -151,6 +155,7 @@ impl Ground {
             audit: audit_dir(&config),
             exporters: running.exporters(),
             traces: running.traces(),
+            kept,
         };
         Ok((running, started, temporary))
     }

@@ -25,34 +25,35 @@
 //!
 //! *Invariant*: a swarm in the same process is checked as one elsewhere: same links, same node, same log.
 
+mod builder;
+mod error;
+mod kept;
 mod life;
 mod role;
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use testudo_agents::{Agent, HostHandle, HostOptions};
-use testudo_bus::client::DialError;
 use testudo_bus::metrics::{Account, Metrics};
 use testudo_wire::standing::RevocationCause;
-use testudo_wire::{AgentName, NameError, PublicKey, RegistrySequence, SecretKey, SwarmId};
-use tokio::sync::oneshot;
+use testudo_wire::{AgentName, Grant, PublicKey, RegistrySequence, SecretKey, SwarmId};
+use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use crate::config::ConfigError;
 use crate::connection::{Connection, connect};
 use crate::env::System;
-use crate::export::config::ExporterSection;
-use crate::export::{ExporterStatus, TracesSection, TracesView};
-use crate::files::FileError;
+use crate::export::{ExporterStatus, TracesView};
 use crate::identity::Identity;
 use crate::operator::{Answer, Request};
 use crate::runtime::{End, Thread, ThreadError};
-use crate::server::ServerError;
-use crate::swarm::{SwarmError, new_key};
+use crate::swarm::new_key;
 
-use life::{Hosts, Plan, Started, live};
+pub use builder::Builder;
+pub use error::EmbeddedError;
+use life::{Hosts, Plan, Started};
 pub use role::{Role, RoleError};
 
 /// The name of a swarm's thread.
@@ -60,102 +61,6 @@ const THREAD: &str = "testudo";
 
 /// An end takes no longer: agents stop, the node drains, each within five seconds.
 const END: Duration = Duration::from_secs(15);
-
-/// Why something could not be done with an embedded swarm. Each is one line that says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum EmbeddedError {
-    /// The folder's configuration.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    /// An agent could not connect.
-    #[error(transparent)]
-    Dial(#[from] DialError),
-    /// A file or folder.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// The name of an agent breaks the grammar.
-    #[error(transparent)]
-    Name(#[from] NameError),
-    /// The folder is another swarm's.
-    #[error("{} holds the swarm {found:?}, not {wanted:?}; choose another folder or that name", folder.display())]
-    OtherSwarm {
-        /// The folder.
-        folder: PathBuf,
-        /// Its swarm's name.
-        found: String,
-        /// The name that was given.
-        wanted: String,
-    },
-    /// The registry says no.
-    #[error("{0}: {1}")]
-    Refused(AgentName, String),
-    /// The role cannot be given.
-    #[error(transparent)]
-    Role(#[from] RoleError),
-    /// The node cannot be started.
-    #[error(transparent)]
-    Server(#[from] ServerError),
-    /// The keys cannot be made or read.
-    #[error(transparent)]
-    Swarm(#[from] SwarmError),
-    /// The swarm's thread.
-    #[error(transparent)]
-    Thread(#[from] ThreadError),
-}
-
-/// What a swarm is to be, when a name is not enough.
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct Builder(Plan);
-
-impl Builder {
-    /// Keeps keys, registry and audit log in a folder, as `testudo init` makes it: the next start is the same
-    /// swarm, `testudo audit` and `testudo agent` work on it, and `testudo node` can take it over.
-    /// Agents stay enrolled: keep their identities, too, and [`Swarm::renew`] them.
-    pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.0.folder = Some(folder.into());
-        self
-    }
-
-    /// Listens at this UDP address instead of any free port of 127.0.0.1.
-    pub const fn listen(mut self, address: SocketAddr) -> Self {
-        self.0.listen = Some(address);
-        self
-    }
-
-    /// Adds a pack of rules for the content guard, a TOML file, to the standard rules and those of the folder.
-    pub fn guard_pack(mut self, file: impl Into<PathBuf>) -> Self {
-        self.0.packs.push(file.into());
-        self
-    }
-
-    /// Sends what the audit log tells to one place more, as `[[exporter]]` of a node's configuration does.
-    pub fn export(mut self, exporter: ExporterSection) -> Self {
-        self.0.exporters.push(exporter);
-        self
-    }
-
-    /// Sends spans of sampled messages to an OpenTelemetry collector, as `[traces]` of a node's configuration does:
-    /// the node's, and those of the agents that run in this process.
-    pub fn traces(mut self, traces: TracesSection) -> Self {
-        self.0.traces = Some(traces);
-        self
-    }
-
-    /// Starts the swarm.
-    ///
-    /// # Errors
-    /// [`EmbeddedError`]; nothing of it then runs on.
-    pub async fn start(self) -> Result<Swarm, EmbeddedError> {
-        let Self(plan) = self;
-        let hosts = Hosts::default();
-        let (ready, is_ready) = oneshot::channel();
-        let with = hosts.clone();
-        let (thread, end) = Thread::start(THREAD, move |jobs| live(plan, with, ready, jobs)).await?;
-        let started = is_ready.await.map_err(|_| ThreadError::Ended(THREAD))??;
-        Ok(Swarm { thread, end, hosts, started })
-    }
-}
 
 /// A swarm in this process. [`Swarm::shut_down`] ends it and says what became of every message. Dropping it ends
 /// it as well, in the background: a process that ends before that leaves its log unsealed and its temporary folder
@@ -166,9 +71,15 @@ pub struct Swarm {
     end: End<Option<Account>>,
     hosts: Hosts,
     started: Started,
+    /// Names that this run has given to agents of its own.
+    given: Mutex<HashSet<AgentName>>,
 }
 
 impl Swarm {
+    fn started(thread: Thread, end: End<Option<Account>>, hosts: Hosts, started: Started) -> Self {
+        Self { thread, end, hosts, started, given: Mutex::default() }
+    }
+
     /// Starts a swarm with keys of its own in memory, and with its registry and audit log in a temporary folder
     /// that goes when the swarm ends.
     ///
@@ -197,10 +108,17 @@ impl Swarm {
     /// [`EmbeddedError`]; then nobody is enrolled.
     pub async fn enrol(&self, name: &str, role: Role) -> Result<Identity, EmbeddedError> {
         let name = AgentName::parse(name)?;
-        let (grant, key) = (role.grant()?, new_key(&System));
-        let answer = self
-            .ask(name, Request::AgentAdd { name, key: key.public(), grant, csr: self.csr(name, &key)? })
-            .await?;
+        self.enrol_key(name, role.grant()?, new_key(&System)).await
+    }
+
+    async fn enrol_key(
+        &self,
+        name: AgentName,
+        grant: Grant,
+        key: SecretKey,
+    ) -> Result<Identity, EmbeddedError> {
+        let csr = self.csr(name, &key)?;
+        let answer = self.ask(name, Request::AgentAdd { name, key: key.public(), grant, csr }).await?;
         let identity = identity(name, key, answer);
         self.or_out(name, identity).await
     }
@@ -229,13 +147,17 @@ impl Swarm {
     /// # Errors
     /// [`EmbeddedError`].
     pub async fn renew(&self, old: &Identity) -> Result<Identity, EmbeddedError> {
-        let name = old.client.name;
-        let answer =
-            self.ask(name, Request::AgentRenew { name, csr: self.csr(name, &old.client.key)? }).await?;
-        identity(name, old.client.key.clone(), answer)
+        self.renew_key(old.client.name, old.client.key.clone()).await
     }
 
-    /// Enrols an agent and hosts it on the swarm's thread; returns when it hears its topics and has started, or
+    async fn renew_key(&self, name: AgentName, key: SecretKey) -> Result<Identity, EmbeddedError> {
+        let csr = self.csr(name, &key)?;
+        let answer = self.ask(name, Request::AgentRenew { name, csr }).await?;
+        identity(name, key, answer)
+    }
+
+    /// Enrols an agent, or finds the one that an earlier start of this [folder](Builder::data) enrolled, and hosts it
+    /// on the swarm's thread; returns when it hears its topics and has started, or
     /// has failed to (see [`HostHandle::ready`]). `factory` makes the agent, and makes it anew after a
     /// fault. What blocks it blocks the swarm: long work belongs in `tokio::task::spawn_blocking`.
     ///
@@ -264,8 +186,8 @@ impl Swarm {
         F: Fn() -> A + Send + 'static,
         A: Agent,
     {
-        let identity = self.enrol(name, role).await?;
-        let (name, hosts) = (identity.client.name, self.hosts.clone());
+        let held = self.hold(name, role).await?;
+        let (identity, hosts) = (held.identity.clone(), self.hosts.clone());
         let traces = self.started.traces.clone();
         let hosted = self.thread.run(move || async move {
             let host = traced(connect(&identity).await?, traces.as_ref()).host(factory, options).await?;
@@ -277,18 +199,18 @@ impl Swarm {
             // Why it does not stand is on the log, and in what the handle says of its end.
             let _ = host.ready().await;
         }
-        self.or_out(name, hosted).await
+        self.or_let_go(held, hosted).await
     }
 
-    /// Enrols an agent and connects it in the caller's runtime.
+    /// Enrols an agent, or finds it as [`Swarm::spawn`] does, and connects it in the caller's runtime.
     ///
     /// # Errors
     /// [`EmbeddedError`]; then nobody is enrolled.
     pub async fn connect(&self, name: &str, role: Role) -> Result<Connection, EmbeddedError> {
-        let identity = self.enrol(name, role).await?;
-        let connection = connect(&identity).await.map_err(EmbeddedError::from);
+        let held = self.hold(name, role).await?;
+        let connection = connect(&held.identity).await.map_err(EmbeddedError::from);
         let connection = connection.map(|made| traced(made, self.started.traces.as_ref()));
-        self.or_out(identity.client.name, connection).await
+        self.or_let_go(held, connection).await
     }
 
     /// Puts an agent out, at once and for good: when this returns, no byte more goes from it or to it.
@@ -297,6 +219,12 @@ impl Swarm {
     /// [`EmbeddedError`].
     pub async fn revoke(&self, name: &str) -> Result<RegistrySequence, EmbeddedError> {
         let name = AgentName::parse(name)?;
+        let sequence = self.put_out(name).await?;
+        self.let_go(name).await;
+        Ok(sequence)
+    }
+
+    async fn put_out(&self, name: AgentName) -> Result<RegistrySequence, EmbeddedError> {
         let cause = RevocationCause::Operator;
         let answer = self.ask(name, Request::AgentRevoke { name, cause }).await?;
         let Answer::Changed { sequence } = answer else { return Err(unexpected(name, &answer)) };

@@ -40,7 +40,7 @@ pub(super) fn of_node(
         if node.actors_live() {
             Finding::healthy()
         } else {
-            Finding::unhealthy("an actor has ended; restart the node")
+            Finding::unhealthy("an actor or a task of the node has ended; restart the node")
         }
     });
     register("guard", |node, _| match node.metrics().guard_faults() {

@@ -313,17 +313,42 @@ fn every_refusal_is_one_line_with_its_name() {
     let _served = talk.serves();
     for (line, says) in [
         ("send nobody read:logs x --identity a.id", "refused: unroutable"),
-        ("send b delete:logs x --identity a.id", "refused: unauthorised"),
-        ("send b delete:logs x --receipt none --identity a.id", "refused: unauthorised"),
-        ("send b delete:logs x --receipt delivered --identity a.id", "refused: unauthorised"),
-        ("request b delete:logs x --identity a.id", "refused: unauthorised"),
-        ("request --service delete:logs x --identity a.id", "refused: unauthorised"),
+        (
+            "send b delete:logs x --identity a.id",
+            "refused: unauthorised; it needs the right delete:logs: have the operator",
+        ),
+        (
+            "send b delete:logs x --receipt none --identity a.id",
+            "refused: unauthorised; it needs the right delete:logs: have",
+        ),
+        (
+            "send b delete:logs x --receipt delivered --identity a.id",
+            "refused: unauthorised; it needs the right delete:logs: have",
+        ),
+        (
+            "request b delete:logs x --identity a.id",
+            "refused: unauthorised; it needs the right delete:logs: have",
+        ),
+        (
+            "request --service delete:logs x --identity a.id",
+            "refused: unauthorised; it needs the right delete:logs: have",
+        ),
         ("request nobody read:logs x --identity a.id", "refused: unroutable"),
         ("request b read:logs fail --identity a.id", "the other agent answered failed: no such log"),
-        ("publish other x --identity a.id", "refused: unauthorised"),
-        ("publish other x --receipt accepted --identity a.id", "refused: unauthorised"),
-        ("subscribe other --identity a.id", "other: refused: unauthorised; have the operator grant"),
+        ("publish other x --identity a.id", "refused: unauthorised; it needs the right publish:other: have"),
+        (
+            "publish other x --receipt accepted --identity a.id",
+            "refused: unauthorised; it needs the right publish:other: have",
+        ),
+        (
+            "subscribe other --identity a.id",
+            "other: refused: unauthorised; it needs the right subscribe:other: have the operator grant it",
+        ),
         ("subscribe alerts --identity a.id", "subscribe:alerts"),
+        (
+            "send b read:logs x --type image/png --identity a.id",
+            "it needs the rights read:logs and opaque:logs: have",
+        ),
     ] {
         place.fails(1, line, says);
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use testudo_bus::audit::verify_dir;
+use testudo_rules::audit::Outcome;
 use testudo_wire::standing::RevocationCause;
 use tokio::time::{Instant, timeout};
 
@@ -106,7 +107,7 @@ impl Run {
     pub(crate) async fn played(self) -> Counts {
         let mut stage = Stage::open(&self).await;
         stage.play(self.events).await;
-        stage.end(self.calm).await
+        stage.end(self.calm, self.habits.flood).await
     }
 }
 
@@ -231,8 +232,32 @@ impl Stage {
         }
     }
 
+    /// Whatever was refused, dropped or lost of an agent's messages, message by message and copy by copy, that agent
+    /// heard of: one whose own link never ended.
+    fn every_sender_heard(&self, whose: impl Fn(&Player) -> bool) {
+        let ended = |end: &Outcome| matches!(end, Outcome::Dropped(_) | Outcome::Failed(_));
+        for player in self.players.iter().filter(|player| whose(player)) {
+            let own = self.tally.messages.values().filter(|judged| judged.sender == name(player.name));
+            let needed: usize = own
+                .map(|judged| match judged.verdict {
+                    Err(_) => 1,
+                    Ok(_) => judged.ends.iter().filter(|(_, end)| ended(end)).count(),
+                })
+                .sum();
+            let member = &player.member;
+            let (refused, copies) = (member.refused(), member.copies_refused());
+            let heard = refused.values().chain(copies.values()).sum::<u64>() + member.lost();
+            assert!(
+                heard >= needed as u64,
+                "{} heard of {heard} of {needed}: {refused:?}, {copies:?}, {} lost",
+                player.name,
+                member.lost()
+            );
+        }
+    }
+
     /// Everything comes to rest, everyone leaves, and every book is compared.
-    async fn end(mut self, calm: bool) -> Counts {
+    async fn end(mut self, calm: bool, flood: bool) -> Counts {
         let begun = Instant::now();
         self.site.net.lose(0);
         for agent in 0..NAMES.len() {
@@ -247,6 +272,12 @@ impl Stage {
             pass(SAMPLE).await;
             self.look();
             assert!(begun.elapsed() < PATIENCE, "never settled");
+        }
+        if calm || flood {
+            // The last words are on their way; of a flood the one who sleeps may have lost its link.
+            pass(Duration::from_secs(2)).await;
+            self.look();
+            self.every_sender_heard(|player| calm || player.name != NAMES[0]);
         }
         for player in &self.players {
             if !self.revoked.contains(&name(player.name)) {

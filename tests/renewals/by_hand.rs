@@ -129,7 +129,7 @@ fn t_a13_nobody_takes_a_link_over_with_a_copy_of_the_key_and_the_session() {
 }
 
 /// What the node gives the holder of a link that asks.
-async fn certified(link: &mut Mallory) -> ClientIdentity {
+pub(crate) async fn certified(link: &mut Mallory) -> ClientIdentity {
     link.say(FromAgent::Renew(Renew { csr: None })).await;
     let FromNode::Renewed(renewed) = link.hear().await else { panic!("no certificate") };
     let token = Token::from_bytes(&renewed.token.unwrap(), &Limits::standard()).unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use quinn::{Connection, SendStream, TransportConfig, VarInt};
+use quinn::{Connection, RecvStream, SendStream, TransportConfig, VarInt};
 use testudo_bus::client::{self, ClientIdentity, DialError, OpenLink};
 use testudo_bus::env::random;
 use testudo_bus::stream::{FrameReader, prefix, write_frame};
@@ -88,6 +88,27 @@ impl Narrow {
     pub(crate) async fn take(&mut self) -> Option<Bytes> {
         timeout(Duration::from_secs(1), self.deliveries.next()).await.ok()?.ok()?
     }
+}
+
+/// Says hello on a connection whose streams take so many bytes before they are read, and hears nothing yet.
+pub(crate) async fn greeting(
+    world: &World,
+    identity: &ClientIdentity,
+    window: u32,
+    renews: Option<SessionId>,
+) -> (Connection, SendStream, RecvStream) {
+    let (_, endpoint) = world.endpoint();
+    let env = world.swarm.env.another();
+    let (trust, chain) = (identity.trust.clone(), identity.chain.clone());
+    let tls = tls::client_config(trust, chain, &identity.key, env).unwrap();
+    let (mut client, mut config) = (transport::client(tls), TransportConfig::default());
+    config.stream_receive_window(VarInt::from_u32(window));
+    client.transport_config(Arc::new(config));
+    let connection = endpoint.connect_with(client, world.address, "testudo").unwrap().await.unwrap();
+    let (mut control, answers) = connection.open_bi().await.unwrap();
+    let hello = FromAgent::Hello(Hello { version: 1, seen: None, renews, trust: 0 });
+    write_frame(&mut control, hello.encode().unwrap()).await.unwrap();
+    (connection, control, answers)
 }
 
 /// Why the node closed a connection.
@@ -242,6 +263,11 @@ impl Mallory {
     /// Why the node closed this link.
     pub(crate) async fn closed(&self) -> CloseReason {
         closed(&self.link.connection).await
+    }
+
+    /// Where its datagrams come from.
+    pub(crate) fn address(&self) -> std::net::SocketAddr {
+        self.endpoint.local_addr().unwrap()
     }
 
     /// Gone without a word: not even the transport says goodbye.

@@ -132,6 +132,11 @@ impl SimNet {
         locked(&self.0).sent.get(&(from, to)).copied().unwrap_or_default()
     }
 
+    /// Bytes in datagrams that this host sent to anybody so far.
+    pub(crate) fn sent_by(&self, from: SocketAddr) -> usize {
+        locked(&self.0).sent.iter().filter(|((by, _), _)| *by == from).map(|(_, bytes)| bytes).sum()
+    }
+
     /// The socket of this host is gone, as of a process that was killed: it hears nothing, and nobody hears it.
     pub(crate) fn unplug(&self, address: SocketAddr) {
         locked(&self.0).ports.remove(&address);

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use testudo_bus::audit::{AuditLog, Recovery};
 use testudo_bus::client::ClientIdentity;
 use testudo_bus::env::{Env, SharedEnv, random};
-use testudo_bus::node::{Commit, Node, NodeParts, StartError};
+use testudo_bus::node::{Bodies, Commit, Node, NodeParts, StartError};
 use testudo_bus::roots::{HeldCa, Holding, Keep, KeepError, Roots};
 use testudo_bus::tls::{self, Embedded, EmbeddedCa, LIFETIME};
 use testudo_bus::transport::Socket;
@@ -91,6 +91,8 @@ pub(crate) struct Swarm {
     pub(crate) id: SwarmId,
     /// Who takes its nodes' spans.
     pub(crate) spans: Option<Arc<dyn Spans>>,
+    /// What its nodes do with large bodies.
+    pub(crate) bodies: Bodies,
     /// What was rolled over is kept here for the next start.
     pub(crate) kept: Kept,
 }
@@ -184,7 +186,8 @@ impl Swarm {
         let ca = Arc::new(EmbeddedCa::create(&id, &ca_key, &*env).unwrap());
         let trust = tls::Trust::new(id, &[ca.certificate().clone()]).unwrap();
         let (node_key, log_key) = (SecretKey::from_seed(&[3; 32]), SecretKey::from_seed(&[4; 32]));
-        Self { env, authority, node_key, log_key, ca_key, ca, trust, id, spans: None, kept: Kept::default() }
+        let (bodies, kept) = (Bodies::default(), Kept::default());
+        Self { env, authority, node_key, log_key, ca_key, ca, trust, id, spans: None, bodies, kept }
     }
 
     /// What it began with.
@@ -230,8 +233,8 @@ impl Swarm {
             commit,
             witnessed: RegistrySequence(0),
             window: 512 * 1024,
-            bodies: testudo_bus::node::Bodies::default(),
-            inspector: Inspector::standard(),
+            bodies: self.bodies,
+            inspector: Inspector::standard().with_body_limit(self.bodies.bytes_max as usize),
             spans: self.spans.clone(),
             env: self.env.clone(),
             socket,

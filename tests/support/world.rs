@@ -6,7 +6,7 @@ use std::sync::Arc;
 use quinn::Endpoint;
 use testudo_bus::client::{Client, ClientIdentity, Deliveries, Delivery, DialError, Outgoing};
 use testudo_bus::metrics::Account;
-use testudo_bus::node::{Commit, Node};
+use testudo_bus::node::{Bodies, Commit, Node};
 use testudo_bus::transport;
 use testudo_wire::frame::Seen;
 use testudo_wire::{ContentType, Spans};
@@ -57,6 +57,12 @@ impl World {
     pub(crate) fn traced(seed: u64, commit: Commit, spans: Arc<dyn Spans>) -> Self {
         let swarm = Swarm { spans: Some(spans), ..Swarm::new() };
         Self::of(swarm, tempfile::tempdir().unwrap(), seed, commit)
+    }
+
+    /// One whose node does this with large bodies.
+    pub(crate) fn carrying(seed: u64, bodies: Bodies) -> Self {
+        let swarm = Swarm { bodies, ..Swarm::new() };
+        Self::of(swarm, tempfile::tempdir().unwrap(), seed, Commit::default())
     }
 
     fn of(swarm: Swarm, dir: tempfile::TempDir, seed: u64, commit: Commit) -> Self {

@@ -142,7 +142,7 @@ impl Wire {
             trace: message.trace,
             delegated: None,
         };
-        let unroutable = || SendFailure::Refused { refusal: Refusal::Unroutable, rules: Vec::new() };
+        let unroutable = || SendFailure::refused(Refusal::Unroutable);
         let mut last = Err(unroutable());
         for name in self.net.receivers(&message) {
             let queue = self.net.queues.lock().unwrap().get(&name).cloned().ok_or_else(unroutable)?;
@@ -220,7 +220,7 @@ impl Transport for Wire {
             return Err(SendFailure::Unknown);
         }
         if topic.as_str() == "forbidden" {
-            return Err(SendFailure::Refused { refusal: Refusal::Unauthorised, rules: Vec::new() });
+            return Err(SendFailure::refused(Refusal::Unauthorised));
         }
         self.net.write(format!("{} hears {topic}", self.me.name));
         self.net.subscribers.lock().unwrap().insert((topic, self.me.name));

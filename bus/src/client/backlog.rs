@@ -11,7 +11,7 @@ use testudo_wire::frame::DeliveredAt;
 use tokio::time::Instant;
 
 use super::Delivery;
-use super::incoming::Turn;
+use super::arrival::Turn;
 
 /// Twice what a node may have unacknowledged.
 const MESSAGES_MAX: usize = 2 * 16_384;

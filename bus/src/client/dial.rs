@@ -42,7 +42,7 @@ pub enum DialError {
     Certificate(u8),
     /// The other end is no node of this swarm.
     #[error(
-        "the other end is not a node of this swarm: {0}; if the swarm's CA was retired meanwhile, get a new identity with `testudo agent renew`"
+        "the other end is not a node of this swarm: {0}; check the address, or, if the swarm's CA was retired meanwhile, get a new identity with `testudo agent renew`"
     )]
     NotOurNode(String),
     /// The node goes by an older trust statement.

@@ -14,7 +14,8 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::incoming::{Arrival, Inbox, Turn};
+use super::arrival::{Arrival, Turn};
+use super::incoming::Inbox;
 use super::outgoing::{Queued, SealedBundle, seal, wanted};
 use super::shared::Shared;
 use crate::stream::{ExactReader, FrameError, prefix};

@@ -6,6 +6,7 @@
 //! actors.
 
 mod answering;
+mod arrival;
 mod asking;
 mod backlog;
 mod board;

@@ -5,6 +5,7 @@
 
 mod actor;
 mod commit;
+mod cut;
 mod judge;
 mod large;
 mod placing;

@@ -6,22 +6,19 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use testudo_registry::Snapshot;
 use testudo_rules::audit::{Cause, Outcome, OutcomeOf};
-use testudo_rules::pipeline::{Inspected, Verdict};
+use testudo_rules::pipeline::Inspected;
 use testudo_wire::{
-    AgentName, Bundle, Capability, Destination, Envelope, Header, Item, MessageId, ReceiptWish, Refusal,
-    Resource, SessionId, Ttl,
+    AgentName, Capability, Destination, Envelope, Header, Item, MessageId, ReceiptWish, Refusal, Resource,
+    SessionId,
 };
 use tokio::time::Instant;
 
-use super::judge::{Case, told};
+use super::cut::Cut;
+use super::judge::Case;
 use crate::audit::Appended;
-use crate::node::{
-    Answer, Candidates, Carried, Ended, Held, Judging, Link, Outbox, Parcel, Permit, Place, Request, Shared,
-    may_subscribe, outbox,
-};
+use crate::node::{Candidates, Ended, Link, Outbox, Parcel, Permit, Request, Shared, may_subscribe, outbox};
 use crate::traced::{Handing, Traced};
 
 /// The messages of a bundle that go to one receiver.
@@ -206,48 +203,6 @@ impl Placing<'_> {
     }
 }
 
-/// A part of a bundle that goes to somebody, made once however many get it.
-struct Cut {
-    positions: Vec<usize>,
-    bundle: Bytes,
-    tokens: Arc<[Carried]>,
-    /// A token of these messages is gone since they were judged: its authority was retired.
-    is_void: bool,
-    needs: Arc<[Capability]>,
-    alerts: Vec<(u16, Vec<String>)>,
-    places: Vec<Place>,
-    ttl: Ttl,
-}
-
-impl Cut {
-    fn of(judging: &Judging, inspected: &Inspected, positions: &[usize]) -> Option<Self> {
-        let bundle = cut(inspected.bundle(), positions)?;
-        let of = |position: &usize| match &inspected.bundle().items()[*position] {
-            Item::Envelope(envelope) => Some((*position, envelope)),
-            Item::Pruned { .. } => None,
-        };
-        let envelopes: Vec<_> = positions.iter().filter_map(of).collect();
-        let places = envelopes.iter().map(|(position, envelope)| Place {
-            position: u16::try_from(*position).unwrap_or(u16::MAX),
-            message: envelope.header().message,
-            wants_signature: (envelope.header().receipt == ReceiptWish::Delivered).then(|| envelope.digest()),
-            answers: answers(envelope.header()),
-        });
-        let headers: Vec<_> = envelopes.iter().map(|(_, envelope)| envelope.header()).collect();
-        let is_held = |header: &&Header| judging.tokens.get(&header.token).is_some();
-        Some(Self {
-            positions: positions.to_vec(),
-            bundle,
-            tokens: tokens(judging, &headers),
-            is_void: !headers.iter().all(is_held),
-            needs: needs(&headers),
-            alerts: alerts(inspected, positions),
-            places: places.collect(),
-            ttl: headers.iter().map(|header| header.ttl).min().unwrap_or_default(),
-        })
-    }
-}
-
 impl Placed {
     /// Nothing of it goes out: whoever waits for an answer that was in it hears so.
     pub(super) fn give_up(self, refusal: Refusal) {
@@ -339,7 +294,7 @@ impl Group {
         let now = Instant::now();
         let waits =
             if self.is_copy { self.outbox.holds_publishers(now) } else { self.outbox.holds_senders(now) };
-        let parcel = Parcel {
+        let mut parcel = Parcel {
             bundle: cut.bundle.clone(),
             sender: case.link.clone(),
             to: self.receiver.peer.holder.name,
@@ -352,13 +307,17 @@ impl Group {
             record: recorded.index(),
             since: now,
             expires: now + cut.ttl.duration(),
-            ticket: waits.then(|| case.ticket.clone()),
+            ticket: Some(case.ticket.clone()),
+            memory: case.ticket.reservation(),
             traced,
             _permit: self.permit,
         };
         shared.metrics.queued(parcel.places.len());
         if cut.is_void {
             return shared.drop_parcel(&parcel, Cause::Revoked);
+        }
+        if !waits && !parcel.let_go() {
+            return shared.drop_parcel(&parcel, Cause::Overflow);
         }
         let Err(parcel) = self.outbox.hand_over(recorded, parcel) else { return };
         // Its link has ended; unless it was renewed just now.
@@ -384,57 +343,4 @@ fn open(shared: &Shared, case: &Case, group: &Group, inspected: &Inspected) {
             let _ = shared.requests.open(message, &case.link, &group.receiver, capability, ttl.duration());
         }
     }
-}
-
-fn cut(bundle: &Bundle, positions: &[usize]) -> Option<Bytes> {
-    if positions.len() == bundle.items().len() {
-        return Some(bundle.bytes().clone());
-    }
-    let pruned = bundle.prune(&|at| positions.binary_search(&at).is_ok()).ok()?;
-    Some(pruned.bytes().clone())
-}
-
-fn answers(header: &Header) -> Option<Answer> {
-    let is_last = header.part.is_none_or(|part| part.last);
-    header.in_reply_to.map(|request| Answer { request, is_last })
-}
-
-/// What whoever gets these messages must serve, or of a publication: have the right to. Answers need nothing.
-fn needs(headers: &[&Header]) -> Arc<[Capability]> {
-    let (mut needs, mut topics) = (Vec::new(), Vec::new());
-    for header in headers {
-        match &header.destination {
-            Destination::Agent(_) | Destination::Service => {
-                needs.extend(header.capability.filter(|needed| !needs.contains(needed)));
-            }
-            Destination::Topic(topic) if !topics.contains(topic) => topics.push(*topic),
-            Destination::Topic(_) | Destination::Reply(_) => {}
-        }
-    }
-    // A right is spelt out once for its topic, not for every message.
-    needs.extend(topics.iter().map(Capability::subscribe));
-    needs.into()
-}
-
-/// The distinct tokens of these messages.
-fn tokens(judging: &Judging, headers: &[&Header]) -> Arc<[Carried]> {
-    let mut carried: Vec<Carried> = Vec::new();
-    for header in headers {
-        if carried.iter().any(|(id, _, _)| *id == header.token) {
-            continue;
-        }
-        if let Some(Held { sealed, meaning }) = judging.tokens.get(&header.token) {
-            carried.push((header.token, sealed.clone(), meaning.clone()));
-        }
-    }
-    carried.into()
-}
-
-/// Alerts by position among the envelopes that the parcel carries.
-fn alerts(inspected: &Inspected, positions: &[usize]) -> Vec<(u16, Vec<String>)> {
-    let of = |(at, position): (u16, &usize)| match &inspected.verdicts()[*position] {
-        Verdict::Allowed { alerts } if !alerts.is_empty() => Some((at, told(alerts))),
-        Verdict::Allowed { .. } | Verdict::Refused { .. } => None,
-    };
-    (0_u16..).zip(positions).filter_map(of).collect()
 }

@@ -4,19 +4,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::SendStream;
 use serde_bytes::ByteBuf;
 use testudo_rules::quota::Bucket;
 use testudo_rules::token::TokenError;
 use testudo_wire::frame::{
     Acknowledge, CloseReason, Delivered, FromAgent, FromNode, Heartbeat, Introduced, Present, Presented,
-    Received, Renew, Settled, Subscribed, Trusts, is_received,
+    Received, Renew, Subscribed, Trusts, is_received,
 };
-use testudo_wire::header::LANES;
 use testudo_wire::standing::{Quota, RevocationCause};
 use testudo_wire::{AgentName, Refusal, Resource, TokenId};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 
 use super::certifier;
 use super::line::Line;
@@ -24,7 +20,7 @@ use super::link::Link;
 use super::shared::Shared;
 use super::subscriptions;
 use crate::capability::CapabilityError;
-use crate::stream::{FrameReader, write_frame};
+use crate::stream::FrameReader;
 
 /// Tokens that one link may present a second; each costs up to eight signature checks.
 const PRESENTATIONS: Quota = Quota { bundles_per_second: 10, bytes_per_second: 64 * 1024 };
@@ -40,75 +36,8 @@ const RECEIPTS: Quota = Quota { bundles_per_second: 5_000, bytes_per_second: 64 
 
 /// Control frames of any kind that one link may send a second: a receiver acknowledges at most every delivery.
 const FRAMES: Quota = Quota { bundles_per_second: 20_000, bytes_per_second: 8 * 1024 * 1024 };
-/// An agent that reads no control frame for so long loses its link: what it does not hear must be kept for it.
-const STALL: Duration = Duration::from_secs(5);
 /// Frames after which a reader lets others run.
 const TURN: u32 = 32;
-
-/// Writes control frames, news, and how far bundles are settled, until the link ends.
-pub(super) async fn write(link: Arc<Link>, mut frames: mpsc::Receiver<FromNode>, mut stream: SendStream) {
-    let mut told = [0; LANES];
-    loop {
-        let told = tokio::select! {
-            frame = frames.recv() => match frame {
-                Some(frame) => vec![frame],
-                None => return,
-            },
-            () = link.line.hush.notified() => {
-                last_words(&link, &mut frames, &mut told, &mut stream).await;
-                return link.line.hushed.notify_one();
-            }
-            () = link.stirred.notified() => {
-                // First whatever can run now: an answer that is about to go is not held up by the word that its
-                // request is settled, and what more is settled meanwhile goes with it.
-                tokio::task::yield_now().await;
-                stirred(&link, &mut told)
-            }
-            _ = link.connection.closed() => return,
-        };
-        for frame in told {
-            let Ok(bytes) = frame.encode() else { return };
-            match timeout(STALL, write_frame(&mut stream, bytes)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return,
-                Err(_) => return link.close(CloseReason::Lagging),
-            }
-        }
-    }
-}
-
-/// Tells all that there is, and waits until the agent has it: what is not received is lost when a link is closed.
-async fn last_words(
-    link: &Link,
-    frames: &mut mpsc::Receiver<FromNode>,
-    told: &mut [u64; LANES],
-    stream: &mut SendStream,
-) {
-    let mut last: Vec<_> = std::iter::from_fn(|| frames.try_recv().ok()).collect();
-    last.extend(stirred(link, told));
-    let telling = async {
-        for frame in last {
-            let Ok(bytes) = frame.encode() else { return };
-            if write_frame(stream, bytes).await.is_err() {
-                return;
-            }
-        }
-        if stream.finish().is_ok() {
-            let _ = stream.stopped().await;
-        }
-    };
-    let _ = timeout(LAST_WORDS, telling).await;
-}
-
-/// What has moved and what is new. What is said of a message goes before the word that its bundle is settled.
-fn stirred(link: &Link, told: &mut [u64; LANES]) -> Vec<FromNode> {
-    let settled = (0_u8..).zip(&link.settling).zip(told).filter_map(|((lane, settling), told)| {
-        let bundles = settling.upto();
-        (std::mem::replace(told, bundles) != bundles).then_some(FromNode::Settled(Settled { lane, bundles }))
-    });
-    let settled: Vec<_> = settled.collect();
-    link.news.take().into_iter().chain(settled).collect()
-}
 
 /// How an agent's side of the control stream ended.
 pub(super) enum Left {

@@ -11,14 +11,15 @@ use bytes::{Bytes, BytesMut};
 use quinn::{ReadExactError, RecvStream, SendStream};
 use testudo_wire::Limits;
 use testudo_wire::frame::CloseReason;
-use tokio::sync::{AcquireError, Semaphore};
+use tokio::sync::AcquireError;
 use tokio::time::timeout;
 
 use super::Listener;
-use super::accept;
+use super::bounds::slowest;
 use super::control::Left;
-use super::link::Link;
-use super::outbox::{Outbox, slowest};
+use super::intake;
+use super::link::{Bound, Link};
+use super::outbox::Outbox;
 use super::settle::Reservation;
 use super::shared::Shared;
 use super::writer;
@@ -75,7 +76,7 @@ pub(super) async fn take(listener: Arc<Listener>, link: Arc<Link>, lane: u8, mut
             // The agent has nothing more to send on this lane; it may still receive.
             Err(Unread::End) => return std::future::pending().await,
             Err(Unread::TooLong(bytes)) => {
-                return accept::oversized(shared, &link, (lane, bundle), bytes).await;
+                return intake::oversized(shared, &link, (lane, bundle), bytes).await;
             }
             Err(Unread::Slow) => return Left::Broken("a bundle that does not end"),
         }
@@ -97,7 +98,7 @@ async fn frame(
     if len > shared.large_limits.bundle_bytes_max {
         return Err(Unread::TooLong(len));
     }
-    let reservation = reserve(link, &shared.large, len).await?;
+    let reservation = reserve(shared, link, len).await?;
     let reading = async {
         let mut bytes = BytesMut::zeroed(len);
         stream.read_exact(&mut bytes).await?;
@@ -108,11 +109,11 @@ async fn frame(
 }
 
 /// Sets memory aside: first the link's own, so that one link's lanes do not queue for the node's together.
-async fn reserve(link: &Link, node: &Arc<Semaphore>, bytes: usize) -> Result<Reservation, AcquireError> {
+async fn reserve(shared: &Shared, link: &Link, bytes: usize) -> Result<Reservation, AcquireError> {
     let kib = u32::try_from(bytes.div_ceil(KIB)).unwrap_or(u32::MAX);
     let of_link = link.reserve.clone().acquire_many_owned(kib).await?;
-    let of_node = node.clone().acquire_many_owned(kib).await?;
-    Ok(Reservation { _of_link: of_link, _of_node: of_node })
+    let of_node = shared.large.clone().acquire_many_owned(kib).await?;
+    Ok(Reservation::new(kib, of_link, of_node, shared.late.clone()))
 }
 
 /// The queue of a receiver for one lane, with its writer.
@@ -125,6 +126,7 @@ pub(crate) fn outbox(shared: &Arc<Shared>, link: &Arc<Link>, lane: u8) -> Option
 /// Opens the stream of a lane towards a receiver and writes to it. A peer that grants no stream has no use for a
 /// link.
 pub(super) async fn deliver(shared: Arc<Shared>, link: Arc<Link>, lane: u8, outbox: Arc<Outbox>) {
+    let _bound = Bound(link.clone());
     match timeout(OPEN_TIME, open(&link, lane)).await {
         Ok(Some(stream)) => writer::run(shared, link, outbox, stream).await,
         Ok(None) => {}

@@ -17,10 +17,10 @@ use testudo_wire::{AgentName, Digest, Holder, SessionId, tree};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::bounds::slowest;
 use super::control::LAST_WORDS;
 use super::lanes;
 use super::link::Link;
-use super::outbox::slowest;
 use super::shared::Shared;
 use super::subscriptions;
 

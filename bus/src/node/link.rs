@@ -280,6 +280,18 @@ impl Link {
     }
 }
 
+/// Held by a task of a link: when that panics, the link ends. Its queue would wait for ever for another writer.
+pub(crate) struct Bound(pub(crate) Arc<Link>);
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(agent = %self.0.peer.holder.name, "a task of a link panicked; the link ends");
+            self.0.close(CloseReason::Protocol);
+        }
+    }
+}
+
 /// What the registry may do to a link before and after it is open.
 pub(crate) struct Door(pub(crate) Connection);
 

@@ -4,10 +4,14 @@
 //! are is the composition root's choice. Everything a node runs ends with [`Node::shut_down`].
 
 mod accept;
+mod bodies;
+mod bounds;
 mod certifier;
 mod control;
 mod doors;
 mod floods;
+mod greet;
+mod intake;
 mod journal;
 mod lanes;
 mod line;
@@ -17,15 +21,19 @@ mod notices;
 mod office;
 mod outbox;
 mod outboxes;
+mod outcomes;
 mod parcel;
+mod parts;
 mod receipts;
 mod requests;
 mod services;
 mod settle;
 mod shared;
 mod subscriptions;
+mod telling;
 mod topics;
 mod trust;
+mod turns;
 mod writer;
 
 use std::net::SocketAddr;
@@ -33,31 +41,28 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::Endpoint;
-use testudo_registry::{BookRules, Directory, RegistryDoor, StartError as RegistryError, Store};
+use testudo_registry::{Directory, RegistryDoor};
 use testudo_rules::audit::{Cause, Event, NodeEvent};
 use testudo_rules::inspect::Inspector;
 use testudo_wire::frame::CloseReason;
-use testudo_wire::{AgentName, Digest, Holder, NodeName, Refusal, RegistrySequence, SecretKey, Spans};
+use testudo_wire::{AgentName, Digest, Holder, Refusal, RegistrySequence};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
-use crate::env::SharedEnv;
 use crate::guard::{GuardDoor, run_commits};
 use crate::join::{Bind, Desk, JoinPort, PortParts};
 use crate::metrics::{Account, Metrics};
-use crate::roots::Roots;
-use crate::tls::{
-    self, ChainToCa, Issuer, IssuerError, Listed, Listing, NodeCertificate, TlsError, server_config,
-};
+use crate::tls::{self, ChainToCa, Listed, Listing, NodeCertificate, TlsError, server_config};
 use crate::traced::Tracing;
-use crate::transport::{self, Socket};
+use crate::transport::{self};
 
 pub use crate::guard::Commit;
+pub use bodies::Bodies;
 pub use office::{Office, OfficeParts};
-pub use shared::Bodies;
+pub use parts::{NodeParts, StartError};
 
 pub(crate) use doors::Doors;
 pub(crate) use lanes::outbox;
@@ -77,63 +82,10 @@ use shared::Given;
 
 /// Between two looks at slow subscribers.
 const LOOK: Duration = Duration::from_millis(250);
-/// How long a shut-down may drain.
-const DRAIN: Duration = Duration::from_secs(5);
-
-/// What a node is made of.
-#[expect(missing_debug_implementations, reason = "holds keys and trait objects")]
-pub struct NodeParts {
-    /// The node's name, for its certificate.
-    pub name: NodeName,
-    /// The node's key: TLS, welcomes, receipts, notices.
-    pub key: SecretKey,
-    /// What the swarm trusts, with the CAs and the authority key that live with the node.
-    pub roots: Arc<Roots>,
-    /// Who certifies agents: those with a link are renewed by the same. `roots` holds its CAs for agents.
-    pub agents: Arc<dyn Issuer>,
-    /// Where the registry is kept.
-    pub store: Box<dyn Store>,
-    /// Heartbeats and what silence means.
-    pub rules: BookRules,
-    /// The audit log, open.
-    pub audit: Arc<AuditLog>,
-    /// What a hand-over waits for.
-    pub commit: Commit,
-    /// The highest registry sequence on that log.
-    pub witnessed: RegistrySequence,
-    /// Bytes that a sender may have unsettled.
-    pub window: u32,
-    /// Bodies over 64 KiB.
-    pub bodies: Bodies,
-    /// The content guard.
-    pub inspector: Inspector,
-    /// Who takes the spans of sampled messages; nobody, then nothing is traced.
-    pub spans: Option<Arc<dyn Spans>>,
-    /// Clock and dice.
-    pub env: SharedEnv,
-    /// Where links come in.
-    pub socket: Socket,
-}
-
-/// Why a node does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// What the issuer gave is no certificate for this swarm.
-    #[error("the issuer's certificate cannot be used: {0}; check that it is the CA of this swarm")]
-    Certificate(tls::LeafError),
-    /// The node's certificate cannot be issued.
-    #[error(transparent)]
-    Issuer(#[from] IssuerError),
-    /// The registry cannot be opened.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
-    /// The socket cannot be used.
-    #[error("the socket cannot be used: {0}")]
-    Socket(#[from] std::io::Error),
-    /// The certificate or the settings are unusable.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-}
+/// How long a shut-down may drain; with the rest of it that makes five seconds.
+const DRAIN: Duration = Duration::from_secs(4);
+/// How long it waits until every peer has heard of it.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// What one accept loop needs.
 pub(crate) struct Listener {
@@ -293,10 +245,12 @@ impl Node {
         self.shared.routes().keys().copied().collect()
     }
 
-    /// Whether guard and registry live.
+    /// Whether guard, registry and every task that the node runs beside them live.
     #[must_use]
     pub fn actors_live(&self) -> bool {
-        self.guard.is_alive() && self.shared.registry.is_alive() && self.shared.capability.is_alive()
+        let actors =
+            self.guard.is_alive() && self.shared.registry.is_alive() && self.shared.capability.is_alive();
+        actors && !self.tasks.iter().any(JoinHandle::is_finished)
     }
 
     /// The registry sequence that proves ours to be an old copy, once somebody has shown it. The node then
@@ -322,8 +276,8 @@ impl Node {
         JoinPort::start(PortParts { shared, certificate, desk, bind, is_stale })
     }
 
-    /// Stops taking anything in, drains for at most five seconds, closes every link, and seals the log. Returns the
-    /// last account.
+    /// Stops taking anything in, drains for at most four seconds, closes every link, and seals the log, all of it
+    /// within five. Returns the last account.
     pub async fn shut_down(&self) -> Account {
         if let Some(listening) = self.tasks.first() {
             listening.abort();
@@ -337,16 +291,14 @@ impl Node {
             }
         };
         let _ = timeout(DRAIN, drained).await;
-        let links: Vec<_> = self.shared.routes().values().cloned().collect();
-        for link in &links {
-            link.close(CloseReason::Shutdown);
+        for link in self.shared.close_all(CloseReason::Shutdown) {
             self.shared.bury(&link.outboxes.close(), Cause::Shutdown);
         }
         if let Err(error) = self.shared.registry.shut_down().await {
             tracing::error!(%error, "the registry did not end in good order");
         }
         self.endpoint.close(CloseReason::Shutdown.code().into(), b"shutdown");
-        let _ = timeout(Duration::from_secs(1), self.endpoint.wait_idle()).await;
+        let _ = timeout(LAST_WORDS, self.endpoint.wait_idle()).await;
         for task in self.tasks.iter().skip(1) {
             task.abort();
         }
@@ -382,11 +334,14 @@ async fn sweep(shared: Arc<Shared>) {
     loop {
         let now = ticks.tick().await;
         shared.requests.sweep(now);
-        for link in shared.routes().values() {
-            if link.outboxes.is_stuck(now) {
+        for link in shared.open_links() {
+            // One that was renewed has a time of its own.
+            if !link.line.is_over() && link.outboxes.is_stuck(now) {
                 link.close(CloseReason::Lagging);
             }
-            link.outboxes.let_senders_go(now);
+            for (parcel, cause) in link.outboxes.let_senders_go(now) {
+                shared.drop_parcel(&parcel, cause);
+            }
         }
     }
 }

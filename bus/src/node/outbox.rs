@@ -4,7 +4,7 @@
 //! Credit comes back when the receiver acknowledges, so the bound covers what is queued and what is on its
 //! way. Senders take turns, so a flooder's queue is its own. Knows no QUIC.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,8 +16,10 @@ use testudo_wire::{AgentName, Digest, MessageId, Refusal};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::bounds::Bounds;
 use super::link::Link;
 use super::parcel::{Parcel, Place};
+use super::turns::Queue;
 use crate::audit::Appended;
 
 /// Stands for every message of a delivery that the receiver refused whole.
@@ -26,57 +28,6 @@ const ALL: u16 = u16::MAX;
 const HOLD: Duration = Duration::from_millis(250);
 /// ... for so long: its copies fill its queue and then are dropped.
 const NO_HOLD: Duration = Duration::from_secs(10);
-/// Patience with a queue of small messages (threat A63).
-const STUCK: Duration = Duration::from_secs(4);
-/// The slowest line that large bodies are made for, in bytes a second.
-const SLOWEST: u64 = 256 * 1024;
-/// Patience with an acknowledgement of small messages: a heartbeat interval, so that an agent may be busy, but
-/// not for ever.
-const ACKNOWLEDGE: Duration = Duration::from_secs(30);
-
-/// What an outbox may hold.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Bytes queued or unacknowledged.
-    pub(crate) bytes: usize,
-    /// The part of them that one sender may hold: a flooder leaves room for others (threat A64).
-    pub(crate) share: usize,
-    /// Messages, however small: each costs a place beside its bytes.
-    pub(crate) messages: usize,
-    /// With a lot behind it, a delivery that is unacknowledged for so long means a receiver that reads too slowly.
-    pub(crate) stuck: Duration,
-    /// A receiver that leaves a delivery unacknowledged for so long loses its link.
-    pub(crate) acknowledge: Duration,
-    /// How long a receiver that says nothing may hold its senders' windows; `None` for as long as it has its link.
-    pub(crate) holds_senders: Option<Duration>,
-}
-
-impl Bounds {
-    /// Lane 0 (threat A63). Two full windows of the smallest messages stay below the count.
-    pub(crate) const SMALL: Self = Self {
-        bytes: 1024 * 1024,
-        share: 512 * 1024,
-        messages: 16_384,
-        stuck: STUCK,
-        acknowledge: ACKNOWLEDGE,
-        holds_senders: Some(STUCK),
-    };
-
-    /// A lane of large bodies: two at once, so that one can be on its way while the next one is taken in.
-    pub(crate) const fn of_bodies(body_bytes_max: usize) -> Self {
-        let bytes = 2 * (body_bytes_max + 2048);
-        let stuck = STUCK.saturating_add(slowest(body_bytes_max));
-        // Their memory is the sender's reservation, so it is held to the end, and the end comes soon: four bodies
-        // to one receiver are all that a sender can have on its way.
-        let acknowledge = stuck.saturating_add(STUCK);
-        Self { bytes, share: bytes, messages: 64, stuck, acknowledge, holds_senders: None }
-    }
-}
-
-/// How long so many bytes may take.
-pub(crate) const fn slowest(bytes: usize) -> Duration {
-    Duration::from_millis(bytes as u64 * 1000 / SLOWEST)
-}
 
 /// Room in an outbox; gives it back when dropped.
 #[derive(Debug)]
@@ -126,48 +77,6 @@ impl Drop for Permit {
         } else {
             state.shares.insert(self.sender, left);
         }
-    }
-}
-
-/// Parcels that wait, by sender; senders take turns.
-#[derive(Debug, Default)]
-struct Queue {
-    turns: VecDeque<AgentName>,
-    parcels: HashMap<AgentName, VecDeque<Parcel>>,
-}
-
-impl Queue {
-    fn push(&mut self, parcel: Parcel) {
-        let sender = parcel.sender.peer.holder.name;
-        let parcels = self.parcels.entry(sender).or_default();
-        if parcels.is_empty() {
-            self.turns.push_back(sender);
-        }
-        parcels.push_back(parcel);
-    }
-
-    fn peek(&self) -> Option<&Parcel> {
-        self.parcels.get(self.turns.front()?)?.front()
-    }
-
-    fn pop(&mut self) -> Option<Parcel> {
-        let sender = self.turns.pop_front()?;
-        let parcels = self.parcels.get_mut(&sender)?;
-        let parcel = parcels.pop_front();
-        if parcels.is_empty() {
-            self.parcels.remove(&sender);
-        } else {
-            self.turns.push_back(sender);
-        }
-        parcel
-    }
-
-    fn all_mut(&mut self) -> impl Iterator<Item = &mut Parcel> {
-        self.parcels.values_mut().flatten()
-    }
-
-    fn drain(&mut self) -> Vec<Parcel> {
-        std::iter::from_fn(|| self.pop()).collect()
     }
 }
 
@@ -267,21 +176,38 @@ impl Outbox {
     }
 
     /// Lets senders go on that this receiver has held up for too long: what it keeps of them fills its queue, and
-    /// none of their windows.
-    pub(crate) fn let_senders_go(&self, now: Instant) {
+    /// none of their windows. Returns the copies for which there is no memory then; one that is being written has
+    /// its sender wait on.
+    pub(crate) fn let_senders_go(&self, now: Instant) -> Vec<Weed> {
         let mut state = self.state();
         let is_silent = state.is_silent(self.bounds.holds_senders, now);
         let State { queued, in_flight, not_held_before, .. } = &mut *state;
-        let parcels = queued.all_mut().chain(in_flight.values_mut().map(|(_, parcel)| parcel));
-        for parcel in parcels {
-            if parcel.is_copy {
-                if now > parcel.since + HOLD && parcel.ticket.take().is_some() {
-                    *not_held_before = Some(now + NO_HOLD);
+        let mut is_full = false;
+        for (is_queued, parcel) in queued
+            .all_mut()
+            .map(|parcel| (true, parcel))
+            .chain(in_flight.values_mut().map(|(_, parcel)| (false, parcel)))
+        {
+            if !parcel.is_copy {
+                if is_silent {
+                    parcel.ticket = None;
                 }
-            } else if is_silent {
-                parcel.ticket = None;
+            } else if now > parcel.since + HOLD && parcel.ticket.is_some() {
+                *not_held_before = Some(now + NO_HOLD);
+                is_full |= !parcel.let_go() && is_queued;
             }
         }
+        let mut weeds = Vec::new();
+        if is_full {
+            for parcel in queued.drain() {
+                if parcel.is_copy && now > parcel.since + HOLD && parcel.ticket.is_some() {
+                    weeds.push((parcel, Cause::Overflow));
+                } else {
+                    queued.push(parcel);
+                }
+            }
+        }
+        weeds
     }
 
     /// Takes a parcel in. Demands the proof that its verdicts are recorded; gives the parcel back when the

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
-use super::outbox::{Bounds, Outbox, Remains};
+use super::bounds::Bounds;
+use super::outbox::{Outbox, Remains, Weed};
 
 /// Lanes besides the data stream.
 const LARGE: usize = testudo_wire::header::LANES - 1;
@@ -87,10 +88,14 @@ impl Outboxes {
         self.small.is_stuck(now) || self.bodies(false, |any, outbox| any || outbox.is_stuck(now))
     }
 
-    /// Lets senders go on that this receiver has held up for too long.
-    pub(crate) fn let_senders_go(&self, now: Instant) {
-        self.small.let_senders_go(now);
-        self.bodies((), |(), outbox| outbox.let_senders_go(now));
+    /// Lets senders go on that this receiver has held up for too long; returns the copies for which there is no
+    /// memory then.
+    pub(crate) fn let_senders_go(&self, now: Instant) -> Vec<Weed> {
+        let small = self.small.let_senders_go(now);
+        self.bodies(small, |mut weeds, outbox| {
+            weeds.extend(outbox.let_senders_go(now));
+            weeds
+        })
     }
 
     /// Closes every queue; nothing goes in any more.

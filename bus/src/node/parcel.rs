@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::link::Link;
 use super::outbox::Permit;
-use super::settle::Ticket;
+use super::settle::{Reservation, Ticket};
 use crate::traced::Handing;
 
 /// An answer, or a part of one.
@@ -55,12 +55,23 @@ pub(crate) struct Parcel {
     pub(crate) expires: Instant,
     /// Holds the sender's window; let go of when the receiver is too slow.
     pub(crate) ticket: Option<Arc<Ticket>>,
+    /// What was set aside for it, when it is large.
+    pub(crate) memory: Option<Arc<Reservation>>,
     /// Those of its messages that are traced.
     pub(crate) traced: Option<Box<Handing>>,
     pub(crate) _permit: Permit,
 }
 
 impl Parcel {
+    /// Its sender need not wait for it any more. `false` when there is no memory for those that nobody waits for.
+    pub(crate) fn let_go(&mut self) -> bool {
+        let may = self.memory.as_ref().is_none_or(|memory| memory.is_late());
+        if may {
+            self.ticket = None;
+        }
+        may
+    }
+
     /// Whether sender and every holder of its tokens are still in good standing.
     pub(crate) fn is_good(&self, standings: &dyn Standings) -> bool {
         let sender = &self.sender.peer.holder;

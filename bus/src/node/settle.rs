@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 #[derive(Debug, Default)]
 struct Progress {
@@ -23,11 +23,49 @@ pub(crate) struct Settling {
     room: Notify,
 }
 
-/// Memory that was set aside for a body before it was read.
+/// Memory that was set aside for a body before it was read. Whoever holds the body holds this: it comes back with
+/// the last of them, and is counted once however many they are.
 #[derive(Debug)]
 pub(crate) struct Reservation {
-    pub(crate) _of_link: OwnedSemaphorePermit,
-    pub(crate) _of_node: OwnedSemaphorePermit,
+    kib: u32,
+    held: Mutex<Held>,
+    /// Room for bodies that only subscribers hold who are too slow for them.
+    late: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+enum Held {
+    /// Of its sender's link, and of the node.
+    Sent { _of_link: OwnedSemaphorePermit, _of_node: OwnedSemaphorePermit },
+    /// Of what is for those who are too slow.
+    Late { _of_late: OwnedSemaphorePermit },
+}
+
+impl Reservation {
+    pub(crate) fn new(
+        kib: u32,
+        of_link: OwnedSemaphorePermit,
+        of_node: OwnedSemaphorePermit,
+        late: Arc<Semaphore>,
+    ) -> Self {
+        Self { kib, held: Mutex::new(Held::Sent { _of_link: of_link, _of_node: of_node }), late }
+    }
+
+    /// The body goes on to somebody who is too slow for its sender to wait: its memory is that sender's no more.
+    /// `false` when there is no room for it among those.
+    pub(crate) fn is_late(&self) -> bool {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*held, Held::Late { .. }) {
+            return true;
+        }
+        match self.late.clone().try_acquire_many_owned(self.kib) {
+            Ok(of_late) => {
+                *held = Held::Late { _of_late: of_late };
+                true
+            }
+            Err(_) => false,
+        }
+    }
 }
 
 impl Settling {
@@ -80,7 +118,7 @@ pub(crate) struct Ticket {
     settling: Arc<Settling>,
     bundle: u64,
     bytes: usize,
-    _reservation: Option<Reservation>,
+    reservation: Option<Arc<Reservation>>,
 }
 
 impl Ticket {
@@ -88,7 +126,7 @@ impl Ticket {
         Self::holding(settling, bundle, bytes, None)
     }
 
-    /// A ticket that gives back what was set aside when it is dropped.
+    /// A ticket that holds what was set aside.
     pub(crate) fn holding(
         settling: &Arc<Settling>,
         bundle: u64,
@@ -96,7 +134,14 @@ impl Ticket {
         reservation: Option<Reservation>,
     ) -> Arc<Self> {
         settling.progress.lock().unwrap_or_else(PoisonError::into_inner).unsettled += bytes;
-        Arc::new(Self { settling: settling.clone(), bundle, bytes, _reservation: reservation })
+        Arc::new(Self { settling: settling.clone(), bundle, bytes, reservation: reservation.map(Arc::new) })
+    }
+}
+
+impl Ticket {
+    /// What was set aside for the body.
+    pub(crate) fn reservation(&self) -> Option<Arc<Reservation>> {
+        self.reservation.clone()
     }
 }
 
@@ -125,6 +170,27 @@ mod tests {
         assert_eq!(settling.upto(), 1, "another delivery of it is still open");
         drop(copy);
         assert_eq!(settling.upto(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_body_that_only_the_slow_hold_is_counted_once_and_no_more_than_there_is_room_for() {
+        let [link, node, late] = [8, 8, 3].map(|kib| Arc::new(Semaphore::new(kib)));
+        let set_aside = async || {
+            let of = |all: &Arc<Semaphore>| all.clone().acquire_many_owned(2);
+            let (of_link, of_node) = (of(&link).await.unwrap(), of(&node).await.unwrap());
+            Arc::new(Reservation::new(2, of_link, of_node, late.clone()))
+        };
+        let (first, second) = (set_aside().await, set_aside().await);
+        assert_eq!((link.available_permits(), node.available_permits()), (4, 4));
+        assert!(first.is_late() && first.clone().is_late(), "twice is once");
+        assert_eq!((link.available_permits(), node.available_permits(), late.available_permits()), (6, 6, 1));
+        assert!(!second.is_late(), "no room");
+        assert_eq!((link.available_permits(), node.available_permits()), (6, 6), "it stays as it was");
+        drop(first);
+        assert_eq!(late.available_permits(), 3);
+        assert!(second.is_late());
+        drop(second);
+        assert_eq!((link.available_permits(), node.available_permits(), late.available_permits()), (8, 8, 3));
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,5 +1,5 @@
-//! What all parts of a running node hold together: keys, doors, tables, counters. No behaviour of its own but
-//! the accounting of outcomes.
+//! What all parts of a running node hold together: keys, doors, tables, counters. No behaviour of its own
+//! but what it takes to record something.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -8,23 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use std::time::Duration;
 
 use testudo_registry::{Directory, RegistryDoor};
-use testudo_rules::audit::{
-    BundleRefused, Cause, Event, LinkChange, LinkEvent, Note, Outcome, OutcomeOf, Outcomes, Record,
-};
+use testudo_rules::audit::{BundleRefused, Event, LinkChange, LinkEvent, Note, Record};
 use testudo_rules::quota::Bucket;
-use testudo_wire::frame::RefusedMessage;
-use testudo_wire::header::LANES;
+use testudo_wire::frame::CloseReason;
 use testudo_wire::join::JoinRefusal;
 use testudo_wire::standing::Quota;
-use testudo_wire::{AgentName, Limits, Refusal, SecretKey, SwarmId};
+use testudo_wire::{AgentName, Limits, Refusal, SecretKey, SessionId, SwarmId};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+use super::bodies::Bodies;
 use super::certifier::Certifier;
 use super::floods::Counted;
 use super::link::Link;
-use super::outbox::Remains;
-use super::parcel::{Answer, Ended, Parcel};
 use super::receipts::Receipts;
 use super::requests::Requests;
 use super::services::Services;
@@ -55,6 +51,8 @@ pub(crate) struct Shared {
     pub(crate) reserve_kib: usize,
     /// Room, in KiB, for bodies on lanes of their own, of all links.
     pub(crate) large: Arc<Semaphore>,
+    /// Room, in KiB, for those that only subscribers hold who are too slow for them.
+    pub(crate) late: Arc<Semaphore>,
     pub(crate) heartbeat: Duration,
     pub(crate) window: u32,
     pub(crate) started: Instant,
@@ -76,6 +74,8 @@ pub(crate) struct Shared {
     /// What agents without a link have left of their quota: a new link is no new quota.
     spent: Mutex<HashMap<AgentName, Bucket>>,
     routes: RwLock<HashMap<AgentName, Arc<Link>>>,
+    /// Every open link, those that were renewed and still drain among them: no route leads to these.
+    links: Mutex<HashMap<SessionId, Arc<Link>>>,
     /// Rises with every change of the routes.
     routes_epoch: AtomicU64,
     draining: watch::Sender<bool>,
@@ -98,40 +98,6 @@ pub(crate) struct Given {
     pub(crate) certifier: Certifier,
 }
 
-/// What a node does with bodies over 64 KiB.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Bodies {
-    /// The largest, in bytes: 64 KiB to 16 MiB.
-    pub bytes_max: u32,
-    /// Bytes of memory for all that are on their way at once; never less than one.
-    pub memory_bytes: u64,
-    /// How many are hashed and inspected at once, each on a thread of its own beside the node's.
-    pub threads: usize,
-}
-
-impl Default for Bodies {
-    /// 1 MiB, 64 MiB for all, one at a time.
-    fn default() -> Self {
-        Self { bytes_max: 1024 * 1024, memory_bytes: 64 * 1024 * 1024, threads: 1 }
-    }
-}
-
-impl Bodies {
-    /// The largest that a node can be told to take.
-    pub const MAX: u32 = 16 * 1024 * 1024;
-
-    /// A body on every lane at once, unless that is more than a quarter of everything.
-    fn kib_of_link(&self) -> usize {
-        let one = super::lanes::reserve_kib(self.bytes_max as usize);
-        (LANES - 1).saturating_mul(one).min(self.kib() / 4).max(one)
-    }
-
-    fn kib(&self) -> usize {
-        let one = super::lanes::reserve_kib(self.bytes_max as usize);
-        usize::try_from(self.memory_bytes / 1024).unwrap_or(usize::MAX).clamp(one, Semaphore::MAX_PERMITS)
-    }
-}
-
 impl Shared {
     pub(crate) fn new(given: Given) -> Self {
         Self {
@@ -142,6 +108,7 @@ impl Shared {
             large_limits: Limits::of_lanes(given.bodies.bytes_max as usize),
             reserve_kib: given.bodies.kib_of_link(),
             large: Arc::new(Semaphore::new(given.bodies.kib())),
+            late: Arc::new(Semaphore::new(given.bodies.kib_of_late())),
             heartbeat: given.heartbeat,
             window: given.window,
             started: Instant::now(),
@@ -162,6 +129,7 @@ impl Shared {
             strangers: Mutex::new(Bucket::new(STRANGERS, Duration::ZERO)),
             spent: Mutex::default(),
             routes: RwLock::default(),
+            links: Mutex::default(),
             routes_epoch: AtomicU64::new(0),
             draining: watch::Sender::new(false),
         }
@@ -184,6 +152,29 @@ impl Shared {
         let routes = self.routes.write().unwrap_or_else(PoisonError::into_inner);
         self.routes_epoch.fetch_add(1, Ordering::Relaxed);
         routes
+    }
+
+    /// A link is open.
+    pub(crate) fn opened(&self, link: &Arc<Link>) {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        links.insert(link.peer.session, link.clone());
+    }
+
+    /// It is no more.
+    pub(crate) fn ended(&self, link: &Link) {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).remove(&link.peer.session);
+    }
+
+    /// Every open link, those that were renewed and still drain among them.
+    pub(crate) fn open_links(&self) -> Vec<Arc<Link>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Closes every open link, one that another renews, too; what was under way on them is theirs to account for.
+    pub(crate) fn close_all(&self, reason: CloseReason) -> Vec<Arc<Link>> {
+        let links = self.open_links();
+        links.iter().for_each(|link| link.close(reason));
+        links
     }
 
     /// From now on no bundle is taken in; what was taken in goes on to its end.
@@ -307,109 +298,5 @@ impl Shared {
         let what = LinkChange::Refused { reason: Note::new(reason) };
         let remote = Note::new(&remote.to_string());
         self.note(Event::Link(LinkEvent { agent, session: None, remote, what }));
-    }
-
-    fn note_ended(&self, ended: Ended) {
-        for outcomes in Outcomes::split(ended.record, Some(ended.to), ended.outcomes) {
-            self.note(Event::Outcomes(outcomes));
-        }
-    }
-
-    /// Messages given up before hand-over: counted, recorded, and their sender hears of it.
-    pub(crate) fn drop_parcel(&self, parcel: &Parcel, cause: Cause) {
-        self.metrics.dropped(cause, parcel.places.len());
-        parcel.trace(|_| Some(cause.as_str().to_owned()));
-        self.note_ended(parcel.all(Outcome::Dropped(cause)));
-        let refusal = match cause {
-            Cause::Expired => Refusal::Expired,
-            Cause::Overflow => Refusal::Overloaded,
-            Cause::Revoked => Refusal::Revoked,
-            Cause::AuditUnavailable
-            | Cause::Crash
-            | Cause::HandlerFailed
-            | Cause::LinkLost
-            | Cause::NoReceiver
-            | Cause::ReceiverRefused(_)
-            | Cause::Shutdown => Refusal::Unroutable,
-        };
-        let refused = |message| RefusedMessage { message, refusal, rules: Vec::new() };
-        self.tell_sender(parcel, parcel.places.iter().map(|place| refused(place.message)).collect());
-        if !matches!(cause, Cause::LinkLost | Cause::Shutdown) {
-            self.give_up_answers(parcel, refusal);
-        }
-    }
-
-    /// Answers that do not reach a requester who is still there: it waits no longer, and hears why, once.
-    fn give_up_answers(&self, parcel: &Parcel, refusal: Refusal) {
-        for Answer { request, is_last } in parcel.places.iter().filter_map(|place| place.answers) {
-            if !is_last {
-                self.requests.fail(&request, &parcel.sender, refusal);
-            } else if let Some(requester) = self.routes().get(&parcel.to) {
-                requester.refused([RefusedMessage { message: request, refusal, rules: Vec::new() }]);
-            }
-        }
-    }
-
-    /// A sender hears of messages that came to no good end; of copies, how many and whose.
-    fn tell_sender(&self, parcel: &Parcel, refused: Vec<RefusedMessage>) {
-        if parcel.is_copy {
-            for one in &refused {
-                parcel.sender.present().news.copies(parcel.to, one.refusal, 1);
-            }
-        } else if !refused.is_empty() {
-            for one in &refused {
-                self.requests.cancel(&one.message, &parcel.sender);
-            }
-            parcel.sender.refused(refused);
-        }
-    }
-
-    /// Copies for which a subscriber had no room.
-    pub(crate) fn drop_copies(&self, sender: &Link, ended: Ended) {
-        let (n, to) = (ended.outcomes.len(), ended.to);
-        self.metrics.dropped_at_once(Cause::Overflow, n);
-        self.note_ended(ended);
-        sender.present().news.copies(to, Refusal::Overloaded, n as u64);
-    }
-
-    /// Messages handed over whose receiver never answered: nobody can know what became of them.
-    pub(crate) fn fail_parcel(&self, parcel: &Parcel, cause: Cause) {
-        self.metrics.failed(cause, parcel.places.len());
-        parcel.trace(|_| Some(cause.as_str().to_owned()));
-        self.note_ended(parcel.all(Outcome::Failed(cause)));
-        if !parcel.is_copy {
-            let messages = parcel.places.iter().map(|place| place.message);
-            messages.clone().for_each(|message| self.requests.cancel(&message, &parcel.sender));
-            parcel.sender.lost(messages);
-        }
-    }
-
-    /// The receiver's word on each message of a parcel.
-    pub(crate) fn finish_parcel(&self, parcel: &Parcel, verdicts: &[Option<Refusal>]) {
-        parcel.trace(|place| verdicts.get(place)?.map(|refusal| refusal.as_str().to_owned()));
-        let mut refused = Vec::new();
-        let outcomes = parcel.places.iter().zip(verdicts).map(|(place, verdict)| {
-            let outcome = verdict.map_or(Outcome::Delivered, |refusal| {
-                refused.push(RefusedMessage { message: place.message, refusal, rules: Vec::new() });
-                self.metrics.failed(Cause::ReceiverRefused(refusal), 1);
-                Outcome::Failed(Cause::ReceiverRefused(refusal))
-            });
-            OutcomeOf { position: place.position, outcome }
-        });
-        let ended = Ended { record: parcel.record, to: parcel.to, outcomes: outcomes.collect() };
-        self.metrics.delivered(ended.outcomes.len() - refused.len());
-        self.requests.delivered(parcel.places.iter().map(|place| place.message));
-        self.note_ended(ended);
-        self.tell_sender(parcel, refused);
-    }
-
-    /// What a link leaves behind.
-    pub(crate) fn bury(&self, remains: &[Remains], cause: Cause) {
-        for parcel in remains.iter().flat_map(|remains| &remains.queued) {
-            self.drop_parcel(parcel, cause);
-        }
-        for parcel in remains.iter().flat_map(|remains| &remains.in_flight) {
-            self.fail_parcel(parcel, cause);
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! The one writer of a lane of a receiver's link: takes parcels from its outbox, checks standing in the same step,
 //! and gives bytes to the stream. What it acknowledges at the registry's barrier holds from then on.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,22 @@ const BATCH_BYTES: usize = 64 * 1024;
 const STALL: Duration = Duration::from_secs(5);
 /// Tokens introduced before they are introduced again; receivers keep at least twice as many.
 const INTRODUCED_MAX: usize = 256;
+
+/// Parcels that are in no queue any more and not yet in flight: should the writer fail over one of them, each is
+/// accounted for all the same.
+struct Taken(VecDeque<(u64, Parcel)>, Arc<Shared>);
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        for (_, parcel) in &self.0 {
+            // It may be on the way out of a panic, and a second one would end the process.
+            let dropped = catch_unwind(AssertUnwindSafe(|| self.1.drop_parcel(parcel, Cause::LinkLost)));
+            if dropped.is_err() {
+                tracing::error!("a message could not be accounted for");
+            }
+        }
+    }
+}
 
 struct Writer {
     shared: Arc<Shared>,
@@ -55,13 +72,13 @@ pub(crate) async fn run(shared: Arc<Shared>, link: Arc<Link>, outbox: Arc<Outbox
 impl Writer {
     /// One round: weed, acknowledge, write what there is, or wait. `None` when the link has ended.
     async fn step(&mut self) -> Option<()> {
-        let parcels = self.catch_up();
-        if parcels.is_empty() && self.outbox.is_sealed() {
+        let mut parcels = self.catch_up();
+        if parcels.0.is_empty() && self.outbox.is_sealed() {
             // Everything else goes over the link that renewed this one; the agent sees where this one's part ends.
             let _ = self.stream.finish();
             return None;
         }
-        if parcels.is_empty() {
+        if parcels.0.is_empty() {
             tokio::select! {
                 () = self.outbox.ready() => {}
                 changed = self.changed.changed() => changed.ok()?,
@@ -69,12 +86,14 @@ impl Writer {
             }
             return Some(());
         }
-        let first = parcels.first().map(|(number, _)| *number)?;
-        let mut chunks = Vec::with_capacity(parcels.len() * 2);
+        let first = parcels.0.front().map(|(number, _)| *number)?;
+        let mut chunks = Vec::with_capacity(parcels.0.len() * 2);
         let mut ended = false;
-        for (number, parcel) in parcels {
+        while let Some((number, parcel)) = parcels.0.front() {
             let (messages, bundle) = (parcel.places.len(), parcel.bundle.clone());
-            let Some(head) = self.head(number, &parcel) else {
+            let head = self.head(*number, parcel);
+            let Some((number, parcel)) = parcels.0.pop_front() else { break };
+            let Some(head) = head else {
                 // What fits its limits can be annotated; should it ever not, the link ends rather than
                 // leave a delivery number that nobody will acknowledge.
                 self.shared.drop_parcel(&parcel, Cause::Overflow);
@@ -93,7 +112,7 @@ impl Writer {
     }
 
     /// Brings the queue under the latest directory, says so, and takes what is good under it.
-    fn catch_up(&mut self) -> Vec<(u64, Parcel)> {
+    fn catch_up(&mut self) -> Taken {
         let (directory, outbox, now) = (self.shared.directory(), &self.outbox, Instant::now());
         let weeded = &mut self.weeded;
         let mut weeds = Vec::new();
@@ -106,6 +125,7 @@ impl Writer {
             },
             |snapshot| outbox.take(BATCH_BYTES, snapshot, now),
         );
+        let parcels = Taken(parcels.into(), self.shared.clone());
         self.give_up(weeds);
         self.give_up(late);
         parcels

@@ -117,7 +117,7 @@ fn token(given: &str) -> Result<TokenText, CliError> {
 /// What became of a message that did not arrive.
 fn failed(failure: SendFailure) -> CliError {
     let words = failure.to_string();
-    let SendFailure::Refused { refusal, rules } = failure else { return CliError::Failed(words) };
+    let SendFailure::Refused { refusal, rules, .. } = failure else { return CliError::Failed(words) };
     if rules.is_empty() {
         return CliError::Failed(words);
     }

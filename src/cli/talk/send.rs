@@ -2,7 +2,8 @@
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
-use testudo::agents::{Message, Receipt, To};
+use testudo::agents::{Message, Receipt, To, advice};
+use testudo::hosting::rights;
 use testudo::wire::{AgentName, Capability, Resource, SessionId};
 use testudo::{Ttl, Wish};
 
@@ -127,12 +128,18 @@ impl Manner {
         self.who
             .talk(async |line| {
                 let session = line.member.session();
+                let mut needs = Vec::new();
                 while let Some(body) = bodies.next(line).await? {
+                    for right in rights(route.capability, body.content_type) {
+                        if !needs.contains(&right) {
+                            needs.push(right);
+                        }
+                    }
                     let sent = self.send_one(line, route.message(body), wanted).await;
                     sent.map_err(|error| bodies.blame(error))?;
                 }
                 if wanted == Wanted::None {
-                    settled(line, session, bodies.count()).await?;
+                    settled(line, session, bodies.count(), &needs).await?;
                     if !self.json {
                         let messages = if bodies.count() == 1 { "message" } else { "messages" };
                         say(&format!("sent: {} {messages}, none refused", bodies.count()));
@@ -183,13 +190,14 @@ fn words(receipt: &Receipt) -> String {
     }
 }
 
-/// Waits until the node is done with everything that was sent since this session, and says what it refused of it.
-async fn settled(line: &Line, session: Option<SessionId>, sent: u64) -> Done {
+/// Waits until the node is done with everything that was sent since this session, and says what it refused of it;
+/// `needs` are the rights that it took.
+async fn settled(line: &Line, session: Option<SessionId>, sent: u64, needs: &[Capability]) -> Done {
     line.member.flush().await;
     let refused = line.member.refused();
     if let Some((reason, _)) = refused.iter().next() {
         let all: u64 = refused.values().sum();
-        let advice = reason.advice();
+        let advice = advice(*reason, needs);
         if sent == 1 {
             return Err(CliError::Failed(format!("refused: {reason}; {advice}")));
         }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
+use testudo::agents::advice;
 use testudo::bus::client::Arrivals;
-use testudo::wire::{Resource, SessionId};
+use testudo::wire::{Capability, Resource, SessionId};
 use testudo::{Delivery, Identity, Member, Refusal, SendError};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
@@ -127,9 +128,9 @@ impl Subscribe {
 }
 
 fn refused(topic: Resource, error: &SendError) -> CliError {
-    if matches!(error, SendError::Refused { refusal: Refusal::Unauthorised, .. }) {
-        let what = "refused: unauthorised; have the operator grant the right";
-        return CliError::Failed(format!("{topic}: {what} subscribe:{topic}"));
+    if let SendError::Refused { refusal: refusal @ Refusal::Unauthorised, .. } = error {
+        let advice = advice(*refusal, &[Capability::subscribe(&topic)]);
+        return CliError::Failed(format!("{topic}: refused: {refusal}; {advice}"));
     }
     CliError::Failed(format!("{topic}: {error}"))
 }
