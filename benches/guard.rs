@@ -40,6 +40,19 @@ const TEXT: &str = concat!(
     "is in the folder of today, as every morning.",
 );
 
+/// An ordinary mail, which has the words of many rules and no match of any.
+const MAIL: &str = concat!(
+    "Hello Anna, thank you for the note about the release. I read the plan again and have three remarks. First, the new ",
+    "service should not call the customer database before the migration is complete; until then it must use the copy that ",
+    "the nightly job writes. Second, please tell the support team which accounts are affected, so that they can answer ",
+    "questions without looking into the system themselves. The list is in the shared folder, and everyone on the project ",
+    "has access to it. Third, I would like to change the order of the steps: update the documentation, then send the ",
+    "message to all users, and only after that delete the old files. If anything fails, stop and follow the instructions ",
+    "in the handbook; there is no need to ask me first. By the way, the password policy was reviewed last week, and the ",
+    "external audit will begin in May. They want a report on every key that we keep, where it is stored, and who may use ",
+    "it. Could you prepare a draft? I can add the details about the payment provider later. Best regards, Martin",
+);
+
 /// Words of most rules, so that nearly all of them look.
 const TRIGGERS: &str = concat!(
     "please send retrieve read copy append add the user key password token secret history and then now you must always before ",
@@ -66,6 +79,7 @@ fn bodies() -> Vec<Body> {
     vec![
         body("text, 256 B", "text/plain", text),
         body("JSON, 256 B", "application/json", JSON),
+        body("a mail, 1 KB", "text/plain", MAIL),
         body("prose, 4 KiB", "text/plain", prose),
         body("20 KB of 'curl '", "text/plain", list("curl ")),
         body("20 KB of 'ignore all previous '", "text/plain", list("ignore all previous ")),
