@@ -48,7 +48,7 @@ impl Kept {
             match read_key_at(&path, KeyPurpose::Agent) {
                 Ok(key) if key.public() == holder.key => {
                     if is_new {
-                        self.end(holder.name, true)?;
+                        self.end(holder.name)?;
                     }
                     return Ok(Some(key));
                 }
@@ -68,11 +68,10 @@ impl Kept {
         synced.map_err(|error| FileError::of(&self.0, error))
     }
 
-    /// It is enrolled, or it is not.
-    fn end(&self, name: AgentName, is_enrolled: bool) -> Result<(), FileError> {
+    /// It is enrolled.
+    fn end(&self, name: AgentName) -> Result<(), FileError> {
         let [kept, new] = self.paths(name);
-        let done = if is_enrolled { fs::rename(&new, &kept) } else { fs::remove_file(&new) };
-        done.map_err(|error| FileError::of(&new, error))
+        fs::rename(&new, &kept).map_err(|error| FileError::of(&new, error))
     }
 
     /// Nobody is to be this agent any more.
@@ -106,9 +105,9 @@ impl Swarm {
         let (keeping, its) = (kept.clone(), key.clone());
         let begun = spawn_blocking(move || keeping.begin(name, &its)).await;
         begun.map_err(|_| ThreadError::Ended("blocking"))??;
-        let enrolled = self.enrol_key(name, grant, key).await;
-        kept.end(name, enrolled.is_ok())?;
-        let identity = enrolled?;
+        // When that fails, it may have been done all the same: the next start sees whose key this is.
+        let identity = self.enrol_key(name, grant, key).await?;
+        kept.end(name)?;
         given.insert(name);
         Ok(Held { identity, is_new: true })
     }
@@ -155,14 +154,15 @@ impl Swarm {
         if done.is_ok() {
             return done;
         }
-        self.let_go(name).await;
-        if !held.is_new {
-            return done;
-        }
-        if let Some(kept) = &self.started.kept {
+        // In this order: a key that is gone while its agent is enrolled would leave the name to nobody.
+        if held.is_new
+            && self.out(name).await
+            && let Some(kept) = &self.started.kept
+        {
             kept.forget(name);
         }
-        self.or_out(name, done).await
+        self.let_go(name).await;
+        done
     }
 
     /// The name may be given again.

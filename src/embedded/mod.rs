@@ -308,12 +308,19 @@ impl Swarm {
     /// Nobody but the caller who hears of an error could hold this agent's key: it must not stay enrolled.
     async fn or_out<T>(&self, name: AgentName, done: Result<T, EmbeddedError>) -> Result<T, EmbeddedError> {
         if done.is_err() {
-            let out = Request::AgentRevoke { name, cause: RevocationCause::Operator };
-            if let Err(error) = self.ask(name, out).await {
-                tracing::warn!(%error, "an agent that nobody holds stays enrolled");
-            }
+            self.out(name).await;
         }
         done
+    }
+
+    /// Puts an agent out that nobody holds; says whether that was done.
+    async fn out(&self, name: AgentName) -> bool {
+        let out = Request::AgentRevoke { name, cause: RevocationCause::Operator };
+        let done = self.ask(name, out).await;
+        if let Err(error) = &done {
+            tracing::warn!(%error, "an agent that nobody holds stays enrolled");
+        }
+        done.is_ok()
     }
 }
 

@@ -31,7 +31,9 @@ impl Identity {
             (Ok(old), Ok(new)) if old.not_before > new.not_before && old.not_after > new.not_after => {
                 Err(IdentityError::Later(path.to_owned()))
             }
-            (Ok(_) | Err(_), _) => Ok(()),
+            // What counts is not written over by what does not.
+            (Ok(_), Err(_)) => Err(IdentityError::Later(path.to_owned())),
+            (Ok(_), Ok(_)) | (Err(_), _) => Ok(()),
         }
     }
 }

@@ -316,8 +316,9 @@ impl Group {
         if cut.is_void {
             return shared.drop_parcel(&parcel, Cause::Revoked);
         }
-        if !waits && !parcel.let_go() {
-            return shared.drop_parcel(&parcel, Cause::Overflow);
+        // Where there is no memory for it without its sender, its sender waits, and the sweep decides.
+        if !waits {
+            parcel.let_go();
         }
         let Err(parcel) = self.outbox.hand_over(recorded, parcel) else { return };
         // Its link has ended; unless it was renewed just now.

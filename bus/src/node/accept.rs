@@ -230,6 +230,8 @@ fn retire(shared: &Shared, link: &Arc<Link>, left: &Left, reason: &str) {
     if !link.line.is_over() {
         shared.requests.link_ended(link);
         shared.keep_bucket(link);
+    } else if link.present().connection.close_reason().is_some() {
+        shared.requests.forget_given_up(link);
     }
     shared.registry.link_lost(name, link.peer.session);
     shared.metrics.link_closed();

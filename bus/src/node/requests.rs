@@ -252,6 +252,11 @@ impl Requests {
         }
     }
 
+    /// An older link of an agent that is gone has ended, too: nothing it gave up can open any more.
+    pub(crate) fn forget_given_up(&self, link: &Link) {
+        self.table().given_up.remove(&link.line.first);
+    }
+
     /// A link has ended, and with it every request of and to it.
     pub(crate) fn link_ended(&self, link: &Link) {
         let mut table = self.table();

@@ -10,17 +10,19 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use testudo_wire::canonical::{self, CanonicalError, Writer};
 use testudo_wire::{
-    AgentName, Capability, CorrelationId, Digest, MessageId, PublicKey, RegistrySequence, Sequence,
+    AgentName, Capability, CorrelationId, Digest, Limits, MessageId, PublicKey, RegistrySequence, Sequence,
     SessionId, Timestamp,
 };
 
 use super::Note;
-use super::record::{EnvelopeRecord, Event, Record, TraceId, Verdict, Verdicts, limits};
+use super::record::{EnvelopeRecord, Event, NOTES_MAX, Record, TraceId, Verdict, Verdicts, limits};
 
 /// What the event is called on the log.
 pub(super) const TAG: &str = "bundle";
 /// Elements of an envelope that says everything.
 const WHOLE: u16 = 8;
+/// Envelopes of one bundle, at most.
+const ENVELOPES_MAX: usize = Limits::standard().bundle_envelopes_max as usize;
 /// What stands before 16 and before 32 bytes.
 const BIN_16: [u8; 2] = [0xc4, 16];
 const BIN_32: [u8; 2] = [0xc4, 32];
@@ -197,6 +199,10 @@ pub(super) fn decode(payload: &[u8]) -> Result<Record, CanonicalError> {
     let packed = rmp_serde::from_read(std::io::Cursor::new(payload));
     let Packed(at, registry, event) = packed.map_err(|_| CanonicalError::Unexpected)?;
     let PackedEvent::Bundle(session, sender, key, lane, root, packed) = event;
+    // What repeats is copied: a short payload must not become a long record.
+    if packed.len() > ENVELOPES_MAX {
+        return Err(CanonicalError::Limit);
+    }
     let mut envelopes = Vec::with_capacity(packed.len());
     for envelope in packed {
         let whole = unpacked(envelope, envelopes.last()).ok_or(CanonicalError::Unexpected)?;
@@ -216,7 +222,8 @@ fn unpacked(envelope: Envelope, before: Option<&EnvelopeRecord>) -> Option<Envel
     let Envelope { message, digest, correlation, rest } = envelope;
     let correlation = correlation.or_else(|| before.map(|before| before.correlation))?;
     let rest = match (rest, before) {
-        (Some(rest), _) => rest,
+        (Some(rest), _) if rest.verdict.is_noted_within(NOTES_MAX) => rest,
+        (Some(_), _) => return None,
         (None, Some(before)) => Rest {
             sequence: Sequence(before.sequence.0.checked_add(1)?),
             destination: before.destination.clone(),

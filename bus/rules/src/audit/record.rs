@@ -16,6 +16,8 @@ use super::{Note, Outcomes, packed};
 
 /// Names of rules kept for one envelope; the rest is counted in one more note.
 const RULES_MAX: usize = 16;
+/// Notes of one verdict: those, and how many more there were.
+pub(super) const NOTES_MAX: usize = RULES_MAX + 1;
 
 /// One entry of the log.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -146,6 +148,13 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Whether it names no more than so many rules.
+    pub(super) fn is_noted_within(&self, most: usize) -> bool {
+        match self {
+            Self::Allowed { alerts: notes, .. } | Self::Refused { rules: notes, .. } => notes.len() <= most,
+        }
+    }
+
     /// Allowed and routed to so many receivers, with the names of rules that raised an alert.
     #[must_use]
     pub fn allowed<'a>(alerts: impl IntoIterator<Item = &'a str>, copies: u32) -> Self {

@@ -92,8 +92,10 @@ impl Verdict {
 }
 
 /// Those of these numbers of copies that are not 0, each with its position.
-fn opens(copies: impl IntoIterator<Item = u32>) -> Settlement {
-    Settlement::Opens { copies: (0..).zip(copies).filter(|(_, copies)| *copies > 0).collect() }
+fn opens(copies: impl IntoIterator<Item = u32>) -> Result<Settlement, CanonicalError> {
+    let copies = copies.into_iter().enumerate().filter(|(_, copies)| *copies > 0);
+    let placed = copies.map(|(at, copies)| Some((u16::try_from(at).ok()?, copies)));
+    Ok(Settlement::Opens { copies: placed.collect::<Option<_>>().ok_or(CanonicalError::Unexpected)? })
 }
 
 impl Settlement {
@@ -111,13 +113,13 @@ impl Settlement {
                 positions: outcomes.into_iter().map(|OutcomeOf(position, _)| position).collect(),
             },
             Event::Verdicts(_, _, _, _, _, envelopes) => {
-                opens(envelopes.iter().map(|envelope| envelope.7.copies()))
+                opens(envelopes.iter().map(|envelope| envelope.7.copies()))?
             }
             Event::Bundle(_, _, _, _, _, envelopes) => {
                 opens(envelopes.into_iter().scan(0, |before, Packed(verdict)| {
                     *before = verdict.map_or(*before, |verdict| verdict.copies());
                     Some(*before)
-                }))
+                }))?
             }
         })
     }

@@ -44,6 +44,32 @@ fn older(record: &Record) -> Vec<u8> {
     canonical::encode(record).unwrap()
 }
 
+/// A short payload cannot become a long record, or more messages than have numbers.
+#[test]
+fn t_p19_what_repeats_is_bounded() {
+    let many = |n: u64| verdicts((0..n).map(|sequence| envelope(sequence, [1; 6])).collect());
+    let payload = |record: &Record| record.encode().unwrap();
+    assert_eq!(Record::decode(&payload(&many(256))).unwrap(), many(256));
+    assert_eq!(Record::decode(&payload(&many(257))), Err(canonical::CanonicalError::Limit));
+    let noted = |notes: usize| {
+        let mut one = envelope(1, [1; 6]);
+        one.verdict = Verdict::Allowed { alerts: vec!["x".into(); notes], copies: 1 };
+        verdicts(vec![one])
+    };
+    assert_eq!(Record::decode(&payload(&noted(17))).unwrap(), noted(17));
+    assert_eq!(Record::decode(&payload(&noted(18))), Err(canonical::CanonicalError::Unexpected));
+    // Envelopes of no elements, of which the first says nothing to repeat.
+    let [head, tail] = [payload(&many(0)), vec![0x90; 70_000]];
+    let (last, head) = head.split_last().unwrap();
+    assert_eq!(*last, 0x90, "no envelopes");
+    let hostile = [head, &[0xdd, 0x00, 0x01, 0x11, 0x70][..], &tail].concat();
+    assert!(Record::decode(&hostile).is_err());
+    assert!(Settlement::of(&hostile).is_ok_and(|of| of == Settlement::Opens { copies: Vec::new() }));
+    let copies =
+        [head, &[0xdd, 0x00, 0x01, 0x11, 0x70][..], &payload(&many(1))[head.len() + 1..], &tail].concat();
+    assert!(Settlement::of(&copies).is_err(), "more messages than have numbers");
+}
+
 proptest! {
     #[test]
     fn any_bundle_has_one_encoding_comes_back_and_is_settled_as_it_was_by_earlier_nodes(

@@ -130,8 +130,8 @@ pub fn verify_from<R: Read>(
     match seals.next {
         Some(next) => Err(Fault { index: frontier.size(), what: FaultKind::Truncated { sealed: next.size } }),
         None => {
-            // A cut is signed as a checkpoint is.
-            let sealed = seals.sealed.max(base.size());
+            // A cut is signed as a checkpoint is, but says nothing of what follows it, and never stands alone.
+            let sealed = if seals.sealed < base.size() { 0 } else { seals.sealed };
             Ok(Verified {
                 first: base.size(),
                 records: frontier.size(),

@@ -25,7 +25,7 @@ const fn poison(id: &'static str, literals: &'static [&'static str], pattern: &'
 pub(super) const RULES: &[Rule] = &[
     high(
         "diversion.set-user-aside",
-        &["ignor", "disregard", "forget", "instead", "skip", "abandon"],
+        &["drop", "ignor", "disregard", "forget", "instead", "skip", "abandon"],
         concat!(
             r"(?:\A|[.!?:;\n\t\]>\x22'`]\s*|\b(?:and|then|please|must|now|should) )(?:ignore",
             r"|disregard|forget|skip|abandon|drop)(?: \w+)? (?:the |your |any |all )*(?:user|human",
@@ -38,7 +38,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     high(
         "diversion.forget-before",
-        &["forget", "vergiss", "vergess", "vergesse", "oubli", "olvid", "dimentica", "ignor"],
+        &["disregard", "forget", "vergiss", "vergess", "vergesse", "oubli", "olvid", "dimentica", "ignor"],
         concat!(
             r"(?:\A|[.!?:;\n\t\]>\x22'`]\s*|\b(?:and|then|please|now|to|you|just|also|must",
             r"|should) )(?:forget|ignore|disregard) (?:about )?(?:everything|anything|all|every \w+",
@@ -64,10 +64,13 @@ pub(super) const RULES: &[Rule] = &[
     .and(&["changed", "updated", "replaced", "overridden", "superseded", "new"]),
     exfil(
         "diversion.fetch-and-send",
-        &["send", "mail", "share", "forward", "post", "upload", "paste", "export", "transmit", "transfer"],
+        &[
+            "append", "includ", "send", "mail", "share", "forward", "post", "upload", "paste", "export",
+            "transmit", "transfer",
+        ],
         concat!(
             r"\b(?:retrieve|get|fetch|find|access|collect|gather|extract|obtain|look up|pull|check",
-            r"|read|list|export|copy|download|take|summari[sz]e) [^.\n]*?",
+            r"|read|list|export|copy|download|take|summari[sz]e) [^.\n]{0,160}?",
             r"\b(?:and|then|,) (?:then |immediately |also |securely )*(?:send|e-?mail|share|forward",
             r"|post|upload|paste|transmit|transfer|append|include) (?:it|them|this|that|these|those",
             r"|everything|the \w+|a copy|all)\b[^.\n]{0,40}?",
@@ -125,6 +128,7 @@ pub(super) const RULES: &[Rule] = &[
     medium(
         "diversion.false-policy",
         &[
+            "agreed",
             "compliance",
             "policy",
             "regulation",
@@ -197,7 +201,18 @@ pub(super) const RULES: &[Rule] = &[
             r"|censorship|constraints)\b"
         ),
     )
-    .and(&["assistant", "model", "chatbot", "developer", "entity", "character", " ai", "\nai", "\tai"]),
+    .and(&[
+        "ai ",
+        "assistant",
+        "model",
+        "chatbot",
+        "developer",
+        "entity",
+        "character",
+        " ai",
+        "\nai",
+        "\tai",
+    ]),
     exfil(
         "diversion.into-address",
         &["append", "attach", "add", "includ", "encod", "embed", "insert", "put"],
@@ -211,7 +226,7 @@ pub(super) const RULES: &[Rule] = &[
     .and(&["http"]),
     medium(
         "diversion.role-play",
-        &["pretend", "role", "longer", "chatgpt", "broke", "breaks", "persona", "simulat"],
+        &["going", "pretend", "role", "longer", "chatgpt", "broke", "breaks", "persona", "simulat"],
         concat!(
             r"\b(?:pretend (?:to be|you are|you're|that you)|going to (?:play|pretend|role-?play",
             r"|simulate)|play(?:ing)? the role|role-?play(?:ing)? (?:as|a)|(?:will|to",
@@ -220,5 +235,5 @@ pub(super) const RULES: &[Rule] = &[
             r"|chatgpt,? (?:you|act|pretend|simulate|does not exist))\b"
         ),
     )
-    .and(&["you", "free", "me", "role", "respond", "chatgpt", "persona", "simulat", "play", "be"]),
+    .and(&["going", "you", "free", "me", "role", "respond", "chatgpt", "persona", "simulat", "play", "be"]),
 ];

@@ -230,6 +230,7 @@ pub(super) const RULES: &[Rule] = &[
     theft(
         "theft.browser-store",
         &[
+            "cookies",
             "login",
             "logins.json",
             "key4.db",
@@ -326,7 +327,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     theft(
         "theft.mail-rule",
-        &["inboxrule", "forwardto", "forwardingsmtpaddress", "redirectto"],
+        &["mailbox-forward", "inboxrule", "forwardto", "forwardingsmtpaddress", "redirectto"],
         r"\b(?:new|set)-(?:inboxrule|mailbox)\b[^\n]*-(?:forward|redirect)\w*",
     ),
     offence(
@@ -340,7 +341,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     offence(
         "cover.logs",
-        &["/var/log", "prefetch", "journalctl", "-json.log", "rsyslog"],
+        &["truncate", "/var/log", "prefetch", "journalctl", "-json.log", "rsyslog"],
         concat!(
             r"(?:(?:(?:\A|[\n;&|`])\s*(?:sudo )?|\becho \S{0,3} ?|/dev/null |\btrue )>|\b(?:rm",
             r"|truncate|shred|unlink|dd)\b[^\n;|]*)\s*(?:of=)?/var/log/|\btruncate -s 0 [^\n;",
@@ -372,7 +373,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     offence(
         "cover.account",
-        &["/add", "usermod", "nopasswd", "authorized_keys", "superadmin"],
+        &["insert into", "/add", "usermod", "nopasswd", "authorized_keys", "superadmin"],
         concat!(
             r"\bnet(?:\.exe)? (?:user|localgroup administrators) [^\n;|]*/add\b|\busermod -aG (?:sudo",
             r"|wheel|root|docker) \S",
@@ -435,7 +436,17 @@ pub(super) const RULES: &[Rule] = &[
     ),
     offence(
         "destroy.code",
-        &["os.remove", "os.unlink", "rmtree", "os.fork", "fernet", "os.walk", "writeallbytes", "cipher"],
+        &[
+            "ransom",
+            "os.remove",
+            "os.unlink",
+            "rmtree",
+            "os.fork",
+            "fernet",
+            "os.walk",
+            "writeallbytes",
+            "cipher",
+        ],
         concat!(
             r"while true:(?s:.{0,160})os\.fork\(|os\.walk\([^)]*\)(?s:.{0,400})(?:os\.(?:remove",
             r"|unlink)\(|encrypt\(|shutil\.rmtree\()",
@@ -469,6 +480,7 @@ pub(super) const RULES: &[Rule] = &[
     offence(
         "destroy.by-code",
         &[
+            "mkfs",
             "os.system",
             "popen",
             "subprocess",
@@ -490,7 +502,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     offence(
         "destroy.ransom",
-        &["ransom", "bitcoin", "aes.new", "fernet", "decrypt"],
+        &["btc", "ransom", "bitcoin", "aes.new", "fernet", "decrypt"],
         concat!(
             r"(?:aes\.new\(|fernet\(|\.encrypt\()(?s:.{0,800})(?:os\.walk|os\.listdir|glob\.|rglob",
             r"|os\.remove)|(?:os\.walk|os\.listdir|glob\.|rglob)(?s:.{0,800})(?:aes\.new\(|fernet\(",

@@ -116,6 +116,7 @@ pub(super) const PARTS: &[Rule] = &[
     part(
         "part.conceal",
         &[
+            "keep it",
             "tell",
             "inform",
             "notify",
@@ -271,6 +272,7 @@ pub(super) const PARTS: &[Rule] = &[
     part(
         "part.secret",
         &[
+            "user data",
             "key",
             "passw",
             "passphrase",

@@ -291,7 +291,7 @@ impl Reader<'_> {
         if awake.is_empty() {
             return;
         }
-        // Of evidence, words alone are no sign: most ordinary texts hold those of some concepts.
+        // Of evidence, words alone are no sign: they must stand as near as its phrases have them (`weigh`).
         findings.trace.stirred |= !awake.without(self.rules.evidence()).is_empty();
         let shape = self.rules.markup(&awake).filter(|_| bytes::has_markup(view));
         let marks = shape.map_or_else(Marks::default, |shape| Marks::find(shape, text));
@@ -472,14 +472,14 @@ impl<'v> View<'v> {
         let may = |(bit, rule): &(usize, &'v Compiled)| !self.places(*bit, rule).is_over();
         let awake = rules.concepts(awake).filter(may).collect::<Vec<_>>();
         let mut weight = awake.iter().map(|(_, rule)| evidence::weight_of(rule)).sum::<u32>();
+        // A phrase may be parted over two messages, of which each holds words of others.
+        findings.trace.stirred |= weight >= evidence::ALERT;
         for (bit, rule) in awake {
             // What is missing brings the sum down; too little left is not worth reading on.
             if weight < evidence::ALERT {
                 return;
             }
-            if self.concept(bit, rule, evidence::weight_of(rule)) {
-                findings.trace.stirred = true;
-            } else {
+            if !self.concept(bit, rule, evidence::weight_of(rule)) {
                 weight -= evidence::weight_of(rule);
             }
         }

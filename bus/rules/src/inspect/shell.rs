@@ -157,6 +157,7 @@ pub(super) const RULES: &[Rule] = &[
         role: Role::Alert(Severity::High),
         mention: Mention::Excused,
         literals: &[
+            "env",
             "/etc/passwd",
             "/etc/shadow",
             ".ssh",

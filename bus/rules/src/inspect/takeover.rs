@@ -35,7 +35,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     high(
         "takeover.shell-from-code",
-        &["pty", "spawn", "socket", "fsockopen", "/bin/sh", "/bin/bash"],
+        &["-exec", "pty", "spawn", "socket", "fsockopen", "/bin/sh", "/bin/bash"],
         concat!(
             r"\bpty\.spawn\(|\b(?:python[\d.]*|perl|ruby|php|lua|node)\b[^\n]*\s-(?:c|e",
             r"|r)\b[^\n]*(?:socket|fsockopen)|\bruby -rsocket|(?:socket",
@@ -70,7 +70,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     high(
         "takeover.carry-off",
-        &["nc ", "ncat", "netcat", "aws", "gsutil", "rclone", "/dev/tcp/"],
+        &["dd|", "dd |", "nc ", "ncat", "netcat", "aws", "gsutil", "rclone", "/dev/tcp/"],
         concat!(
             r"\b(?:tar|zip|gzip|cat|mysqldump|pg_dump|env|dd)\b[^\n|]*\|\s*(?:\w+ [^\n|]*\|\s*)*(?:nc",
             r"|ncat|netcat)\b|\b(?:aws s3 (?:cp|sync|mv)|gsutil (?:-\w+ )?(?:cp|rsync)) \S*(?:/etc/",
@@ -79,7 +79,16 @@ pub(super) const RULES: &[Rule] = &[
     ),
     high(
         "takeover.wreck",
-        &["/dev/null", "/etc/passwd", "/etc/shadow", "chown", "remove-item", "/boot", "/etc/fstab"],
+        &[
+            "/etc/sudoers",
+            "/dev/null",
+            "/etc/passwd",
+            "/etc/shadow",
+            "chown",
+            "remove-item",
+            "/boot",
+            "/etc/fstab",
+        ],
         concat!(
             r"\bmv (?:-\w+ )*(?:/|~|\*)\S* /dev/null|(?:\A|[\n;&|`])\s*(?:sudo )?(?:\w+ [^\n;",
             r"|]*)?>\s*/etc/(?:passwd|shadow|fstab|sudoers)\b|\bchown (?:-\w+ )*-\w*R\w* \S+ (?:/|~",
@@ -89,7 +98,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     high(
         "takeover.cloud",
-        &["delete", "destroy", "terminate"],
+        &["s3 rm", "delete", "destroy", "terminate"],
         concat!(
             r"\bkubectl delete (?:ns|namespaces?|nodes?|pv|crd) \S*(?:prod|kube-system|default|--all)",
             r"|\bgcloud projects delete\b[^\n]*--quiet|\baz group delete\b[^\n]*(?:--yes|-y)\b",
@@ -109,7 +118,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     medium(
         "takeover.update-all",
-        &["update", "drop"],
+        &["exec", "update", "drop"],
         concat!(
             r"\bupdate \w+ set \w+\s*=\s*[^\n;]{1,40}(?:;|\z)|['\x22]\)?\s*;\s*(?:drop|delete|update",
             r"|insert|alter|exec)\b[^\n]*(?:--|#|;)"

@@ -37,7 +37,7 @@ pub(super) const RULES: &[Rule] = &[
         Kind::ToolPoisoning,
         Severity::High,
         &["destroy", "stack delete"],
-        &["approve", "--force", "--yes", " -y", "delete"],
+        &["destroy", "approve", "--force", "--yes", " -y", "delete"],
         concat!(
             r"\b(?:terraform|tofu|terragrunt|cdk|cdktf|pulumi|serverless|sls|heroku|vagrant)\b[^\n;",
             r"|]*\bdestroy\b[^\n;|]*(?:auto-approve|--force|--yes|-y\b|--confirm)"
@@ -47,10 +47,10 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.cloud",
         Kind::ToolPoisoning,
         Severity::High,
-        &[
+        &["purge", 
             "delete", "terminate", "stop-logging", "detach", "disable", "schedule-key-deletion",
         ],
-        &[
+        &["purge", 
             "--force", "--quiet", "--yes", " -y", " -q", "skip-final", "recovery-window", "--recursive",
             "stop-logging", "delete-trail", "guardduty", "key-deletion", "--purge",
         ],
@@ -78,7 +78,7 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.container",
         Kind::ToolPoisoning,
         Severity::High,
-        &["docker", "podman", "nsenter", "ctr run"],
+        &["nerdctl", "docker", "podman", "nsenter", "ctr run"],
         &["privileged", ":/", "nsenter", "-f $", "volumes", "-1", "target", " -t"],
         concat!(
             r"\b(?:docker|podman|nerdctl) run [^\n]*(?:(?:-v|--volume)[\x20=][\x22']?/:/",
@@ -92,7 +92,7 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.store",
         Kind::ToolPoisoning,
         Severity::High,
-        &[
+        &["dumpfile", 
             "flushall", "flushdb", "deletemany", "dropdatabase", "[c].drop", "].drop", "xp_cmdshell",
             "to program", "into outfile", "load_file", "truncate", "_all", "getcollectionnames",
         ],
@@ -109,7 +109,7 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.volume",
         Kind::ToolPoisoning,
         Severity::High,
-        &[
+        &["pvremove", 
             "zpool", "zfs", "lvremove", "vgremove", "luks", "cryptsetup", "hdparm", "nvme", "mdadm",
             "parted", "btrfs",
         ],
@@ -141,12 +141,12 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.watchers",
         Kind::ToolPoisoning,
         Severity::High,
-        &[
+        &["ruleset", 
             "auditd", "rsyslog", "fail2ban", "apparmor", "falco", "clamav", "wazuh", "ossec",
             "crowdstrike", "falcon-sensor", "ufw", "iptables", "nft ", "setenforce", "osquery",
             "sysmon",
         ],
-        &[
+        &["unload", 
             "stop", "disable", "mask", "kill", "reset", "permissive", "-f", "flush", "-p input",
             "--flush", " -u",
         ],
@@ -248,7 +248,7 @@ pub(super) const RULES: &[Rule] = &[
         "seize.owner-bit",
         Kind::ToolPoisoning,
         Severity::High,
-        &["chmod", "install -m"],
+        &["cp /bin", "chmod", "install -m"],
         &[],
         concat!(
             r"\bchmod (?:-\w+ )*(?:[ugo]*\+r?w?x?s|[46]7(?:55|77)) \S*(?:/tmp/|/dev/shm|/bin/|/\.",
@@ -283,7 +283,7 @@ pub(super) const RULES: &[Rule] = &[
         "seize.call-home",
         Kind::ToolPoisoning,
         Severity::High,
-        &[
+        &["require(", 
             "tcpsocket", "tcpclient", "fsockopen", "socket", "net.dial", "/inet/tcp", "s_client",
             "io::socket", "mkfifo", "mknod", "zsh/net", "socat", "telnet",
         ],
@@ -304,7 +304,7 @@ pub(super) const RULES: &[Rule] = &[
         "seize.decoded",
         Kind::ToolPoisoning,
         Severity::High,
-        &[
+        &["xxd", 
             "b64decode", "base64", "frombase64string", "atob(", "unhexlify", "xxd -r", "fromcharcode",
             "gzinflate",
         ],
@@ -323,11 +323,11 @@ pub(super) const RULES: &[Rule] = &[
         "seize.fetched",
         Kind::ToolPoisoning,
         Severity::High,
-        &[
+        &["install -i", 
             "iex", "invoke-expression", "webclient", "--index-url", "--extra-index-url",
             "invoke-command", "start-process", "-o /tmp", "--trusted-host", " -i http",
         ],
-        &["http", "webclient", "iwr", "irm"],
+        &["invoke", "http", "webclient", "iwr", "irm"],
         concat!(
             r"\b(?:iex|invoke-expression)[\x20(&]+[^\n]*(?:iwr|irm|invoke-web|invoke-rest|webclient",
             r"|http)|\bpip3? install [^\n]*(?:--index-url|--extra-index-url|-i)[\x20=]http://",
@@ -351,7 +351,7 @@ pub(super) const RULES: &[Rule] = &[
         "seize.recon",
         Kind::ToolPoisoning,
         Severity::Medium,
-        &[
+        &["getcap", 
             "-perm", "linpeas", "winpeas", "pspy", "getcap -r", "/proc/*/environ", "unshadow",
             "whoami /priv",
         ],
@@ -365,11 +365,11 @@ pub(super) const RULES: &[Rule] = &[
         "drain.pipe",
         Kind::Exfiltration,
         Severity::High,
-        &[
+        &["env|", "env |", 
             "| nc", "|nc", "| ncat", "|ncat", "| netcat", "| curl", "|curl", "xargs", "| ssh", "| mail",
             "| openssl", "| wget", "| base64", "|base64", "| xxd", "|xxd",
         ],
-        &[
+        &["|nc", "| nc", 
             "env", "tar ", "cat ", "/etc", "~/", ".ssh", ".aws", "secret", "dump", "gpg", "tcpdump",
             "history", "printenv", "credentials", "zip ", "$home", "whoami", "hostname",
         ],
@@ -387,7 +387,7 @@ pub(super) const RULES: &[Rule] = &[
         Kind::Exfiltration,
         Severity::High,
         &["dig ", "nslookup", "host ", "resolve-dnsname", "ping "],
-        &[
+        &["dig", 
             "base64", "xxd", "whoami", "hostname", "/etc/", "cat ", "env", "secret", "$(", "`",
         ],
         concat!(
@@ -401,8 +401,8 @@ pub(super) const RULES: &[Rule] = &[
         "drain.copy",
         Kind::Exfiltration,
         Severity::High,
-        &["scp ", "rsync ", "sftp ", "rclone ", "robocopy", "aws s3 cp", "gsutil"],
-        &["@", "remote:", "\\\\", "s3://", "gs://"],
+        &["xcopy", "copy c:", "scp ", "rsync ", "sftp ", "rclone ", "robocopy", "aws s3 cp", "gsutil"],
+        &["scp", "@", "remote:", "\\\\", "s3://", "gs://"],
         concat!(
             r"\b(?:scp|rsync|sftp)\b [^\n;|]*(?:~/?|/home|/root|/etc|/var|\$home|documents|\.ssh",
             r"|\.aws)[^\n;|]*(?:\w+@)?\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}:|\b(?:robocopy|copy",
@@ -413,7 +413,7 @@ pub(super) const RULES: &[Rule] = &[
         "drain.secrets",
         Kind::Exfiltration,
         Severity::Medium,
-        &[
+        &["vault", 
             "get secret", "get secrets", "export-secret-keys", "git-credentials",
             "find-generic-password", "get-secret-value", "secrets list", "vault kv get",
             "gcloud secrets",
