@@ -3,7 +3,7 @@
 //! Blocks on files and signs, so it runs where that harms nobody.
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use testudo_bus::audit::{Cursor, LogReader, ReadError};
@@ -52,7 +52,6 @@ impl Written {
 /// The events of a log, in order.
 #[derive(Debug)]
 pub(super) struct Source {
-    dir: PathBuf,
     reader: LogReader,
     source: EventSource,
     written: Written,
@@ -71,7 +70,7 @@ impl Source {
         from: Cursor,
     ) -> Self {
         let reader = LogReader::new(dir, from.record);
-        Self { dir: dir.to_owned(), reader, source, written, filter, pending: VecDeque::new(), next: from }
+        Self { reader, source, written, filter, pending: VecDeque::new(), next: from }
     }
 
     /// Everything before this place was taken, or is none of this exporter's.
@@ -115,10 +114,8 @@ impl Source {
             return Ok(false);
         }
         let Some((index, record)) = self.reader.next_record()? else {
-            // It is durable, so it is somewhere, unless the log was cut off before it.
-            let index = self.reader.cursor();
-            let cut = index < LogReader::oldest(&self.dir)?.cursor();
-            return if cut { Err(ReadError::Missing { index }) } else { Ok(false) };
+            // It is durable: it was there, and is there no more.
+            return Err(ReadError::Missing { index: self.reader.cursor() });
         };
         let from = if index == self.next.record { self.next.place } else { 0 };
         let events = events_of(&self.source, index, &record).into_iter().zip(0..);

@@ -129,3 +129,18 @@ async fn a_log_that_cannot_be_read_for_a_while_is_read_again() {
     write(&scene.log);
     assert!(run.end(MINUTE).await.0);
 }
+
+/// What is durable was there: where it is no more, nobody waits for it.
+#[tokio::test(start_paused = true)]
+async fn r_a14_a_durable_record_that_is_gone_from_the_end_is_told_and_not_waited_for() {
+    let scene = Scene::new();
+    let last = scene.write(20).await;
+    let path = scene.dir.path().join(format!("{:020}.log", segments(&scene)[0]));
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    let run = scene.run("out", Settings::default(), taker(&Got::default()));
+    run.until(|state| state.stopped.is_some()).await;
+    let state = run.shared.get();
+    assert!(state.record <= last, "it stands where the log ends");
+    assert!(state.amiss().is_some());
+}

@@ -15,7 +15,8 @@ pub(super) struct Cut {
     pub(super) positions: Vec<usize>,
     pub(super) bundle: Bytes,
     pub(super) tokens: Arc<[Carried]>,
-    /// A token of these messages is gone since they were judged: its authority was retired.
+    /// A token of these messages is gone since they were judged: its authority was retired, or its link has presented
+    /// so many others since that it was forgotten.
     pub(super) is_void: bool,
     pub(super) needs: Arc<[Capability]>,
     pub(super) alerts: Vec<(u16, Vec<String>)>,
