@@ -23,7 +23,8 @@ impl Builder {
     ///
     /// The keys of agents that [`Swarm::spawn`] and [`Swarm::connect`] enrol are kept there, too, in `keys/agents`:
     /// the next start finds the same agents under their names and gives them fresh certificates and tokens, however
-    /// long it was away. One whose role is another by now is enrolled anew, with another key. Who was
+    /// long it was away. One whose role is another by now, by the program or by an operator, is enrolled anew with the
+    /// program's role and another key, and so is one that an operator has revoked. Who was
     /// [enrolled](Swarm::enrol) for elsewhere stays enrolled: keep its identity, and [`Swarm::renew`] it.
     pub fn data(mut self, folder: impl Into<PathBuf>) -> Self {
         self.0.folder = Some(folder.into());

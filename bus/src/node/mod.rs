@@ -245,7 +245,7 @@ impl Node {
         self.shared.routes().keys().copied().collect()
     }
 
-    /// Whether guard, registry and every task that the node runs beside them live.
+    /// Whether guard, registry, capability actor and the node's own tasks live; the audit log's sync is not among them.
     #[must_use]
     pub fn actors_live(&self) -> bool {
         let actors =
