@@ -179,6 +179,14 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<(), FileError> {
     Ok(())
 }
 
+/// Makes the names in a folder durable: without it, a power cut can take back a file that was made or replaced there.
+///
+/// # Errors
+/// What the system says.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
 /// Opens a file that nobody but its owner may read.
 fn open_private(path: &Path) -> Result<File, FileError> {
     use std::os::unix::fs::PermissionsExt as _;

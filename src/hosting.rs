@@ -110,6 +110,12 @@ fn outgoing(message: Message) -> Outgoing {
     }
 }
 
+/// What a message asks, and of which type it is: [`rights`] of it are what it takes.
+fn rights_of(message: &Message) -> impl Fn() -> Vec<Capability> + Send + Sync + use<> {
+    let (capability, content_type) = (message.capability, message.content_type);
+    move || rights(capability, content_type)
+}
+
 /// The rights that a message takes, as its token must have them.
 #[must_use]
 pub fn rights(capability: Capability, content_type: ContentType) -> Vec<Capability> {
@@ -118,11 +124,9 @@ pub fn rights(capability: Capability, content_type: ContentType) -> Vec<Capabili
 }
 
 /// What went wrong, with something that takes these rights.
-fn failure(error: SendError, rights: &[Capability]) -> SendFailure {
+fn failure(error: SendError, needs: Vec<Capability>) -> SendFailure {
     match error {
-        SendError::Refused { refusal, rules } => {
-            SendFailure::Refused { refusal, rules, needs: rights.to_vec() }
-        }
+        SendError::Refused { refusal, rules } => SendFailure::Refused { refusal, rules, needs },
         SendError::NoAnswer(after_ms) => SendFailure::NoAnswer { after_ms },
         SendError::Unknown => SendFailure::Unknown,
         SendError::TooLarge(bytes, max) => SendFailure::TooLarge { bytes, max },
@@ -176,9 +180,14 @@ impl Carrier {
         Self { spans: Some(spans), ..self }
     }
 
-    fn counted<T>(&self, result: Result<T, SendError>, rights: &[Capability]) -> Result<T, SendFailure> {
+    /// Counts what became of something that takes these rights, which are asked for only if it failed.
+    fn counted<T>(
+        &self,
+        result: Result<T, SendError>,
+        rights: impl FnOnce() -> Vec<Capability>,
+    ) -> Result<T, SendFailure> {
         self.ledger.count(&result);
-        result.map_err(|error| failure(error, rights))
+        result.map_err(|error| failure(error, rights()))
     }
 
     /// What was sent last has its verdict before the end of the link is asked for: the end would overtake it.
@@ -192,15 +201,15 @@ impl Transport for Carrier {
     type Parts = Parts;
 
     async fn tell(&self, message: Message, wish: Wish) -> Result<Receipt, SendFailure> {
-        let (rights, message) = (rights(message.capability, message.content_type), outgoing(message));
+        let (rights, message) = (rights_of(&message), outgoing(message));
         match wish {
             Wish::Accepted => {
-                let receipt = self.counted(self.member.tell(message).await, &rights)?;
+                let receipt = self.counted(self.member.tell(message).await, rights)?;
                 let (message, digest, record) = (receipt.message, receipt.digest, Some(receipt.record));
                 Ok(Receipt { message, digest, record, delivered_by: None })
             }
             Wish::Delivered => {
-                let receipt = self.counted(self.member.deliver(message).await, &rights)?;
+                let receipt = self.counted(self.member.deliver(message).await, rights)?;
                 let (message, digest, by) = (receipt.message, receipt.digest, Some(receipt.receiver));
                 Ok(Receipt { message, digest, record: None, delivered_by: by })
             }
@@ -208,13 +217,13 @@ impl Transport for Carrier {
     }
 
     async fn post(&self, message: Message) -> Result<MessageId, SendFailure> {
-        let rights = rights(message.capability, message.content_type);
-        self.counted(self.member.post(outgoing(message)).await, &rights)
+        let rights = rights_of(&message);
+        self.counted(self.member.post(outgoing(message)).await, rights)
     }
 
     async fn request(&self, message: Message) -> Result<Answer, SendFailure> {
-        let rights = rights(message.capability, message.content_type);
-        let delivery = self.counted(self.member.request(outgoing(message)).await, &rights)?;
+        let rights = rights_of(&message);
+        let delivery = self.counted(self.member.request(outgoing(message)).await, rights)?;
         self.ledger.arrived();
         // Its parts are joined: it is whole.
         Ok(Answer { part: None, ..answer(&delivery) })
@@ -222,13 +231,13 @@ impl Transport for Carrier {
 
     async fn stream(&self, message: Message) -> Result<Parts, SendFailure> {
         let rights = rights(message.capability, message.content_type);
-        let parts = self.counted(self.member.stream(outgoing(message)).await, &rights)?;
+        let parts = self.counted(self.member.stream(outgoing(message)).await, || rights.clone())?;
         Ok(Parts { parts, ledger: self.ledger.clone(), rights })
     }
 
     async fn subscribe(&self, topic: Resource) -> Result<(), SendFailure> {
-        let rights = [Capability::subscribe(&topic)];
-        self.member.subscribe(topic).await.map_err(|error| failure(error, &rights))
+        let subscribed = self.member.subscribe(topic).await;
+        subscribed.map_err(|error| failure(error, vec![Capability::subscribe(&topic)]))
     }
 
     async fn unsubscribe(&self, topic: Resource) -> Result<(), SendFailure> {
@@ -237,7 +246,7 @@ impl Transport for Carrier {
     }
 
     async fn reply(&self, to: &Delivery, content_type: ContentType, body: Bytes) -> Result<(), SendFailure> {
-        self.counted(self.member.reply(to, content_type, body).await, &[])
+        self.counted(self.member.reply(to, content_type, body).await, Vec::new)
     }
 
     async fn reply_part(
@@ -247,7 +256,7 @@ impl Transport for Carrier {
         content_type: ContentType,
         body: Bytes,
     ) -> Result<(), SendFailure> {
-        self.counted(self.member.reply_part(to, part, content_type, body).await, &[])
+        self.counted(self.member.reply_part(to, part, content_type, body).await, Vec::new)
     }
 
     async fn cancelled(&self, to: &Delivery) {
@@ -256,7 +265,7 @@ impl Transport for Carrier {
 
     async fn present(&self, text: &TokenText) -> Result<TokenId, SendFailure> {
         let sealed = token(text)?.seal().map_err(|error| bad_token(&error))?;
-        self.member.present(&sealed).await.map_err(|error| failure(error, &[]))
+        self.member.present(&sealed).await.map_err(|error| failure(error, Vec::new()))
     }
 
     async fn delegate(
@@ -264,7 +273,7 @@ impl Transport for Carrier {
         from: Option<&TokenText>,
         delegate: &Delegate,
     ) -> Result<TokenText, SendFailure> {
-        let to = self.member.holder(delegate.to).await.map_err(|error| failure(error, &[]))?;
+        let to = self.member.holder(delegate.to).await.map_err(|error| failure(error, Vec::new()))?;
         let (own, env) = (self.member.identity(), self.member.env());
         let parent = from.map(token).transpose()?;
         let parent = parent.as_ref().unwrap_or(&own.token);
@@ -312,7 +321,7 @@ impl testudo_agents::Parts for Parts {
         if next.is_ok() {
             self.ledger.arrived();
         }
-        Some(next.map(|delivery| answer(&delivery)).map_err(|error| failure(error, &self.rights)))
+        Some(next.map(|delivery| answer(&delivery)).map_err(|error| failure(error, self.rights.clone())))
     }
 }
 

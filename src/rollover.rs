@@ -2,7 +2,6 @@
 //! whatever a crash comes between, statement and keys are of one piece. Until the first rollover there is none, and
 //! the keys of `testudo init` are where it put them.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -137,7 +136,7 @@ impl InFolder {
 
 impl Keep for InFolder {
     fn keep(&self, holding: &Holding) -> Result<(), KeepError> {
-        self.keep_with(holding, |folder| File::open(folder).and_then(|folder| folder.sync_all()))
+        self.keep_with(holding, files::sync_folder)
     }
 }
 

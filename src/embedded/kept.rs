@@ -64,8 +64,7 @@ impl Kept {
         files::private_dir(&self.0)?;
         let [_, new] = self.paths(name);
         write_key_at(&new, KeyPurpose::Agent, key)?;
-        let synced = fs::File::open(&self.0).and_then(|folder| folder.sync_all());
-        synced.map_err(|error| FileError::of(&self.0, error))
+        files::sync_folder(&self.0).map_err(|error| FileError::of(&self.0, error))
     }
 
     /// It is enrolled.

@@ -315,8 +315,7 @@ impl Swarm {
 
     /// Puts an agent out that nobody holds; says whether that was done.
     async fn out(&self, name: AgentName) -> bool {
-        let out = Request::AgentRevoke { name, cause: RevocationCause::Operator };
-        let done = self.ask(name, out).await;
+        let done = self.put_out(name).await;
         if let Err(error) = &done {
             tracing::warn!(%error, "an agent that nobody holds stays enrolled");
         }

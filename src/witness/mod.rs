@@ -168,8 +168,7 @@ impl Witness {
             .map_err(|_| Refused::Unsigned)?;
         let path = self.path(log);
         files::replace(&path, with_cosignature(&bare, &line).as_bytes()).map_err(WitnessError::from)?;
-        let synced = File::open(&self.heads).and_then(|heads| heads.sync_all());
-        synced.map_err(|error| WitnessError::Io(self.heads.clone(), error))?;
+        files::sync_folder(&self.heads).map_err(|error| WitnessError::Io(self.heads.clone(), error))?;
         Ok(line)
     }
 }

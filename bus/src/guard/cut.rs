@@ -39,12 +39,12 @@ impl Cut {
             answers: answers(envelope.header()),
         });
         let headers: Vec<_> = envelopes.iter().map(|(_, envelope)| envelope.header()).collect();
-        let is_held = |header: &&Header| judging.tokens.get(&header.token).is_some();
+        let (tokens, is_void) = tokens(judging, &headers);
         Some(Self {
             positions: positions.to_vec(),
             bundle,
-            tokens: tokens(judging, &headers),
-            is_void: !headers.iter().all(is_held),
+            tokens,
+            is_void,
             needs: needs(&headers),
             alerts: alerts(inspected, positions),
             places: places.collect(),
@@ -83,18 +83,19 @@ fn needs(headers: &[&Header]) -> Arc<[Capability]> {
     needs.into()
 }
 
-/// The distinct tokens of these messages.
-fn tokens(judging: &Judging, headers: &[&Header]) -> Arc<[Carried]> {
-    let mut carried: Vec<Carried> = Vec::new();
+/// The distinct tokens of these messages, and whether one of them is gone.
+fn tokens(judging: &Judging, headers: &[&Header]) -> (Arc<[Carried]>, bool) {
+    let (mut carried, mut is_void) = (Vec::<Carried>::new(), false);
     for header in headers {
         if carried.iter().any(|(id, _, _)| *id == header.token) {
             continue;
         }
-        if let Some(Held { sealed, meaning }) = judging.tokens.get(&header.token) {
-            carried.push((header.token, sealed.clone(), meaning.clone()));
+        match judging.tokens.get(&header.token) {
+            Some(Held { sealed, meaning }) => carried.push((header.token, sealed.clone(), meaning.clone())),
+            None => is_void = true,
         }
     }
-    carried.into()
+    (carried.into(), is_void)
 }
 
 /// Alerts by position among the envelopes that the parcel carries.

@@ -174,12 +174,11 @@ async fn credentials(shared: &Shared, link: &Link, csr: Option<&[u8]>) -> Result
     // Again, for an issuer may be slow: who was revoked meanwhile is given nothing.
     let (grant, minted) = standing(shared, &holder)?;
     let token = token(shared, holder, &grant, minted).await?;
-    let until = Note::new(&leaf.not_after.as_millis().to_string());
     let event = Event::Link(LinkEvent {
         agent: Some(holder.name),
         session: Some(link.peer.session),
         remote: Note::new(&link.remote.to_string()),
-        what: LinkChange::Certified { until },
+        what: LinkChange::certified(leaf.not_after),
     });
     let _recorded = shared.audit.append(&shared.record(event)).map_err(|_| Refusal::AuditUnavailable)?;
     link.line.issued(&certificate);

@@ -13,7 +13,7 @@ use testudo_wire::frame::{CloseReason, FromAgent, Hello, Seen};
 use testudo_wire::{Holder, RegistrySequence, SessionId, SpiffeId, Timestamp};
 use tokio::time::{Instant, timeout_at};
 
-use super::link::{Door, Link};
+use super::link::{Door, Link, close};
 use super::shared::Shared;
 use super::{Listener, line};
 use crate::ending;
@@ -132,8 +132,7 @@ fn check_seen(
             if seen.registry > ours
                 && seen.is_signed_by(&shared.key.public(), &shared.swarm, &holder.key) =>
         {
-            let reason = CloseReason::StaleRegistry;
-            connection.close(reason.code().into(), reason.as_str().as_bytes());
+            close(connection, CloseReason::StaleRegistry);
             Err(Refused::Stale(seen.registry))
         }
         Some(_) | None => Ok(()),
@@ -147,8 +146,7 @@ pub(super) async fn login(
 ) -> Result<RegistrySequence, Refused> {
     let request = LinkRequest { login, control: Arc::new(Door(connection.clone())) };
     shared.registry.login(request).await.map_err(|error| {
-        let reason = turned_away(&error);
-        connection.close(reason.code().into(), reason.as_str().as_bytes());
+        close(connection, turned_away(&error));
         Refused::Registry(error.to_string())
     })
 }

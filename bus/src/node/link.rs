@@ -276,8 +276,13 @@ impl Link {
 
     /// Closes the link at once.
     pub(crate) fn close(&self, reason: CloseReason) {
-        self.connection.close(reason.code().into(), reason.as_str().as_bytes());
+        close(&self.connection, reason);
     }
+}
+
+/// Closes a connection at once.
+pub(crate) fn close(connection: &Connection, reason: CloseReason) {
+    connection.close(reason.code().into(), reason.as_str().as_bytes());
 }
 
 /// Held by a task of a link: when that panics, the link ends. Its queue would wait for ever for another writer.
@@ -304,6 +309,6 @@ impl LinkControl for Door {
             LinkClose::Revoked(cause) => CloseReason::Revoked(cause),
             LinkClose::Shutdown => CloseReason::Shutdown,
         };
-        self.0.close(reason.code().into(), reason.as_str().as_bytes());
+        close(&self.0, reason);
     }
 }

@@ -57,7 +57,7 @@ use crate::join::{Bind, Desk, JoinPort, PortParts};
 use crate::metrics::{Account, Metrics};
 use crate::tls::{self, ChainToCa, Listed, Listing, NodeCertificate, TlsError, server_config};
 use crate::traced::Tracing;
-use crate::transport::{self};
+use crate::transport;
 
 pub use crate::guard::Commit;
 pub use bodies::Bodies;

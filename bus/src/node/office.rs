@@ -67,7 +67,7 @@ impl Office {
 
     /// An operator, or the join port, gives an agent a certificate.
     pub fn note_certified(&self, agent: AgentName, until: Timestamp, env: &dyn Env) {
-        let what = LinkChange::Certified { until: Note::new(&until.as_millis().to_string()) };
+        let what = LinkChange::certified(until);
         // No link: it is carried to where it is needed.
         let event =
             Event::Link(LinkEvent { agent: Some(agent), session: None, remote: Note::new("-"), what });

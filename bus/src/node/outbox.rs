@@ -197,17 +197,13 @@ impl Outbox {
                 is_full |= !parcel.let_go() && is_queued;
             }
         }
-        let mut weeds = Vec::new();
-        if is_full {
-            for parcel in queued.drain() {
-                if parcel.is_copy && now > parcel.since + HOLD && parcel.ticket.is_some() {
-                    weeds.push((parcel, Cause::Overflow));
-                } else {
-                    queued.push(parcel);
-                }
-            }
+        if !is_full {
+            return Vec::new();
         }
-        weeds
+        queued.weed(|parcel| {
+            let is_held = parcel.is_copy && now > parcel.since + HOLD && parcel.ticket.is_some();
+            is_held.then_some(Cause::Overflow)
+        })
     }
 
     /// Takes a parcel in. Demands the proof that its verdicts are recorded; gives the parcel back when the
@@ -258,15 +254,7 @@ impl Outbox {
 
     /// Removes queued parcels that are no longer good, or too late.
     pub(crate) fn weed(&self, snapshot: &Snapshot, now: Instant) -> Vec<Weed> {
-        let mut state = self.state();
-        let mut weeds = Vec::new();
-        for parcel in state.queued.drain() {
-            match parcel.overtaken(snapshot, now) {
-                Some(cause) => weeds.push((parcel, cause)),
-                None => state.queued.push(parcel),
-            }
-        }
-        weeds
+        self.state().queued.weed(|parcel| parcel.overtaken(snapshot, now))
     }
 
     /// Takes parcels, in turns of their senders, up to so many bytes but at least one, each with its delivery

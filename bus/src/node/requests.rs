@@ -87,6 +87,15 @@ impl Table {
     fn remove_if(&mut self, id: &MessageId, is: impl FnOnce(&Request) -> bool) -> Option<Request> {
         if self.open.get(id).is_some_and(is) { self.remove(id) } else { None }
     }
+
+    /// Its requester waits no longer: its replier hears so. `false` when it is not open.
+    fn cancel(&mut self, id: &MessageId, requester: &Link) -> bool {
+        let cancelled = self.remove_if(id, |open| open.requester.is(requester));
+        if let Some(cancelled) = &cancelled {
+            cancelled.cancel(*id);
+        }
+        cancelled.is_some()
+    }
 }
 
 impl Request {
@@ -196,18 +205,15 @@ impl Requests {
     /// The requester waits no longer, or the request came to no receiver that takes it. The replier hears so even
     /// then: what was refused may have been another message of the same id.
     pub(crate) fn cancel(&self, request: &MessageId, requester: &Link) {
-        let cancelled = self.table().remove_if(request, |open| open.requester.is(requester));
-        if let Some(cancelled) = cancelled {
-            cancelled.cancel(*request);
-        }
+        self.table().cancel(request, requester);
     }
 
     /// The requester's word that it waits no longer. It may overtake the request, which opens only when its bundle was
     /// judged and recorded: then it is remembered until that.
     pub(crate) fn give_up(&self, request: MessageId, requester: &Link) {
         let mut table = self.table();
-        if let Some(cancelled) = table.remove_if(&request, |open| open.requester.is(requester)) {
-            return cancelled.cancel(request);
+        if table.cancel(&request, requester) {
+            return;
         }
         let given_up = table.given_up.entry(requester.line.first).or_default();
         if given_up.len() >= GIVEN_UP {
@@ -221,9 +227,7 @@ impl Requests {
         let mut table = self.table();
         let Some(mut given_up) = table.given_up.remove(&requester.line.first) else { return };
         for request in requests.filter(|request| given_up.remove(request)) {
-            if let Some(cancelled) = table.remove_if(&request, |open| open.requester.is(requester)) {
-                cancelled.cancel(request);
-            }
+            table.cancel(&request, requester);
         }
         if !given_up.is_empty() {
             table.given_up.insert(requester.line.first, given_up);

@@ -136,9 +136,7 @@ impl Ticket {
         settling.progress.lock().unwrap_or_else(PoisonError::into_inner).unsettled += bytes;
         Arc::new(Self { settling: settling.clone(), bundle, bytes, reservation: reservation.map(Arc::new) })
     }
-}
 
-impl Ticket {
     /// What was set aside for the body.
     pub(crate) fn reservation(&self) -> Option<Arc<Reservation>> {
         self.reservation.clone()

@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use testudo_rules::audit::Cause;
 use testudo_wire::AgentName;
 
+use super::outbox::Weed;
 use super::parcel::Parcel;
 
 /// Parcels that wait, by sender; senders take turns.
@@ -41,6 +43,18 @@ impl Queue {
 
     pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut Parcel> {
         self.parcels.values_mut().flatten()
+    }
+
+    /// Takes out those for which there is a reason to give them up, each with that.
+    pub(super) fn weed(&mut self, why: impl Fn(&Parcel) -> Option<Cause>) -> Vec<Weed> {
+        let mut weeds = Vec::new();
+        for parcel in self.drain() {
+            match why(&parcel) {
+                Some(cause) => weeds.push((parcel, cause)),
+                None => self.push(parcel),
+            }
+        }
+        weeds
     }
 
     pub(super) fn drain(&mut self) -> Vec<Parcel> {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::held::Held;
 use super::{Sending, Sent, Sink, lines};
 use crate::export::source::Item;
+use crate::files;
 
 /// More than one line can be long.
 const TAIL_BYTES: u64 = 1 << 20;
@@ -107,7 +108,7 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
     let len = metadata.len();
     if len == 0 {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
+        files::sync_folder(folder.unwrap_or_else(|| Path::new(".")))?;
         return Ok((file, 0));
     }
     let start = len.saturating_sub(TAIL_BYTES);

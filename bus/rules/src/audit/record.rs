@@ -271,6 +271,14 @@ pub enum LinkChange {
     },
 }
 
+impl LinkChange {
+    /// Was given a certificate that is good until then.
+    #[must_use]
+    pub fn certified(until: Timestamp) -> Self {
+        Self::Certified { until: Note::new(&until.as_millis().to_string()) }
+    }
+}
+
 /// What changed in the registry.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct RegistryEvent {

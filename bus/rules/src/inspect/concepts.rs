@@ -136,7 +136,8 @@ pub(super) const RULES: &[Rule] = &[
     concept(
         "evidence.new-task",
         13,
-        &["new rule", 
+        &[
+            "new rule",
             "instruction", "task", "goal", "objective", "mission", "directive", "purpose", "role",
             "assignment", "priorit", "prompt", "plan", "output", "job", "order", "rules", "fresh",
             "program", "assigned", "upgraded", "liberat", "freed", "hacked", "provision",
@@ -186,7 +187,8 @@ pub(super) const RULES: &[Rule] = &[
             "you", "pretend", "role", "simulat", "character", "immerse", "named", "called", "imagin",
             "opposite", "persona", "identity", "mode", "fictional", "hypothetical", "artificial", "act",
         ],
-        &["going", 
+        &[
+            "going",
             "pretend", "role", "simulat", "character", "immerse", "named", "called", "imagin",
             "opposite", "persona", "identity", "mode", "fictional", "hypothetical", "artificial", "act",
             "longer", "play", "now", "become", "embody", "entering", "want",
@@ -356,9 +358,10 @@ pub(super) const RULES: &[Rule] = &[
             "detect", "suspect", "aware", "told", "confirmation", "trace", "evidence", "mark", "know",
             "find",
         ],
-        &["from", 
-            "not", "n't", "dont", "wont", "isnt", "shouldnt", "neednt", "never", "without", "avoid", "need", "reason", "instead", "silently",
-            "secretly", "covertly", "discreetly", "stealthily", "surreptitiously", "quietly",
+        &[
+            "from",
+            "not", "n't", "dont", "wont", "isnt", "shouldnt", "neednt", "never", "without", "avoid", "need",
+            "reason", "instead", "silently", "secretly", "covertly", "discreetly", "stealthily", "surreptitiously", "quietly",
             "yourself", "between", "user", "human", "customer", "operator", "owner", "admin", "client",
             "employee", "anyone", "anybody", "person", "everyone", "him", "them", "expl", "answer",
             "summary", "reply", "nobody", "one", "they", "read", "trace", "remov", "delet", "clear", "erase",
@@ -388,7 +391,8 @@ pub(super) const RULES: &[Rule] = &[
     concept(
         "evidence.unasked",
         13,
-        &["as if", 
+        &[
+            "as if",
             "confirm", "permission", "consent", "verification", "approval", "approve", "authori",
             "verified", "agreed", "trust", "behavio", "though", "ask",
         ],
@@ -416,7 +420,8 @@ pub(super) const RULES: &[Rule] = &[
     concept(
         "evidence.dictated",
         10,
-        &["star", 
+        &[
+            "star",
             "say", "output", "print", "reply", "respond", "answer", "write", "regardless", "matter",
             "score", "rating", "stars", "marks", "response", "summary", "review", "recommend",
             "mention",
@@ -471,12 +476,14 @@ pub(super) const RULES: &[Rule] = &[
     concept(
         "evidence.false-turn",
         10,
-        &["end of", 
+        &[
+            "end of",
             "user", "human", "system", "instruction", "response", "prompt", "<|", "inst]", "sys",
             "assistant", "data", "context", "tool_", "mail", "query", "input", "external", "doc",
             "priv",
         ],
-        &["end", 
+        &[
+            "end",
             "user", "human", "system", "instruct", "response", "prompt", "<|", "inst]", "sys", "</",
             "---", "===", "***", "end of", "\"role",
         ],
@@ -512,14 +519,16 @@ pub(super) const RULES: &[Rule] = &[
     concept(
         "evidence.authority",
         14,
-        &["root", 
+        &[
+            "root",
             "developer", "admin", "creator", "owner", "operator", "ceo", "maintainer", "supervisor",
             "programmer", "auditor", "override", "notice", "directive", "announcement", "bulletin",
             "behalf", "openai", "anthropic", "google", "microsoft", "management", "department",
             "security", "compliance", "corporate", "regulation", "charge", "trusted", "verified",
             "assurance", "privileged",
         ],
-        &["openai", 
+        &[
+            "openai",
             "i'm", "i am", "wrote", "made", "built", "created", "override", "notice", "directive",
             "announcement", "bulletin", "instruction", "behalf", "authori", "approved", "mandated",
             "directed", "due", "per ", "charge", "user", "source", "operator", "message", "policy",

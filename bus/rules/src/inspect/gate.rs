@@ -137,9 +137,7 @@ pub(super) struct Gate {
     woken: Vec<Woken>,
     /// How much of a literal has been read in each state, in bytes.
     depths: Vec<u8>,
-    /// Rules that ask for no second literal.
-    single: Bits,
-    /// Rules that do.
+    /// Rules that match only with a literal of their second list.
     double: Bits,
 }
 
@@ -167,19 +165,12 @@ pub(super) struct GateBuilder {
     used: u8,
     nodes: Vec<Node>,
     double: Bits,
-    all: Bits,
 }
 
 impl GateBuilder {
     /// Without any literal.
     pub(super) fn new() -> Self {
-        Self {
-            classes: [0; 256],
-            used: 0,
-            nodes: vec![Node::EMPTY],
-            double: Bits::default(),
-            all: Bits::default(),
-        }
+        Self { classes: [0; 256], used: 0, nodes: vec![Node::EMPTY], double: Bits::default() }
     }
 
     /// Adds a literal of one rule.
@@ -196,7 +187,6 @@ impl GateBuilder {
                 next => usize::from(next),
             };
         }
-        self.all.insert(rule);
         if let Some(node) = self.nodes.get_mut(state) {
             let woken = node.woken.get_or_insert_default();
             match part {
@@ -298,18 +288,14 @@ impl GateBuilder {
             }
         }
         let columns = self.classes.map(|class| u32::from(class) * u32::try_from(high).unwrap_or(0));
-        let single = self.all.without(&self.double);
-        let double = self.double;
-        Gate { columns, next, ended: narrow(ended), woken, depths: by_number, single, double }
+        Gate { columns, next, ended: narrow(ended), woken, depths: by_number, double: self.double }
     }
 }
 
 impl Gate {
     /// The rules that may match where these literals stand.
     pub(super) fn awake(&self, woken: &Woken) -> Bits {
-        let mut asked = woken.second;
-        asked.join(&self.single);
-        woken.first.meet(&asked)
+        woken.first.without(&self.double.without(&woken.second))
     }
 
     /// The state after one byte more.

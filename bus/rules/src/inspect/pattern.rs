@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
+use regex_automata::Input;
 use regex_automata::meta::{self, Regex};
-use regex_automata::{Input, util::syntax};
-use regex_syntax::ParserBuilder;
+use regex_automata::util::syntax;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 /// Largest program of one pattern and largest cache of its automaton, in bytes.
@@ -30,17 +30,12 @@ pub(super) struct Pattern {
 impl Pattern {
     /// Compiles it.
     pub(super) fn new(pattern: &str) -> Result<Self, PatternError> {
-        let mut parser = ParserBuilder::new().unicode(false).utf8(false).case_insensitive(true).build();
-        let hir = parser.parse(pattern).map_err(|error| {
-            let error = error.to_string();
-            PatternError(error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned())
-        })?;
+        let hir = parse(pattern)?;
         let config = meta::Config::new()
             .utf8_empty(false)
             .nfa_size_limit(Some(BYTES_MAX))
             .hybrid_cache_capacity(BYTES_MAX);
-        let syntax = syntax::Config::new().unicode(false).utf8(false).case_insensitive(true);
-        let regex = Regex::builder().configure(config).syntax(syntax).build_from_hir(&hir);
+        let regex = Regex::builder().configure(config).build_from_hir(&hir);
         let too_large = |_| PatternError(format!("it takes more than {BYTES_MAX} bytes"));
         Ok(Self { regex: regex.map_err(too_large)?, reach: words(&hir).map(|words| words + 2) })
     }
@@ -66,6 +61,15 @@ impl Pattern {
     }
 }
 
+/// Reads a pattern.
+pub(super) fn parse(pattern: &str) -> Result<Hir, PatternError> {
+    let config = syntax::Config::new().unicode(false).utf8(false).case_insensitive(true);
+    syntax::parse_with(pattern, &config).map_err(|error| {
+        let error = error.to_string();
+        PatternError(error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned())
+    })
+}
+
 /// What a gap is made of.
 const fn is_gap(byte: u8) -> bool {
     is_blank(byte) || matches!(byte, b',' | b'*')
@@ -78,7 +82,7 @@ const fn is_blank(byte: u8) -> bool {
 
 /// Most runs that a match begins, ends or lies in, besides the first; nothing if there may be any number.
 fn words(hir: &Hir) -> Option<u32> {
-    if all_bytes(hir, is_gap) {
+    if is_all_gap(hir) {
         // However long, it is part of one run.
         return Some(1);
     }
@@ -99,15 +103,15 @@ fn words(hir: &Hir) -> Option<u32> {
     (words <= REACH_MAX).then_some(words)
 }
 
-/// Whether everything that it matches is made of such bytes, and it matches any.
-fn all_bytes(hir: &Hir, is: fn(u8) -> bool) -> bool {
+/// Whether everything that it matches is a part of a gap.
+fn is_all_gap(hir: &Hir) -> bool {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => false,
-        HirKind::Literal(literal) => literal.0.iter().all(|byte| is(*byte)),
-        HirKind::Class(class) => bytes_of(class).all(is),
-        HirKind::Repetition(repetition) => all_bytes(&repetition.sub, is),
-        HirKind::Capture(capture) => all_bytes(&capture.sub, is),
-        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().all(|part| all_bytes(part, is)),
+        HirKind::Literal(literal) => literal.0.iter().all(|byte| is_gap(*byte)),
+        HirKind::Class(class) => bytes_of(class).all(is_gap),
+        HirKind::Repetition(repetition) => is_all_gap(&repetition.sub),
+        HirKind::Capture(capture) => is_all_gap(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().all(is_all_gap),
     }
 }
 

@@ -155,6 +155,8 @@ pub(super) struct RuleSet {
     gate: Arc<Gate>,
     rules: Vec<Compiled>,
     pairings: Vec<Paired>,
+    /// Rules that match no further from their literals than so many words.
+    bounded: Bits,
     /// Rules that mean nothing without markup.
     signals: Bits,
     /// Rules that mean nothing without the rest of a pairing.
@@ -183,7 +185,7 @@ pub(super) struct Aids {
 impl Aids {
     fn standard() -> Self {
         let squeezed = squeeze::PHRASES.iter().map(|phrase| squeeze::fold(phrase)).collect::<Vec<_>>();
-        Self { meta: compile(mention::META, GAP), squeezed: automaton(&squeezed) }
+        Self { meta: compile(&mention::META.replace(' ', GAP)), squeezed: automaton(&squeezed) }
     }
 }
 
@@ -212,6 +214,7 @@ impl RuleSet {
             gate: Arc::new(GateBuilder::new().build()),
             rules: Vec::new(),
             pairings: Vec::new(),
+            bounded: Bits::default(),
             signals: Bits::default(),
             parts: Bits::default(),
             evidence: Bits::default(),
@@ -222,7 +225,7 @@ impl RuleSet {
         };
         for rule in standard() {
             let id = RuleId::standard(rule.id);
-            let pattern = Pattern::new(&rule.text()).expect("a rule's pattern compiles");
+            let pattern = compile(&rule.text());
             // Literals of what is judged may stand after the match.
             let pattern = if matches!(rule.role, Role::Judged(_)) { pattern.anywhere() } else { pattern };
             let compiled = Compiled { id, kind: rule.kind, role: rule.role, mention: rule.mention, pattern };
@@ -263,6 +266,9 @@ impl RuleSet {
         }
         for literal in second {
             self.builder.add(literal, bit, Part::Second)?;
+        }
+        if rule.pattern.reach().is_some() {
+            self.bounded.insert(bit);
         }
         match rule.role {
             Role::Signal(_) => self.signals.insert(bit),
@@ -361,6 +367,11 @@ impl RuleSet {
         bits.filter_map(|bit| self.rules.get(bit).map(|rule| (bit, rule)))
     }
 
+    /// Rules that match no further from their literals than so many words.
+    pub(super) const fn bounded(&self) -> &Bits {
+        &self.bounded
+    }
+
     /// Rules that mean nothing without others of their sort.
     pub(super) const fn evidence(&self) -> &Bits {
         &self.evidence
@@ -389,8 +400,8 @@ impl RuleSet {
 }
 
 #[expect(clippy::expect_used, reason = "patterns are constants; every test compiles all of them")]
-fn compile(pattern: &str, gap: &str) -> Pattern {
-    Pattern::new(&pattern.replace(' ', gap)).expect("a rule's pattern compiles")
+fn compile(pattern: &str) -> Pattern {
+    Pattern::new(pattern).expect("a rule's pattern compiles")
 }
 
 #[expect(clippy::expect_used, reason = "literals are constants; every test builds the automaton")]

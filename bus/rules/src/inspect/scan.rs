@@ -301,7 +301,7 @@ impl Reader<'_> {
         let mut view = View {
             reader: self,
             text,
-            near: Near::of(self.rules.gate(), text, &awake),
+            near: Near::of(self.rules.gate(), text, &awake.meet(self.rules.bounded())),
             number,
             signals: markup::Signals::default(),
             parts: Vec::new(),
@@ -448,11 +448,11 @@ impl<'v> View<'v> {
         }
     }
 
-    /// Notes where a concept stands; says whether it stands anywhere.
-    fn concept(&mut self, bit: usize, rule: &'v Compiled, weight: u32) -> bool {
+    /// Notes where a concept stands, of these places; says whether it stands anywhere.
+    fn concept(&mut self, bit: usize, places: Places<'v>, weight: u32) -> bool {
         let before = self.concepts.len();
         let mut seen = 0;
-        for found in self.places(bit, rule).take(PLACES_MAX) {
+        for found in places.take(PLACES_MAX) {
             seen += 1;
             let (start, end) = (found.start, found.end);
             if !mention::is_quoted(&self.reader.rules.aids.meta, self.text, start, end) {
@@ -469,18 +469,21 @@ impl<'v> View<'v> {
     /// Notes the weightiest stretch of concepts, if it is worth an alert.
     fn weigh(&mut self, awake: &super::gate::Bits, findings: &mut Findings) {
         let rules = self.reader.rules;
-        let may = |(bit, rule): &(usize, &'v Compiled)| !self.places(*bit, rule).is_over();
-        let awake = rules.concepts(awake).filter(may).collect::<Vec<_>>();
-        let mut weight = awake.iter().map(|(_, rule)| evidence::weight_of(rule)).sum::<u32>();
+        let awake = rules.concepts(awake).map(|(bit, rule)| {
+            let places = self.places(bit, rule);
+            (bit, places, evidence::weight_of(rule))
+        });
+        let awake = awake.filter(|(_, places, _)| !places.is_over()).collect::<Vec<_>>();
+        let mut weight = awake.iter().map(|(_, _, weight)| weight).sum::<u32>();
         // A phrase may be parted over two messages, of which each holds words of others.
         findings.trace.stirred |= weight >= evidence::ALERT;
-        for (bit, rule) in awake {
+        for (bit, places, own) in awake {
             // What is missing brings the sum down; too little left is not worth reading on.
             if weight < evidence::ALERT {
                 return;
             }
-            if !self.concept(bit, rule, evidence::weight_of(rule)) {
-                weight -= evidence::weight_of(rule);
+            if !self.concept(bit, places, own) {
+                weight -= own;
             }
         }
         if weight < evidence::ALERT {

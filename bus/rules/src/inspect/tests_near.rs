@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use regex_syntax::ParserBuilder;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use super::gate::Bits;
 use super::near::{Near, Places};
-use super::pattern::{Pattern, borders};
+use super::pattern::{Pattern, borders, parse};
 use super::rules::{self, RuleSet};
 
 /// Numbers that look random and are the same in every run.
@@ -67,8 +66,7 @@ fn near_its_literals_a_rule_finds_what_it_finds_in_the_whole_text() {
         let compiled = set.rule(bit).expect("its rule");
         assert_eq!(compiled.id.as_str(), rule.id);
         bounded += usize::from(compiled.pattern.reach().is_some());
-        let mut parser = ParserBuilder::new().unicode(false).utf8(false).case_insensitive(true).build();
-        let hir = parser.parse(&rule.text()).expect("its pattern");
+        let hir = parse(&rule.text()).expect("its pattern");
         let mut only = Bits::default();
         only.insert(bit);
         for _ in 0..200 {

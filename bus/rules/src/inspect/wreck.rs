@@ -47,10 +47,12 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.cloud",
         Kind::ToolPoisoning,
         Severity::High,
-        &["purge", 
+        &[
+            "purge",
             "delete", "terminate", "stop-logging", "detach", "disable", "schedule-key-deletion",
         ],
-        &["purge", 
+        &[
+            "purge",
             "--force", "--quiet", "--yes", " -y", " -q", "skip-final", "recovery-window", "--recursive",
             "stop-logging", "delete-trail", "guardduty", "key-deletion", "--purge",
         ],
@@ -92,7 +94,8 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.store",
         Kind::ToolPoisoning,
         Severity::High,
-        &["dumpfile", 
+        &[
+            "dumpfile",
             "flushall", "flushdb", "deletemany", "dropdatabase", "[c].drop", "].drop", "xp_cmdshell",
             "to program", "into outfile", "load_file", "truncate", "_all", "getcollectionnames",
         ],
@@ -109,7 +112,8 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.volume",
         Kind::ToolPoisoning,
         Severity::High,
-        &["pvremove", 
+        &[
+            "pvremove",
             "zpool", "zfs", "lvremove", "vgremove", "luks", "cryptsetup", "hdparm", "nvme", "mdadm",
             "parted", "btrfs",
         ],
@@ -141,12 +145,14 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.watchers",
         Kind::ToolPoisoning,
         Severity::High,
-        &["ruleset", 
+        &[
+            "ruleset",
             "auditd", "rsyslog", "fail2ban", "apparmor", "falco", "clamav", "wazuh", "ossec",
             "crowdstrike", "falcon-sensor", "ufw", "iptables", "nft ", "setenforce", "osquery",
             "sysmon",
         ],
-        &["unload", 
+        &[
+            "unload",
             "stop", "disable", "mask", "kill", "reset", "permissive", "-f", "flush", "-p input",
             "--flush", " -u",
         ],
@@ -283,7 +289,8 @@ pub(super) const RULES: &[Rule] = &[
         "seize.call-home",
         Kind::ToolPoisoning,
         Severity::High,
-        &["require(", 
+        &[
+            "require(",
             "tcpsocket", "tcpclient", "fsockopen", "socket", "net.dial", "/inet/tcp", "s_client",
             "io::socket", "mkfifo", "mknod", "zsh/net", "socat", "telnet",
         ],
@@ -304,7 +311,8 @@ pub(super) const RULES: &[Rule] = &[
         "seize.decoded",
         Kind::ToolPoisoning,
         Severity::High,
-        &["xxd", 
+        &[
+            "xxd",
             "b64decode", "base64", "frombase64string", "atob(", "unhexlify", "xxd -r", "fromcharcode",
             "gzinflate",
         ],
@@ -323,7 +331,8 @@ pub(super) const RULES: &[Rule] = &[
         "seize.fetched",
         Kind::ToolPoisoning,
         Severity::High,
-        &["install -i", 
+        &[
+            "install -i",
             "iex", "invoke-expression", "webclient", "--index-url", "--extra-index-url",
             "invoke-command", "start-process", "-o /tmp", "--trusted-host", " -i http",
         ],
@@ -351,7 +360,8 @@ pub(super) const RULES: &[Rule] = &[
         "seize.recon",
         Kind::ToolPoisoning,
         Severity::Medium,
-        &["getcap", 
+        &[
+            "getcap",
             "-perm", "linpeas", "winpeas", "pspy", "getcap -r", "/proc/*/environ", "unshadow",
             "whoami /priv",
         ],
@@ -365,11 +375,13 @@ pub(super) const RULES: &[Rule] = &[
         "drain.pipe",
         Kind::Exfiltration,
         Severity::High,
-        &["env|", "env |", 
+        &[
+            "env|", "env |",
             "| nc", "|nc", "| ncat", "|ncat", "| netcat", "| curl", "|curl", "xargs", "| ssh", "| mail",
             "| openssl", "| wget", "| base64", "|base64", "| xxd", "|xxd",
         ],
-        &["|nc", "| nc", 
+        &[
+            "|nc", "| nc",
             "env", "tar ", "cat ", "/etc", "~/", ".ssh", ".aws", "secret", "dump", "gpg", "tcpdump",
             "history", "printenv", "credentials", "zip ", "$home", "whoami", "hostname",
         ],
@@ -387,7 +399,8 @@ pub(super) const RULES: &[Rule] = &[
         Kind::Exfiltration,
         Severity::High,
         &["dig ", "nslookup", "host ", "resolve-dnsname", "ping "],
-        &["dig", 
+        &[
+            "dig",
             "base64", "xxd", "whoami", "hostname", "/etc/", "cat ", "env", "secret", "$(", "`",
         ],
         concat!(
@@ -413,7 +426,8 @@ pub(super) const RULES: &[Rule] = &[
         "drain.secrets",
         Kind::Exfiltration,
         Severity::Medium,
-        &["vault", 
+        &[
+            "vault",
             "get secret", "get secrets", "export-secret-keys", "git-credentials",
             "find-generic-password", "get-secret-value", "secrets list", "vault kv get",
             "gcloud secrets",
