@@ -58,7 +58,7 @@ pub(super) async fn serve(listener: Arc<Listener>, incoming: Incoming, place: Ow
 /// A link that has been welcomed.
 struct Open {
     link: Arc<Link>,
-    frames: mpsc::Receiver<FromNode>,
+    frames: mpsc::Receiver<Box<FromNode>>,
     control: SendStream,
     requests: FrameReader,
     not_after: Timestamp,

@@ -136,7 +136,8 @@ pub(crate) struct Link {
     /// Room, in KiB, for bodies on lanes of their own that are not settled.
     pub(crate) reserve: Arc<Semaphore>,
     introduced: Mutex<HashSet<Holder>>,
-    control: mpsc::Sender<FromNode>,
+    /// Boxed: a channel begins with room for 32 of them, which an idle link would keep.
+    control: mpsc::Sender<Box<FromNode>>,
     /// There is news, or a lane has moved.
     pub(crate) stirred: Arc<Notify>,
     /// Where it stands among the links that renewed one another.
@@ -150,7 +151,7 @@ impl Link {
         peer: Peer,
         connection: Connection,
         bucket: Bucket,
-        control: mpsc::Sender<FromNode>,
+        control: mpsc::Sender<Box<FromNode>>,
         body_bytes_max: usize,
         reserve_kib: usize,
         line: Line,
@@ -217,7 +218,7 @@ impl Link {
 
     /// Queues a control frame. A peer that does not read its control stream loses its link.
     pub(crate) fn tell(&self, frame: FromNode) {
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.control.try_send(frame) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.control.try_send(Box::new(frame)) {
             self.close(CloseReason::Lagging);
         }
     }

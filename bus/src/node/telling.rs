@@ -17,13 +17,17 @@ use crate::stream::write_frame;
 const STALL: Duration = Duration::from_secs(5);
 
 /// Writes control frames, news, and how far bundles are settled, until the link ends.
-pub(super) async fn write(link: Arc<Link>, mut frames: mpsc::Receiver<FromNode>, mut stream: SendStream) {
+pub(super) async fn write(
+    link: Arc<Link>,
+    mut frames: mpsc::Receiver<Box<FromNode>>,
+    mut stream: SendStream,
+) {
     let _bound = Bound(link.clone());
     let mut told = [0; LANES];
     loop {
         let told = tokio::select! {
             frame = frames.recv() => match frame {
-                Some(frame) => vec![frame],
+                Some(frame) => vec![*frame],
                 None => return,
             },
             () = link.line.hush.notified() => {
@@ -55,11 +59,11 @@ pub(super) async fn write(link: Arc<Link>, mut frames: mpsc::Receiver<FromNode>,
 /// Tells all that there is, and waits until the agent has it: what is not received is lost when a link is closed.
 async fn last_words(
     link: &Link,
-    frames: &mut mpsc::Receiver<FromNode>,
+    frames: &mut mpsc::Receiver<Box<FromNode>>,
     told: &mut [u64; LANES],
     stream: &mut SendStream,
 ) {
-    let mut last: Vec<_> = std::iter::from_fn(|| frames.try_recv().ok()).collect();
+    let mut last: Vec<_> = std::iter::from_fn(|| frames.try_recv().ok().map(|frame| *frame)).collect();
     last.extend(stirred(link, told));
     let telling = async {
         for frame in last {
