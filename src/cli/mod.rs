@@ -5,6 +5,7 @@
 mod agent;
 mod audit;
 mod demo;
+mod doctor;
 mod given;
 mod guard;
 mod init;
@@ -53,6 +54,8 @@ enum Verb {
     /// One process of the example swarm; `demo` starts them
     #[command(hide = true)]
     DemoRole(demo::Role),
+    /// Look whether everything is in place
+    Doctor(doctor::Doctor),
     /// Try the content guard on text
     #[command(subcommand)]
     Guard(guard::Guard),
@@ -182,6 +185,7 @@ impl Verb {
             }
             Self::Demo(_)
             | Self::DemoRole(_)
+            | Self::Doctor(_)
             | Self::Init(_)
             | Self::Join(_)
             | Self::Node(_)
@@ -195,6 +199,7 @@ impl Verb {
             Self::Audit(verb) => verb.run(),
             Self::Demo(demo) => demo.run(),
             Self::DemoRole(role) => role.run(),
+            Self::Doctor(doctor) => doctor.run(),
             Self::Guard(verb) => verb.run(),
             Self::Init(init) => init.run(),
             Self::Join(join) => join.run(),

@@ -207,7 +207,7 @@ fn table(status: &StatusOf) -> Table {
     table
 }
 
-const fn word(state: State) -> &'static str {
+pub(super) const fn word(state: State) -> &'static str {
     match state {
         State::Healthy => "healthy",
         State::Degraded => "DEGRADED",

@@ -20,7 +20,7 @@ const STORE_FAILING: Duration = Duration::from_secs(120);
 /// The issuer may take so long before it counts.
 const RENEWING: Duration = Duration::from_secs(180);
 /// A CA's certificate that ends so soon is to be replaced.
-const CA_NEAR_END: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(crate) const CA_NEAR_END: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The checks of a node.
 pub(super) fn of_node(

@@ -43,6 +43,7 @@ use crate::swarm::{Keys, SwarmError};
 
 use admin::SocketFile;
 pub use admin::{AskError, ask};
+pub(crate) use checks::CA_NEAR_END;
 use folder::Folder;
 pub(crate) use folder::belong_together;
 use guard::Rules;
