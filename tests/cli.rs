@@ -44,3 +44,5 @@ mod tokens;
 mod trust;
 #[path = "cli/usage.rs"]
 mod usage;
+#[path = "cli/witnessed.rs"]
+mod witnessed;

@@ -120,12 +120,15 @@ async fn a_log_that_cannot_be_read_for_a_while_is_read_again() {
     std::fs::create_dir(&second).unwrap();
     let got = Got::default();
     let run = scene.run("out", Settings::default(), taker(&got));
-    run.until(|state| state.trouble.is_some()).await;
+    run.until(|state| state.log_trouble.is_some()).await;
     assert_eq!(run.shared.get().stopped, None);
+    assert!(run.shared.get().amiss().unwrap().starts_with("exporter out waits: the audit log cannot be read"));
     std::fs::remove_dir(&second).unwrap();
     std::fs::rename(&away, &second).unwrap();
     run.until(|state| state.counts.delivered == last + 1).await;
     assert_eq!(got.order(), ids(last + 1));
+    let state = run.shared.get();
+    assert_eq!((state.log_trouble.clone(), state.amiss()), (None, None), "r_h18: it is well again");
     write(&scene.log);
     assert!(run.end(MINUTE).await.0);
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, MutexGuard};
 
 use testudo_rules::audit::{Event, Frontier, OpenCopies, Origin, Record, frame};
@@ -111,6 +111,8 @@ pub struct AuditLog {
     pub(super) synced: watch::Sender<u64>,
     /// Whether that number will never grow again.
     pub(super) ended: watch::Sender<bool>,
+    /// Whether the task that makes records durable has ended.
+    pub(super) sync_over: AtomicBool,
 }
 
 /// What an append changes.

@@ -29,6 +29,7 @@ mod unsettled;
 pub mod verifier;
 pub mod verify;
 pub mod witness;
+mod witnessed;
 
 pub use checkpoint::{Checkpoint, CheckpointError, Origin};
 pub use cosign::{Cosigned, WitnessKey, cosign, cosigned, only_signed_by, with_cosignature};
@@ -51,6 +52,7 @@ pub use story::Story;
 pub use unsettled::Unsettled;
 pub use verifier::{VerifierKey, VerifierKeyError};
 pub use verify::{Fault, FaultKind, Segment, Verified, verify, verify_from};
+pub use witnessed::Witnessed;
 
 #[cfg(test)]
 pub(crate) mod tests;

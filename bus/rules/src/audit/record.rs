@@ -329,9 +329,19 @@ pub enum RegistryChange {
 }
 
 /// What happened to the node.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeEvent {
+    /// A witness cosigned the log's checkpoint; its signature is kept beside the log and must be there from now on
+    /// (threat A73).
+    Cosigned {
+        /// How many records the checkpoint covers.
+        records: u64,
+        /// The witness's name.
+        witness: Note,
+        /// Its key.
+        key: PublicKey,
+    },
     /// The log goes out to so many places: written at each start with exporters, and at the first without, so that
     /// a place that was added, changed or taken away is on record (threat A76).
     Exporting {
