@@ -14,8 +14,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use testudo::bus::audit::AuditLog;
-use testudo::rules::audit::{EnvelopeRecord, Event, Origin, Record, Verdict, Verdicts};
+use testudo::bus::audit::{AuditLog, BundleRecord};
+use testudo::rules::audit::{BundleHead, EnvelopeView, Origin, Verdict};
 use testudo::wire::{
     AgentName, Capability, CorrelationId, Destination, Digest, MessageId, RegistrySequence, SecretKey,
     Sequence, SessionId, Timestamp,
@@ -39,8 +39,9 @@ struct Took {
 /// What the guard knows of a bundle before it writes its record.
 struct Bundle {
     sender: AgentName,
-    to: Destination,
-    capability: Option<Capability>,
+    /// Each envelope has its own, as it came.
+    to: Vec<Destination>,
+    capability: Vec<Option<Capability>>,
     key: SecretKey,
 }
 
@@ -49,46 +50,48 @@ impl Bundle {
         let name = |text: &str| AgentName::parse(text).map_err(|_| "a name");
         Ok(Self {
             sender: name("sender-1")?,
-            to: Destination::Agent(name("reader-1")?),
-            capability: Some(Capability::parse("read:logs").map_err(|_| "a capability")?),
+            to: vec![Destination::Agent(name("reader-1")?); BUNDLE as usize],
+            capability: vec![
+                Some(Capability::parse("read:logs").map_err(|_| "a capability")?);
+                BUNDLE as usize
+            ],
             key: SecretKey::from_seed(&[7; 32]),
         })
     }
 
-    /// The record of the n-th bundle.
-    fn record(&self, n: u64) -> Record {
+    /// The record of the n-th bundle, as the guard makes it: from what it holds of each envelope.
+    fn record(&self, n: u64) -> Result<BundleRecord, Fault> {
         let id = |message: u64| {
             let mut id = [0x5a; 16];
             id[..8].copy_from_slice(&(n * BUNDLE + message).to_be_bytes());
             id
         };
-        // As the guard does: where all of a bundle goes is spelt out once.
-        let to = EnvelopeRecord::destination_note(&self.to);
         let other = |message: u64| {
             let mut id = id(message);
             id[15] = 0;
             id
         };
-        let envelope = |message: u64| EnvelopeRecord {
+        let envelope = |message: u64| EnvelopeView {
             message: MessageId::new(id(message)),
             digest: Digest::new([message as u8; 32]),
             sequence: Sequence(n * BUNDLE + message),
-            destination: to.clone(),
-            capability: self.capability,
+            destination: &self.to[message as usize],
+            capability: self.capability[message as usize].as_ref(),
             // Each is a piece of work of its own.
             correlation: CorrelationId::new(other(message)),
             trace: None,
             verdict: Verdict::allowed([], 1),
         };
-        let event = Event::Verdicts(Verdicts {
+        let head = BundleHead {
             session: SessionId::new([3; 16]),
             sender: self.sender,
             key: self.key.public(),
             lane: 0,
             root: Digest::new([9; 32]),
-            envelopes: (0..BUNDLE).map(envelope).collect(),
-        });
-        Record { at: Timestamp::from_millis(n), registry: RegistrySequence(1), event }
+        };
+        let envelopes = (0..BUNDLE).map(envelope);
+        let at = Timestamp::from_millis(n);
+        Ok(BundleRecord::encode(at, RegistrySequence(1), &head, BUNDLE as usize, envelopes)?)
     }
 }
 
@@ -107,7 +110,7 @@ async fn round(bundles: u64, waits: bool) -> Result<Took, Fault> {
     let (began, mut path, mut waiting) = (Instant::now(), Duration::ZERO, VecDeque::new());
     for n in 0..bundles {
         let at = Instant::now();
-        let index = log.append(&bundle.record(n))?.index();
+        let index = log.append_bundle(bundle.record(n)?)?.index();
         path += at.elapsed();
         if waits {
             waiting.push_back(index);

@@ -411,8 +411,7 @@ impl Record {
     pub fn encode_to(&self, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
         match &self.event {
             Event::Verdicts(verdicts) => {
-                packed::encode(self.at, self.registry, verdicts, out);
-                Ok(())
+                packed::encode(self.at, self.registry, verdicts, out)
             }
             Event::BundleRefused(_)
             | Event::Link(_)
