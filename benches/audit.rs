@@ -36,6 +36,13 @@ struct Took {
     path: Duration,
 }
 
+/// What came of an envelope.
+struct Envelope {
+    message: MessageId,
+    correlation: CorrelationId,
+    digest: Digest,
+}
+
 /// What the guard knows of a bundle before it writes its record.
 struct Bundle {
     sender: AgentName,
@@ -59,29 +66,35 @@ impl Bundle {
         })
     }
 
-    /// The record of the n-th bundle, as the guard makes it: from what it holds of each envelope.
-    fn record(&self, n: u64) -> Result<BundleRecord, Fault> {
-        let id = |message: u64| {
-            let mut id = [0x5a; 16];
+    /// The envelopes of the n-th bundle.
+    fn envelopes(n: u64) -> Vec<Envelope> {
+        let id = |message: u64, last: u8| {
+            let mut id = [last; 16];
             id[..8].copy_from_slice(&(n * BUNDLE + message).to_be_bytes());
             id
         };
-        let other = |message: u64| {
-            let mut id = id(message);
-            id[15] = 0;
-            id
-        };
-        let envelope = |message: u64| EnvelopeView {
-            message: MessageId::new(id(message)),
-            digest: Digest::new([message as u8; 32]),
-            sequence: Sequence(n * BUNDLE + message),
-            destination: &self.to[message as usize],
-            capability: self.capability[message as usize].as_ref(),
+        let envelope = |message: u64| Envelope {
+            message: MessageId::new(id(message, 0x5a)),
             // Each is a piece of work of its own.
-            correlation: CorrelationId::new(other(message)),
+            correlation: CorrelationId::new(id(message, 0)),
+            digest: Digest::new([message as u8; 32]),
+        };
+        (0..BUNDLE).map(envelope).collect()
+    }
+
+    /// The record of the n-th bundle, as the guard makes it: from what it holds of each envelope.
+    fn record(&self, n: u64, envelopes: &[Envelope]) -> Result<BundleRecord, Fault> {
+        let each = envelopes.iter().zip(&self.to).zip(&self.capability).zip(n * BUNDLE..);
+        let views = each.map(|(((envelope, to), capability), sequence)| EnvelopeView {
+            message: envelope.message,
+            digest: envelope.digest,
+            sequence: Sequence(sequence),
+            destination: to,
+            capability: capability.as_ref(),
+            correlation: envelope.correlation,
             trace: None,
             verdict: Verdict::allowed([], 1),
-        };
+        });
         let head = BundleHead {
             session: SessionId::new([3; 16]),
             sender: self.sender,
@@ -89,9 +102,8 @@ impl Bundle {
             lane: 0,
             root: Digest::new([9; 32]),
         };
-        let envelopes = (0..BUNDLE).map(envelope);
         let at = Timestamp::from_millis(n);
-        Ok(BundleRecord::encode(at, RegistrySequence(1), &head, BUNDLE as usize, envelopes)?)
+        Ok(BundleRecord::encode(at, RegistrySequence(1), &head, envelopes.len(), views)?)
     }
 }
 
@@ -109,8 +121,9 @@ async fn round(bundles: u64, waits: bool) -> Result<Took, Fault> {
     let bundle = Bundle::new()?;
     let (began, mut path, mut waiting) = (Instant::now(), Duration::ZERO, VecDeque::new());
     for n in 0..bundles {
+        let envelopes = Bundle::envelopes(n);
         let at = Instant::now();
-        let index = log.append_bundle(bundle.record(n)?)?.index();
+        let index = log.append_bundle(bundle.record(n, &envelopes)?)?.index();
         path += at.elapsed();
         if waits {
             waiting.push_back(index);

@@ -36,6 +36,8 @@ mod read_only;
 mod reading;
 #[path = "cli/revoked.rs"]
 mod revoked;
+#[path = "cli/stolen.rs"]
+mod stolen;
 #[path = "cli/talk.rs"]
 mod talk;
 #[path = "cli/tokens.rs"]

@@ -319,7 +319,8 @@ fn t_a19_t_a79_clocks_may_differ_by_five_minutes_inclusive() {
 /// A node whose clock was set back by ten minutes refuses whoever has the right time, since nothing else tells it the time,
 /// and says so to each sender and in its health; up to five minutes it costs nobody a message. No replay gets in, ever.
 #[test]
-fn t_a77_a_wall_clock_that_goes_back_lets_no_replay_in_and_costs_nothing_up_to_five_minutes_and_nothing_unsaid_beyond() {
+fn t_a77_a_wall_clock_that_goes_back_lets_no_replay_in_and_costs_nothing_up_to_five_minutes_and_nothing_unsaid_beyond()
+ {
     sim(async {
         let world = World::new(12);
         let mut reader = world.agent("reader", &["write:nothing"], &["read:logs"]).await;

@@ -122,7 +122,9 @@ async fn a_log_that_cannot_be_read_for_a_while_is_read_again() {
     let run = scene.run("out", Settings::default(), taker(&got));
     run.until(|state| state.log_trouble.is_some()).await;
     assert_eq!(run.shared.get().stopped, None);
-    assert!(run.shared.get().amiss().unwrap().starts_with("exporter out waits: the audit log cannot be read"));
+    assert!(
+        run.shared.get().amiss().unwrap().starts_with("exporter out waits: the audit log cannot be read")
+    );
     std::fs::remove_dir(&second).unwrap();
     std::fs::rename(&away, &second).unwrap();
     run.until(|state| state.counts.delivered == last + 1).await;

@@ -321,7 +321,8 @@ impl Running {
         operator.join = JoinDoor::Port(port.state());
         operator.issuer.watch();
         let checker = checks::of_node(&node, exporters.states(), &operator.issuer, &operator.env);
-        let witnessing = witnessing.map(|witnessing| witnessing.start(node.office(), operator.env.clone(), &checker));
+        let witnessing =
+            witnessing.map(|witnessing| witnessing.start(node.office(), operator.env.clone(), &checker));
         let served = admin::Served {
             operator: operator.clone(),
             rules: rules.clone(),

@@ -3,7 +3,9 @@
 
 use std::borrow::Borrow;
 
-use testudo_rules::audit::{BundleHead, EnvelopeView, LogHash, Spelt, Verdict, Written, encode_bundle, frame};
+use testudo_rules::audit::{
+    BundleHead, EnvelopeView, LogHash, Spelt, Verdict, Written, encode_bundle, frame,
+};
 use testudo_wire::{RegistrySequence, Timestamp};
 
 use super::writer::{AppendError, Appended, AuditLog};

@@ -105,8 +105,8 @@ pub(super) fn conclude(shared: &Arc<Shared>, case: &Case, mut steps: Steps, mut 
     }
     let traced = shared.tracing.follow(&link.peer.holder.name, &inspected);
     steps.recording = Instant::now();
-    let recorded = record(shared, case, &inspected, &placed)
-        .and_then(|record| shared.audit.append_bundle(record));
+    let recorded =
+        record(shared, case, &inspected, &placed).and_then(|record| shared.audit.append_bundle(record));
     steps.recorded = Instant::now();
     shared.metrics.took(Stage::Record, steps.recorded.saturating_duration_since(steps.recording));
     match recorded {

@@ -122,7 +122,10 @@ impl Word<'_> {
             ));
         };
         extends(self.dir, self.by, cosigned).map_err(|what| {
-            format!("{} cosigned {size} records of this log, and it is not that log any more: {what}", by.name)
+            format!(
+                "{} cosigned {size} records of this log, and it is not that log any more: {what}",
+                by.name
+            )
         })?;
         Ok(Some((size, by.name.to_string())))
     }

@@ -179,6 +179,9 @@ impl Verdict {
 
 fn bounded<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Note> {
     let mut names = names.into_iter();
+    // Nearly every message.
+    let Some(first) = names.next() else { return Vec::new() };
+    let mut names = std::iter::once(first).chain(names);
     let mut kept: Vec<_> = names.by_ref().take(RULES_MAX).map(Note::new).collect();
     match names.count() {
         0 => {}
@@ -410,9 +413,7 @@ impl Record {
     /// [`CanonicalError`], which no record gives.
     pub fn encode_to(&self, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
         match &self.event {
-            Event::Verdicts(verdicts) => {
-                packed::encode(self.at, self.registry, verdicts, out)
-            }
+            Event::Verdicts(verdicts) => packed::encode(self.at, self.registry, verdicts, out),
             Event::BundleRefused(_)
             | Event::Link(_)
             | Event::Node(_)

@@ -110,8 +110,10 @@ fn a_good_log_verifies() {
 #[test]
 fn t_a73_what_a_log_says_of_its_witness_counts_once_it_is_sealed() {
     let by = |seed, name: &str, records| {
-        let witness =
-            WitnessKey { name: Origin::parse(name).unwrap(), key: SecretKey::from_seed(&[seed; 32]).public() };
+        let witness = WitnessKey {
+            name: Origin::parse(name).unwrap(),
+            key: SecretKey::from_seed(&[seed; 32]).public(),
+        };
         Witnessed { records, witness }
     };
     let (first, last, forged) = (by(1, "w/1", 1), by(2, r"w\\2", 5), by(3, "w/3", 1));
@@ -126,9 +128,13 @@ fn t_a73_what_a_log_says_of_its_witness_counts_once_it_is_sealed() {
         let at = Timestamp::from_millis(n);
         Record { at, registry: RegistrySequence(n), event: witnessed.event().into() }.encode().unwrap()
     };
-    for (seals, found) in
-        [(&[2][..], None), (&[2, 3], Some(&first)), (&[3, 6], Some(&first)), (&[3, 7], Some(&last)), (&[8], Some(&last))]
-    {
+    for (seals, found) in [
+        (&[2][..], None),
+        (&[2, 3], Some(&first)),
+        (&[3, 6], Some(&first)),
+        (&[3, 7], Some(&last)),
+        (&[8], Some(&last)),
+    ] {
         let verified = log_of(10, seals, &record).verify().unwrap();
         assert_eq!(verified.witnessed.as_ref(), found, "{seals:?}");
     }

@@ -25,11 +25,7 @@ impl Witnessed {
     #[must_use]
     pub fn event(&self) -> NodeEvent {
         let Self { records, witness } = self;
-        NodeEvent::Cosigned {
-            records: *records,
-            witness: Note::new(witness.name.as_str()),
-            key: witness.key,
-        }
+        NodeEvent::Cosigned { records: *records, witness: Note::new(witness.name.as_str()), key: witness.key }
     }
 
     /// What a record says, if it is about that.
