@@ -96,7 +96,7 @@ impl Word<'_> {
     /// How many records the witness cosigned, and who it is; nothing where there never was one.
     fn check(&self) -> Result<Option<(u64, String)>, String> {
         let said = self.said.as_ref();
-        let Some(witness) = self.configured.as_ref().or(said.map(|said| &said.witness)) else {
+        let Some(witness) = self.configured.as_ref().or_else(|| said.map(|said| &said.witness)) else {
             return Ok(None);
         };
         let mut kept = self.kept(witness)?;

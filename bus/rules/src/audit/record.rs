@@ -31,7 +31,6 @@ pub struct Record {
 }
 
 /// What happened.
-#[expect(clippy::large_enum_variant, reason = "records are made one at a time and written at once")]
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {

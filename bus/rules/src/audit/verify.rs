@@ -173,7 +173,7 @@ fn verify_segment<R: Read, C: BufRead>(
         let what = match frames.next_frame() {
             Ok(None) => return Ok(()),
             Ok(Some((header, payload))) if header.index == index => {
-                seals.claimed = Witnessed::of_payload(payload).or(seals.claimed.take());
+                seals.claimed = Witnessed::of_payload(payload).or_else(|| seals.claimed.take());
                 frontier.append(header.leaf);
                 seals.meet(frontier)?;
                 continue;
@@ -235,7 +235,7 @@ impl<C: BufRead> Seals<'_, C> {
             return Err(Fault { index: self.sealed, what: FaultKind::Rewritten { size: next.size } });
         }
         self.sealed = next.size;
-        self.witnessed = self.claimed.take().or(self.witnessed.take());
+        self.witnessed = self.claimed.take().or_else(|| self.witnessed.take());
         self.load()
     }
 }
