@@ -64,7 +64,7 @@ impl ExporterStatus {
             return Some(format!("exporter {name} has stopped: {why}"));
         }
         if let Some(why) = &self.log_trouble {
-            return Some(format!("exporter {name} waits: {why}"));
+            return Some(format!("exporter {name}: {why}"));
         }
         match self.breaker {
             Breaker::Closed => {}
