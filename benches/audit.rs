@@ -14,8 +14,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use testudo::bus::audit::AuditLog;
-use testudo::rules::audit::{EnvelopeRecord, Event, Origin, Record, Verdict, Verdicts};
+use testudo::bus::audit::{AuditLog, BundleRecord};
+use testudo::rules::audit::{BundleHead, EnvelopeView, Origin, Verdict};
 use testudo::wire::{
     AgentName, Capability, CorrelationId, Destination, Digest, MessageId, RegistrySequence, SecretKey,
     Sequence, SessionId, Timestamp,
@@ -36,11 +36,19 @@ struct Took {
     path: Duration,
 }
 
+/// What came of an envelope.
+struct Envelope {
+    message: MessageId,
+    correlation: CorrelationId,
+    digest: Digest,
+}
+
 /// What the guard knows of a bundle before it writes its record.
 struct Bundle {
     sender: AgentName,
-    to: Destination,
-    capability: Option<Capability>,
+    /// Each envelope has its own, as it came.
+    to: Vec<Destination>,
+    capability: Vec<Option<Capability>>,
     key: SecretKey,
 }
 
@@ -49,46 +57,53 @@ impl Bundle {
         let name = |text: &str| AgentName::parse(text).map_err(|_| "a name");
         Ok(Self {
             sender: name("sender-1")?,
-            to: Destination::Agent(name("reader-1")?),
-            capability: Some(Capability::parse("read:logs").map_err(|_| "a capability")?),
+            to: vec![Destination::Agent(name("reader-1")?); BUNDLE as usize],
+            capability: vec![
+                Some(Capability::parse("read:logs").map_err(|_| "a capability")?);
+                BUNDLE as usize
+            ],
             key: SecretKey::from_seed(&[7; 32]),
         })
     }
 
-    /// The record of the n-th bundle.
-    fn record(&self, n: u64) -> Record {
-        let id = |message: u64| {
-            let mut id = [0x5a; 16];
+    /// The envelopes of the n-th bundle.
+    fn envelopes(n: u64) -> Vec<Envelope> {
+        let id = |message: u64, last: u8| {
+            let mut id = [last; 16];
             id[..8].copy_from_slice(&(n * BUNDLE + message).to_be_bytes());
             id
         };
-        // As the guard does: where all of a bundle goes is spelt out once.
-        let to = EnvelopeRecord::destination_note(&self.to);
-        let other = |message: u64| {
-            let mut id = id(message);
-            id[15] = 0;
-            id
-        };
-        let envelope = |message: u64| EnvelopeRecord {
-            message: MessageId::new(id(message)),
-            digest: Digest::new([message as u8; 32]),
-            sequence: Sequence(n * BUNDLE + message),
-            destination: to.clone(),
-            capability: self.capability,
+        let envelope = |message: u64| Envelope {
+            message: MessageId::new(id(message, 0x5a)),
             // Each is a piece of work of its own.
-            correlation: CorrelationId::new(other(message)),
+            correlation: CorrelationId::new(id(message, 0)),
+            digest: Digest::new([message as u8; 32]),
+        };
+        (0..BUNDLE).map(envelope).collect()
+    }
+
+    /// The record of the n-th bundle, as the guard makes it: from what it holds of each envelope.
+    fn record(&self, n: u64, envelopes: &[Envelope]) -> Result<BundleRecord, Fault> {
+        let each = envelopes.iter().zip(&self.to).zip(&self.capability).zip(n * BUNDLE..);
+        let views = each.map(|(((envelope, to), capability), sequence)| EnvelopeView {
+            message: envelope.message,
+            digest: envelope.digest,
+            sequence: Sequence(sequence),
+            destination: to,
+            capability: capability.as_ref(),
+            correlation: envelope.correlation,
             trace: None,
             verdict: Verdict::allowed([], 1),
-        };
-        let event = Event::Verdicts(Verdicts {
+        });
+        let head = BundleHead {
             session: SessionId::new([3; 16]),
             sender: self.sender,
             key: self.key.public(),
             lane: 0,
             root: Digest::new([9; 32]),
-            envelopes: (0..BUNDLE).map(envelope).collect(),
-        });
-        Record { at: Timestamp::from_millis(n), registry: RegistrySequence(1), event }
+        };
+        let at = Timestamp::from_millis(n);
+        Ok(BundleRecord::encode(at, RegistrySequence(1), &head, envelopes.len(), views)?)
     }
 }
 
@@ -106,8 +121,9 @@ async fn round(bundles: u64, waits: bool) -> Result<Took, Fault> {
     let bundle = Bundle::new()?;
     let (began, mut path, mut waiting) = (Instant::now(), Duration::ZERO, VecDeque::new());
     for n in 0..bundles {
+        let envelopes = Bundle::envelopes(n);
         let at = Instant::now();
-        let index = log.append(&bundle.record(n))?.index();
+        let index = log.append_bundle(bundle.record(n, &envelopes)?)?.index();
         path += at.elapsed();
         if waits {
             waiting.push_back(index);

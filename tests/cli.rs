@@ -38,6 +38,8 @@ mod read_only;
 mod reading;
 #[path = "cli/revoked.rs"]
 mod revoked;
+#[path = "cli/stolen.rs"]
+mod stolen;
 #[path = "cli/talk.rs"]
 mod talk;
 #[path = "cli/tokens.rs"]
@@ -46,3 +48,5 @@ mod tokens;
 mod trust;
 #[path = "cli/usage.rs"]
 mod usage;
+#[path = "cli/witnessed.rs"]
+mod witnessed;

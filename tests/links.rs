@@ -316,8 +316,11 @@ fn t_a19_t_a79_clocks_may_differ_by_five_minutes_inclusive() {
     });
 }
 
+/// A node whose clock was set back by ten minutes refuses whoever has the right time, since nothing else tells it the time,
+/// and says so to each sender and in its health; up to five minutes it costs nobody a message. No replay gets in, ever.
 #[test]
-fn t_a77_a_wall_clock_that_goes_back_lets_no_replay_in_and_costs_no_honest_sender_a_message_unsaid() {
+fn t_a77_a_wall_clock_that_goes_back_lets_no_replay_in_and_costs_nothing_up_to_five_minutes_and_nothing_unsaid_beyond()
+ {
     sim(async {
         let world = World::new(12);
         let mut reader = world.agent("reader", &["write:nothing"], &["read:logs"]).await;
@@ -334,9 +337,15 @@ fn t_a77_a_wall_clock_that_goes_back_lets_no_replay_in_and_costs_no_honest_sende
         let (stale, replayed) = (Refusal::Stale, Refusal::Replayed);
         // The node's clock, in seconds beside the right one: it makes them too old, and is set back by ten minutes, to
         // where they are as new as ever; then further back.
-        for (beside, expected) in
-            [(590, stale), (-10, replayed), (0, replayed), (-240, replayed), (-600, stale)]
-        {
+        for (beside, expected) in [
+            (590, stale),
+            (-10, replayed),
+            (0, replayed),
+            (-240, replayed),
+            (-299, replayed),
+            (-302, stale),
+            (-600, stale),
+        ] {
             world.swarm.env.skew(1000 * beside);
             for bundle in &captured {
                 assert_eq!(mallory.try_send(bundle.bytes()).await, Some(expected), "{beside} s");

@@ -44,8 +44,12 @@ pub struct ExporterStatus {
     pub record: u64,
     /// Durable records that it has not come to.
     pub behind: u64,
-    /// What the last attempt met that failed or was refused.
+    /// Why it cannot send for now; nothing once it could again.
     pub trouble: Option<String>,
+    /// Why it cannot read the log, or remember its place in it, for now; nothing once it could again.
+    pub log_trouble: Option<String>,
+    /// Why events were refused, the last time.
+    pub refusal: Option<String>,
     /// Why it has stopped for good.
     pub stopped: Option<String>,
 }
@@ -55,19 +59,26 @@ impl ExporterStatus {
     #[must_use]
     pub fn amiss(&self) -> Option<String> {
         let Self { name, counts, .. } = self;
-        let trouble = self.trouble.as_deref().unwrap_or("no reason given");
+        let or_none = |why: &Option<String>| why.clone().unwrap_or_else(|| "no reason given".to_owned());
         if let Some(why) = &self.stopped {
             return Some(format!("exporter {name} has stopped: {why}"));
+        }
+        if let Some(why) = &self.log_trouble {
+            return Some(format!("exporter {name}: {why}"));
         }
         match self.breaker {
             Breaker::Closed => {}
             Breaker::HalfOpen | Breaker::Open => {
+                let trouble = or_none(&self.trouble);
                 return Some(format!("exporter {name} cannot send: {trouble}; the log keeps its events"));
             }
         }
         match (counts.dropped, counts.failed) {
             (0, 0) => None,
-            (0, n) => Some(format!("exporter {name}: {n} events were refused: {trouble}")),
+            (0, n) => {
+                let refusal = or_none(&self.refusal);
+                Some(format!("exporter {name}: {n} events were refused: {refusal}"))
+            }
             (n, _) => Some(format!("exporter {name} dropped {n} events; it is switched off")),
         }
     }

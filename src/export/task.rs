@@ -37,6 +37,15 @@ pub(super) struct Task {
     stop: watch::Receiver<Option<Instant>>,
 }
 
+/// What an exporter does on the disk.
+#[derive(Clone, Copy)]
+enum Work {
+    /// It writes down how far it came.
+    Place,
+    /// It reads the log.
+    Read,
+}
+
 /// An exporter that runs.
 struct Running {
     pump: Pump<Arc<Item>>,
@@ -53,6 +62,8 @@ struct Running {
     written_at: Option<Instant>,
     /// Whether a batch has ended since.
     has_sent: bool,
+    /// Why work on the disk failed, of that which has not been done since: on its place, and reading.
+    failing: (Option<String>, Option<String>),
     shared: Shared,
     stop: watch::Receiver<Option<Instant>>,
     began: Instant,
@@ -140,6 +151,7 @@ impl Task {
             written: cursor,
             written_at: None,
             has_sent: false,
+            failing: (None, None),
             shared: self.shared,
             stop: self.stop,
             began: Instant::now(),
@@ -203,6 +215,7 @@ impl Running {
                 Ok(taken) => taken,
                 Err(error) => return self.unread(error).await.map(|()| true),
             };
+            self.worked(Work::Read, None);
             for _ in 0..taken.spoilt {
                 self.pump.spoilt();
             }
@@ -223,7 +236,7 @@ impl Running {
         }
         let trouble = error.to_string();
         tracing::warn!(exporter = self.shared.get().name, trouble, "an exporter will read again");
-        self.shared.change(|state| state.trouble = Some(trouble));
+        self.worked(Work::Read, Some(trouble));
         let _ = timeout(READ_AGAIN, self.stop.changed()).await;
         Ok(())
     }
@@ -265,16 +278,32 @@ impl Running {
         let n = self.pump.counts().in_flight;
         let name = self.shared.get().name;
         match sent.outcome {
-            Outcome::Delivered | Outcome::Dropped => return,
+            Outcome::Delivered | Outcome::Dropped => self.shared.change(|state| state.trouble = None),
             Outcome::Failed { .. } => {
                 tracing::warn!(exporter = name, trouble, "an exporter could not send; it will try again");
+                self.shared.change(|state| state.trouble = trouble);
             }
-            Outcome::Refused if n > 1 => {}
+            // Which of them was refused comes out when they are sent one by one.
+            Outcome::Refused if n > 1 => self.shared.change(|state| state.trouble = None),
             Outcome::Partly { .. } | Outcome::Refused => {
                 tracing::warn!(exporter = name, trouble, "a receiver refused an event");
+                self.shared.change(|state| (state.trouble, state.refusal) = (None, trouble));
             }
         }
-        self.shared.change(|state| state.trouble = trouble);
+    }
+
+    /// How work on the disk went; until what failed works again, others see why.
+    fn worked(&mut self, work: Work, failure: Option<String>) {
+        let kept = match work {
+            Work::Place => &mut self.failing.0,
+            Work::Read => &mut self.failing.1,
+        };
+        if *kept != failure {
+            *kept = failure;
+            let (place, read) = &self.failing;
+            let trouble = read.as_ref().or(place.as_ref()).cloned();
+            self.shared.change(|state| state.log_trouble = trouble);
+        }
     }
 
     /// Where the next start is to go on.
@@ -308,11 +337,14 @@ impl Running {
         let file = self.file.clone();
         let write = tokio::task::spawn_blocking(move || file.write(cursor)).await;
         match write.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
-            Ok(()) => self.written = Some(cursor),
+            Ok(()) => {
+                self.written = Some(cursor);
+                self.worked(Work::Place, None);
+            }
             // The old place stands; to go on is to send twice at worst.
             Err(error) => {
-                let trouble = format!("its place in the log cannot be written: {error}");
-                self.shared.change(|state| state.trouble = Some(trouble));
+                let failure = format!("its place in the log cannot be written: {error}");
+                self.worked(Work::Place, Some(failure));
             }
         }
     }

@@ -120,12 +120,15 @@ async fn a_log_that_cannot_be_read_for_a_while_is_read_again() {
     std::fs::create_dir(&second).unwrap();
     let got = Got::default();
     let run = scene.run("out", Settings::default(), taker(&got));
-    run.until(|state| state.trouble.is_some()).await;
+    run.until(|state| state.log_trouble.is_some()).await;
     assert_eq!(run.shared.get().stopped, None);
+    assert!(run.shared.get().amiss().unwrap().starts_with("exporter out: the audit log cannot be read"));
     std::fs::remove_dir(&second).unwrap();
     std::fs::rename(&away, &second).unwrap();
     run.until(|state| state.counts.delivered == last + 1).await;
     assert_eq!(got.order(), ids(last + 1));
+    let state = run.shared.get();
+    assert_eq!((state.log_trouble.clone(), state.amiss()), (None, None), "r_h18: it is well again");
     write(&scene.log);
     assert!(run.end(MINUTE).await.0);
 }
@@ -143,4 +146,27 @@ async fn r_a14_a_durable_record_that_is_gone_from_the_end_is_told_and_not_waited
     let state = run.shared.get();
     assert!(state.record <= last, "it stands where the log ends");
     assert!(state.amiss().is_some());
+}
+
+/// What was sent since comes again after a kill: that it cannot be noted is amiss, until it can.
+#[tokio::test(start_paused = true)]
+async fn r_h18_a_place_that_cannot_be_written_is_told_until_it_can_be() {
+    let scene = Scene::new();
+    let run = scene.run("out", Settings::default(), taker(&Got::default()));
+    let last = scene.write(20).await;
+    run.until(|state| state.counts.delivered == last + 1).await;
+    // Where it is written before it takes the old one's place.
+    let beside = scene.dir.path().join("exporters/.out");
+    while std::fs::create_dir(&beside).is_err() {
+        tokio::task::yield_now().await;
+    }
+    let last = scene.write(5).await;
+    run.until(|state| state.log_trouble.is_some()).await;
+    let amiss = run.shared.get().amiss().unwrap();
+    assert!(amiss.starts_with("exporter out: its place in the log cannot be written"), "{amiss}");
+    run.until(|state| state.counts.delivered == last + 1).await;
+    std::fs::remove_dir(&beside).unwrap();
+    run.until(|state| state.log_trouble.is_none()).await;
+    assert_eq!(run.shared.get().amiss(), None);
+    assert!(run.end(MINUTE).await.0);
 }

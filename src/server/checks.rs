@@ -10,6 +10,7 @@ use testudo_bus::roots::{Roots, STATEMENTS_MAX, STATEMENTS_NEAR_MAX};
 use testudo_bus::tls::{Issuer, IssuerHealth, LIFETIME, Leaf, not_after};
 use testudo_wire::Timestamp;
 
+use super::clock::Clock;
 use crate::export::{ExporterStatus, States};
 use crate::health::{Checker, Finding};
 
@@ -65,6 +66,8 @@ pub(super) fn of_node(
             Err(error) => Finding::unhealthy(error.to_string()),
         }
     });
+    let clock = Clock::new(env.clone());
+    checker.register("clock", move || std::future::ready(clock.check()));
     register("trust", |node, _| trust(&node.office().roots));
     let (issuer, env) = (issuer.clone(), env.clone());
     checker.register("issuer", move || std::future::ready(certifying(issuer.health(), env.now())));

@@ -48,7 +48,8 @@ fn witnessed(
     let sealed = audit::latest_checkpoint(dir, &key.public(), &origin(config));
     let sealed = sealed.map_err(|error| ServerError::Log(error.to_string()))?;
     if sealed.is_none() && stored > RegistrySequence(0) {
-        return Err(ServerError::LogMissing(stored));
+        let bytes = audit::size_of(dir).map_err(|error| ServerError::Log(error.to_string()))?;
+        return Err(if bytes == 0 { ServerError::LogMissing(stored) } else { ServerError::Unsigned });
     }
     let from = sealed.map_or(0, |(checkpoint, _)| checkpoint.size.saturating_sub(1));
     // The last sealed record may be one that retention removed.

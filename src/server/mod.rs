@@ -4,6 +4,7 @@
 
 mod admin;
 mod checks;
+mod clock;
 mod expiry;
 mod folder;
 mod guard;
@@ -82,6 +83,9 @@ pub enum ServerError {
         "the audit log is missing while the registry is at sequence {0}; restore data/audit from a backup"
     )]
     LogMissing(RegistrySequence),
+    /// The log has records, and nothing that signs them.
+    #[error("the audit log's checkpoints are missing; restore data/audit/checkpoints from a backup")]
+    Unsigned,
     /// The node.
     #[error(transparent)]
     Node(#[from] StartError),
@@ -318,7 +322,8 @@ impl Running {
         operator.join = JoinDoor::Port(port.state());
         operator.issuer.watch();
         let checker = checks::of_node(&node, exporters.states(), &operator.issuer, &operator.env);
-        let witnessing = witnessing.map(|witnessing| witnessing.start(node.audit(), &checker));
+        let witnessing =
+            witnessing.map(|witnessing| witnessing.start(node.office(), operator.env.clone(), &checker));
         let served = admin::Served {
             operator: operator.clone(),
             rules: rules.clone(),

@@ -83,6 +83,7 @@ async fn metrics(State(pages): State<Pages>) -> Response {
     let more = |registry: &mut Registry| {
         register(registry, &exporters);
         expiry::register(registry, &pages.node);
+        pages.node.capability().register(registry);
         if let Some(status) = &traces {
             register_traces(registry, status);
         }

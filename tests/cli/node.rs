@@ -69,7 +69,7 @@ type Fault = (&'static str, fn(&Place), &'static str);
 
 #[test]
 fn data_that_cannot_be_used_is_named_each_by_its_own_message() {
-    let faults: [Fault; 14] = [
+    let faults: [Fault; 15] = [
         (
             "newer store",
             |p| patch(p, STORE, 63, |_| 99),
@@ -83,6 +83,11 @@ fn data_that_cannot_be_used_is_named_each_by_its_own_message() {
             "lost log",
             |p| std::fs::remove_dir_all(p.path("s/data/audit")).unwrap(),
             "the audit log is missing while the registry is at sequence 1",
+        ),
+        (
+            "lost checkpoints",
+            |p| std::fs::remove_file(p.path("s/data/audit/checkpoints")).unwrap(),
+            "the audit log's checkpoints are missing",
         ),
         ("lost store", |p| std::fs::remove_file(p.path(STORE)).unwrap(), "it is an old copy"),
         (

@@ -83,7 +83,7 @@ async fn what_a_collector_takes_in_part_is_not_sent_again_and_not_called_deliver
     .await;
     let swarm = swarm(dir.path(), section(ExporterKind::Otlp, &receiver.url)).await;
     let state = until(&swarm, |state| state.behind == 0 && state.counts.failed > 0).await;
-    assert_eq!(state.trouble.as_deref(), Some("it took only a part of a batch"), "t_a65: not its words");
+    assert_eq!(state.refusal.as_deref(), Some("it took only a part of a batch"), "t_a65: not its words");
     swarm.shut_down().await.unwrap();
     let sent: usize = receiver
         .came()

@@ -99,7 +99,7 @@ async fn r_a15_an_event_that_the_receiver_refuses_is_found_and_its_neighbours_ar
     enrol(&swarm, &["a", "poison", "b"]).await;
     let state = until(&swarm, |state| done(state) && state.counts.failed == 2).await;
     assert_eq!(state.breaker, Breaker::Closed);
-    let trouble = state.trouble.unwrap();
+    let trouble = state.refusal.unwrap();
     assert_eq!(trouble, "it answered 400 Bad Request", "t_a65: nothing of what it said");
     swarm.shut_down().await.unwrap();
     let good: Vec<_> = receiver

@@ -158,3 +158,17 @@ fn a_task_of_the_node_that_has_panicked_shows_in_its_health() {
         assert!(!world.node.actors_live());
     });
 }
+
+/// Nobody makes the log durable any more: its health says so twice, and nothing is delivered.
+#[test]
+fn t_f06_the_end_of_the_audit_logs_task_shows_in_the_health_of_the_actors() {
+    sim(async {
+        let world = World::new(36);
+        let sync = tokio::spawn(world.node.audit().clone().run_sync());
+        pass(Duration::from_secs(1)).await;
+        assert!(world.node.actors_live() && world.node.audit().health().is_working());
+        sync.abort();
+        assert!(sync.await.unwrap_err().is_cancelled());
+        assert!(!world.node.actors_live() && !world.node.audit().health().is_working());
+    });
+}

@@ -85,7 +85,8 @@ impl Tally {
             Event::BundleRefused(_)
             | Event::Link(_)
             | Event::Node(
-                NodeEvent::Exporting { .. }
+                NodeEvent::Cosigned { .. }
+                | NodeEvent::Exporting { .. }
                 | NodeEvent::Resumed { .. }
                 | NodeEvent::Rules { .. }
                 | NodeEvent::Stopped

@@ -32,8 +32,8 @@ pub(super) struct Backlog {
 
 impl Backlog {
     /// Somebody writes: what time it is.
-    pub(super) fn seen(&mut self, record: &Record) {
-        self.last = Some((record.at, record.registry, Instant::now()));
+    pub(super) fn seen(&mut self, (at, registry): (Timestamp, RegistrySequence)) {
+        self.last = Some((at, registry, Instant::now()));
     }
 
     /// The log was tried in vain, with a record of so many bytes.

@@ -12,6 +12,7 @@
 //! have lost one before it (threats F03, F06, F08).
 
 mod backlog;
+mod bundle;
 mod cursor;
 mod files;
 mod open;
@@ -22,6 +23,7 @@ mod retain;
 mod sync;
 mod writer;
 
+pub use bundle::BundleRecord;
 pub use cursor::{Cursor, CursorFile, lowest_cursor, was_exported};
 pub use open::{AuditConfig, OpenError, Recovery};
 pub use prove::{ProveError, extension, find_message, prove, prove_under};

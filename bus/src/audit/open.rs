@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -175,6 +175,7 @@ impl AuditLog {
             hurry: Notify::new(),
             synced: watch::Sender::new(0),
             ended: watch::Sender::new(false),
+            sync_over: AtomicBool::new(false),
         };
         let mut recovery = Recovery { records, recovered_bytes: torn, crashed: 0 };
         for outcomes in unsettled.into_crashed() {

@@ -41,6 +41,26 @@ enum Seal {
     WhenDue,
 }
 
+/// Says that the task is at its end, however it came to it.
+struct End<'a>(&'a AuditLog);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.sync_over.store(true, Ordering::Release);
+        let mut state = self.0.state();
+        match state.health {
+            Health::Working | Health::Failing { .. } => {}
+            Health::Closed | Health::Poisoned { .. } => return,
+        }
+        let reason = "the task that makes it durable has ended".to_owned();
+        if std::thread::panicking() {
+            tracing::error!(reason, "the audit log failed for good");
+        }
+        state.health = Health::Poisoned { reason };
+        self.0.ended.send_replace(true);
+    }
+}
+
 /// What there is to make durable.
 struct Written {
     segment: Tail,
@@ -49,8 +69,11 @@ struct Written {
 }
 
 impl AuditLog {
-    /// Makes records durable until the log is shut down or fails. Spawn it once, on a runtime with time.
+    /// Makes records durable until the log is shut down or fails. Spawn it once, on a runtime with time. Should it end
+    /// before, by a panic or because its task was aborted, the log fails for good: nobody makes its records durable or
+    /// signs them any more.
     pub async fn run_sync(self: Arc<Self>) {
+        let _end = End(&self);
         let mut ended = self.ended.subscribe();
         loop {
             let retry = self.retry();
@@ -79,6 +102,12 @@ impl AuditLog {
                 }
             }
         }
+    }
+
+    /// Whether a task that made records durable has ended, in good order or not.
+    #[must_use]
+    pub fn is_sync_over(&self) -> bool {
+        self.sync_over.load(Ordering::Acquire)
     }
 
     /// Whether somebody waits for a record that is not durable yet.

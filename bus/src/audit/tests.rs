@@ -420,7 +420,7 @@ async fn t_m15_records_become_durable_in_groups_and_checkpoints_keep_their_dista
 
     log.shutdown().await.unwrap();
     sync.await.unwrap();
-    assert_eq!(log.health(), Health::Closed);
+    assert_eq!((log.health(), log.is_sync_over()), (Health::Closed, true), "in good order");
     assert!(matches!(log.append(&verdicts()), Err(AppendError::Closed)));
     assert_eq!(log.wait_synced(52).await, Err(NotDurable), "there will be no such record");
     let verified = verify_dir(dir.path(), &key().public(), &origin()).unwrap();

@@ -227,6 +227,26 @@ async fn t_f06_a_failed_sync_ends_the_log_and_is_never_tried_again() {
     assert!(matches!(log.health(), Health::Poisoned { .. }));
 }
 
+/// Nobody would make records durable or sign them any more, and whoever waits for that would wait for ever.
+#[tokio::test(start_paused = true)]
+async fn t_f06_a_sync_task_that_ends_before_the_log_does_ends_the_log() {
+    let dir = TempDir::new().unwrap();
+    let (log, _) = log(&dir);
+    let sync = tokio::spawn(Arc::clone(&log).run_sync());
+    let index = log.append(&verdicts()).unwrap().index();
+    log.wait_synced(index).await.unwrap();
+    assert!(!log.is_sync_over() && log.health().is_working());
+    let waiter = log.clone();
+    let waiting = tokio::spawn(async move { waiter.wait_synced(index + 1).await });
+    tokio::task::yield_now().await;
+    sync.abort();
+    assert!(sync.await.unwrap_err().is_cancelled());
+    assert_eq!(waiting.await.unwrap(), Err(NotDurable));
+    assert!(log.is_sync_over());
+    assert!(matches!(log.health(), Health::Poisoned { reason } if reason.contains("durable")));
+    assert!(matches!(log.append(&verdicts()), Err(AppendError::Poisoned(_))), "and nothing is delivered");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_checkpoint_that_cannot_be_written_is_unhealthy_and_tried_again() {
     let dir = TempDir::new().unwrap();

@@ -204,7 +204,7 @@ async fn t_a71_a_removed_beginning_is_no_cut_and_a_cut_is_of_this_log() {
     drop(log);
     let at = |dir: &Path| match verify_dir(dir, &key().public(), &origin()) {
         Err(DirError::Fault(fault)) => Ok((fault.index, matches!(fault.what, FaultKind::OutOfOrder { .. }))),
-        other => Err(other),
+        other => Err(Box::new(other)),
     };
     // Segments removed without a statement.
     let hidden = copy(dir.path());

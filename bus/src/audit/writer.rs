@@ -6,13 +6,13 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Mutex, MutexGuard};
 
-use testudo_rules::audit::{Event, Frontier, OpenCopies, Origin, Record, frame};
+use testudo_rules::audit::{Event, Frontier, LogHash, OpenCopies, Origin, Record, frame};
 use testudo_rules::event::EventKey;
-use testudo_wire::SecretKey;
 use testudo_wire::canonical::CanonicalError;
+use testudo_wire::{RegistrySequence, SecretKey, Timestamp};
 use tokio::sync::{Notify, watch};
 
 use super::backlog::Backlog;
@@ -111,6 +111,8 @@ pub struct AuditLog {
     pub(super) synced: watch::Sender<u64>,
     /// Whether that number will never grow again.
     pub(super) ended: watch::Sender<bool>,
+    /// Whether the task that makes records durable has ended.
+    pub(super) sync_over: AtomicBool,
 }
 
 /// What an append changes.
@@ -153,15 +155,14 @@ impl State {
 }
 
 impl AuditLog {
-    /// Writes a record; returns after `write(2)` did. Blocks for no longer than that, but once in a segment for
-    /// the sync of the old one.
+    /// Writes a record; returns after `write(2)` did, and once in a segment after the sync of the old one.
     ///
     /// # Errors
     /// [`AppendError`]: nothing was recorded, so nothing may be delivered. Messages whose verdicts could not be
     /// written are counted into the record that says that the log could be written again.
     pub fn append(&self, record: &Record) -> Result<Appended, AppendError> {
         let mut state = self.state();
-        let result = self.put(&mut state, record);
+        let result = self.put(&mut state, (record.at, record.registry), |state| self.write(state, record));
         if let (Err(AppendError::Write(_)), Event::Verdicts(verdicts)) = (&result, &record.event) {
             state.backlog.refused += verdicts.envelopes.len() as u64;
         }
@@ -179,34 +180,38 @@ impl AuditLog {
     /// [`AppendError`] when it never will be written.
     pub fn keep(&self, record: Record) -> Result<(), AppendError> {
         let mut state = self.state();
-        let result = match self.put(&mut state, &record) {
-            Ok(_) => Ok(()),
+        let put = self.put(&mut state, (record.at, record.registry), |state| self.write(state, &record));
+        let result = match put {
             Err(AppendError::Write(_)) => {
                 state.backlog.push(record);
                 Ok(())
             }
-            Err(error) => Err(error),
+            put => put.map(drop),
         };
         drop(state);
         self.written.notify_one();
         result
     }
 
-    fn put(&self, state: &mut State, record: &Record) -> Result<Appended, AppendError> {
+    pub(super) fn put(
+        &self,
+        state: &mut State,
+        when: (Timestamp, RegistrySequence),
+        write: impl FnOnce(&mut State) -> Result<u64, AppendError>,
+    ) -> Result<Appended, AppendError> {
         match &state.health {
             Health::Working | Health::Failing { .. } => {}
             Health::Closed => return Err(AppendError::Closed),
             Health::Poisoned { reason } => return Err(AppendError::Poisoned(reason.clone())),
         }
-        state.backlog.seen(record);
+        state.backlog.seen(when);
         if let Health::Failing { reason } = &state.health {
             if !state.backlog.is_due() {
                 return Err(io::Error::other(reason.clone()).into());
             }
             self.resume(state)?;
         }
-        let index = self.write(state, record)?;
-        Ok(Appended { index })
+        Ok(Appended { index: write(state)? })
     }
 
     /// After a failure, if there is room again: first what waited, then the record that says so.
@@ -235,20 +240,35 @@ impl AuditLog {
     }
 
     fn write(&self, state: &mut State, record: &Record) -> Result<u64, AppendError> {
-        let index = state.frontier.size();
-        let frame = &mut state.buffer;
+        let mut frame = std::mem::take(&mut state.buffer);
         frame.clear();
-        let at = frame::begin(frame);
-        record.encode_to(frame)?;
-        let leaf = frame::finish(index, at, frame)
-            .ok_or_else(|| AppendError::TooLarge(frame.len().saturating_sub(frame::HEADER_BYTES)))?;
-        let (len, more) = (state.segment.len, state.buffer.len() as u64);
+        let at = frame::begin(&mut frame);
+        let written = record.encode_to(&mut frame).map_err(AppendError::from).and_then(|()| {
+            let leaf = frame::seal(at, &mut frame)
+                .ok_or_else(|| AppendError::TooLarge(frame.len().saturating_sub(frame::HEADER_BYTES)))?;
+            self.write_frame(state, &mut frame, leaf)
+        });
+        state.buffer = frame;
+        let index = written?;
+        state.open.note(index, &record.event);
+        Ok(index)
+    }
+
+    /// Writes a frame that has all but its index.
+    pub(super) fn write_frame(
+        &self,
+        state: &mut State,
+        frame: &mut [u8],
+        leaf: LogHash,
+    ) -> Result<u64, AppendError> {
+        let index = state.frontier.size();
+        frame::number(index, 0, frame);
+        let (len, more) = (state.segment.len, frame.len() as u64);
         let is_full = len > 0 && len + more > self.config.segment_bytes_max;
         let room = if is_full { self.rotate(state, index) } else { Ok(()) };
-        match room.and_then(|()| state.segment.append(&state.buffer).map_err(TailError::Again)) {
+        match room.and_then(|()| state.segment.append(frame).map_err(TailError::Again)) {
             Ok(()) => {
                 state.frontier.append(leaf);
-                state.open.note(index, &record.event);
                 Ok(index)
             }
             Err(TailError::Again(error)) => {
@@ -256,7 +276,7 @@ impl AuditLog {
                     tracing::error!(%error, "the audit log cannot be written; nothing is delivered");
                 }
                 state.health = Health::Failing { reason: error.to_string() };
-                state.backlog.failed(state.buffer.len());
+                state.backlog.failed(frame.len());
                 Err(error.into())
             }
             Err(TailError::Lost(error)) => {

@@ -7,6 +7,8 @@ use actix::{Actor, Context, Handler, Message};
 use testudo_rules::token::{BuildError, Fresh, Meaning, Mint, SealedToken, Token, TokenError, Trust};
 use testudo_wire::{Limits, SecretKey, TokenId};
 
+use super::counts::Counts;
+
 /// Meanings kept; the oldest goes first.
 const CACHE: usize = 4096;
 
@@ -18,20 +20,23 @@ pub(super) struct Capability {
     limits: Limits,
     cache: HashMap<TokenId, Read>,
     order: VecDeque<TokenId>,
+    counts: Counts,
 }
 
 impl Capability {
-    pub(super) fn new(authority: Option<SecretKey>, trust: Trust) -> Self {
+    pub(super) fn new(authority: Option<SecretKey>, trust: Trust, counts: Counts) -> Self {
         let limits = Limits::standard();
-        Self { authority, trust, limits, cache: HashMap::new(), order: VecDeque::new() }
+        Self { authority, trust, limits, cache: HashMap::new(), order: VecDeque::new(), counts }
     }
 
     fn read(&mut self, bytes: &[u8]) -> Result<Read, TokenError> {
         if bytes.len() <= self.limits.token_bytes_max
             && let Some(read) = self.cache.get(&TokenId::of(bytes))
         {
+            self.counts.hit();
             return Ok(read.clone());
         }
+        self.counts.miss();
         let (token, meaning) = SealedToken::read(bytes, &self.trust, &self.limits)?;
         if self.order.len() >= CACHE
             && let Some(oldest) = self.order.pop_front()
@@ -41,6 +46,7 @@ impl Capability {
         let read = (token, Arc::new(meaning));
         self.order.push_back(read.0.id());
         self.cache.insert(read.0.id(), read.clone());
+        self.counts.kept(self.cache.len());
         Ok(read)
     }
 }
@@ -89,6 +95,7 @@ impl Handler<Go> for Capability {
     fn handle(&mut self, Go(trust, _permit): Go, _: &mut Context<Self>) {
         self.cache.retain(|_, (_, meaning)| meaning.is_by(&trust));
         self.order.retain(|id| self.cache.contains_key(id));
+        self.counts.kept(self.cache.len());
         self.trust = trust;
     }
 }

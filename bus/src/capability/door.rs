@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use actix::{Actor, Addr};
+use prometheus_client::registry::Registry;
 use testudo_rules::token::{BuildError, Fresh, Meaning, Mint, SealedToken, Token, TokenError, Trust};
 use testudo_wire::SecretKey;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::actor::{Capability, Go, MintToken, MintUnder, ReadToken};
+use super::counts::Counts;
 
 /// Messages in the mailbox at once; each costs at most eight signature checks.
 const PERMITS: usize = 64;
@@ -34,6 +36,7 @@ pub enum CapabilityError {
 pub struct CapabilityDoor {
     actor: Addr<Capability>,
     permits: Arc<Semaphore>,
+    counts: Counts,
 }
 
 impl std::fmt::Debug for CapabilityDoor {
@@ -46,8 +49,9 @@ impl CapabilityDoor {
     /// Starts the actor on the current arbiter. Without the authority's key it only reads.
     #[must_use]
     pub fn start(authority: Option<SecretKey>, trust: Trust) -> Self {
-        let actor = Capability::new(authority, trust).start();
-        Self { actor, permits: Arc::new(Semaphore::new(PERMITS)) }
+        let counts = Counts::default();
+        let actor = Capability::new(authority, trust, counts.clone()).start();
+        Self { actor, permits: Arc::new(Semaphore::new(PERMITS)), counts }
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, CapabilityError> {
@@ -90,6 +94,11 @@ impl CapabilityDoor {
     pub async fn mint_under(&self, authority: Option<SecretKey>) -> Result<(), CapabilityError> {
         let permit = self.permit().await?;
         self.actor.send(MintUnder(authority, permit)).await.map_err(|_| CapabilityError::Gone)
+    }
+
+    /// Adds how its cache does to a page of metrics.
+    pub fn register(&self, registry: &mut Registry) {
+        self.counts.register(registry);
     }
 
     /// Whether the actor lives.

@@ -5,6 +5,7 @@
 //! asked here but per bundle. Knows no links.
 
 mod actor;
+mod counts;
 mod door;
 
 pub use door::{CapabilityDoor, CapabilityError};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use testudo_registry::Snapshot;
-use testudo_rules::audit::{Cause, EnvelopeRecord, Event, Note, TraceId, Verdict as Written, Verdicts};
+use testudo_rules::audit::{BundleHead, Cause, EnvelopeView, TraceId, Verdict as Written};
 use testudo_rules::inspect::Alert;
 use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Verdict};
 use testudo_wire::frame::{CloseReason, FromNode, RefusedBundle, RefusedMessage};
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::commit::Commit;
 use super::placing::{Placed, place};
-use crate::audit::Appended;
+use crate::audit::{AppendError, Appended, BundleRecord};
 use crate::metrics::Stage;
 use crate::node::{Judging, Link, Pending, Shared, Ticket};
 use crate::traced::{Steps, Traced};
@@ -103,10 +103,10 @@ pub(super) fn conclude(shared: &Arc<Shared>, case: &Case, mut steps: Steps, mut 
         shared.metrics.submitted(inspected.verdicts().len());
         return tell_refused(shared, link, &inspected);
     }
-    let verdicts = verdicts(case, &inspected, &placed);
     let traced = shared.tracing.follow(&link.peer.holder.name, &inspected);
     steps.recording = Instant::now();
-    let recorded = shared.audit.append(&shared.record(Event::Verdicts(verdicts)));
+    let recorded =
+        record(shared, case, &inspected, &placed).and_then(|record| shared.audit.append_bundle(record));
     steps.recorded = Instant::now();
     shared.metrics.took(Stage::Record, steps.recorded.saturating_duration_since(steps.recording));
     match recorded {
@@ -207,24 +207,22 @@ pub(super) fn told(alerts: &[Alert]) -> Vec<String> {
     rules(alerts).take(RULES_TOLD).map(str::to_owned).collect()
 }
 
-/// What the audit log keeps of a judged bundle.
-fn verdicts(case: &Case, inspected: &Inspected, placed: &Placed) -> Verdicts {
+/// What the audit log keeps of a judged bundle, written down from where it is.
+fn record(
+    shared: &Shared,
+    case: &Case,
+    inspected: &Inspected,
+    placed: &Placed,
+) -> Result<BundleRecord, AppendError> {
     let judged = inspected.bundle().envelopes().zip(inspected.verdicts()).enumerate();
-    // Messages of a bundle mostly go to one place, which is spelt out once.
-    let mut last: Option<(&Destination, Note)> = None;
     let envelopes = judged.map(|(position, (envelope, verdict))| {
         let header = envelope.header();
-        let spelt = last.take().filter(|(destination, _)| **destination == header.destination);
-        let (_, note) =
-            last.insert(spelt.unwrap_or_else(|| {
-                (&header.destination, EnvelopeRecord::destination_note(&header.destination))
-            }));
-        EnvelopeRecord {
+        EnvelopeView {
             message: header.message,
             digest: envelope.digest(),
             sequence: header.sequence,
-            destination: note.clone(),
-            capability: header.capability,
+            destination: &header.destination,
+            capability: header.capability.as_ref(),
             correlation: header.correlation,
             trace: header.trace.map(|trace| TraceId::new(trace.trace_id())),
             verdict: match verdict {
@@ -234,14 +232,15 @@ fn verdicts(case: &Case, inspected: &Inspected, placed: &Placed) -> Verdicts {
         }
     });
     let peer = &case.link.peer;
-    Verdicts {
+    let head = BundleHead {
         session: peer.session,
         sender: peer.holder.name,
         key: peer.holder.key,
         lane: case.lane,
         root: inspected.bundle().root(),
-        envelopes: envelopes.collect(),
-    }
+    };
+    let (now, registry) = (shared.env.now(), shared.directory().sequence());
+    BundleRecord::encode(now, registry, &head, inspected.verdicts().len(), envelopes)
 }
 
 /// Whether a bundle of which nothing is left is one of many such: the first of a kind is recorded whole, those

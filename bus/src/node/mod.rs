@@ -245,12 +245,13 @@ impl Node {
         self.shared.routes().keys().copied().collect()
     }
 
-    /// Whether guard, registry, capability actor and the node's own tasks live; the audit log's sync is not among them.
+    /// Whether guard, registry, capability actor, the node's own tasks and the one that makes the audit log durable live.
     #[must_use]
     pub fn actors_live(&self) -> bool {
         let actors =
             self.guard.is_alive() && self.shared.registry.is_alive() && self.shared.capability.is_alive();
-        actors && !self.tasks.iter().any(JoinHandle::is_finished)
+        let syncs = !self.shared.audit.is_sync_over();
+        actors && syncs && !self.tasks.iter().any(JoinHandle::is_finished)
     }
 
     /// The registry sequence that proves ours to be an old copy, once somebody has shown it. The node then

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use testudo_registry::{
     BookRules, Registry, RegistryDoor, RegistryParts, StartError as RegistryError, Store, WriterBarrier,
 };
-use testudo_rules::audit::{Event, LinkChange, LinkEvent, Note, Record};
+use testudo_rules::audit::{Event, LinkChange, LinkEvent, Note, Record, Witnessed};
 use testudo_wire::{AgentName, RegistrySequence, Timestamp};
 
 use super::journal::AuditJournal;
@@ -74,6 +74,15 @@ impl Office {
         let record = Record { at: env.now(), registry: self.registry.directory().sequence(), event };
         if let Err(error) = self.audit.keep(record) {
             tracing::error!(%error, "a certificate that was issued could not be recorded");
+        }
+    }
+
+    /// A witness cosigned the log's checkpoint. From now on its signature must be beside the log.
+    pub fn note_cosigned(&self, witnessed: &Witnessed, env: &dyn Env) {
+        let event = witnessed.event().into();
+        let record = Record { at: env.now(), registry: self.registry.directory().sequence(), event };
+        if let Err(error) = self.audit.keep(record) {
+            tracing::error!(%error, "a cosignature could not be recorded");
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use clap::Args;
 use serde_json::{Value, json};
 use testudo::bus::audit::{cosigned_checkpoint, extension, verify_dir};
-use testudo::rules::audit::{Checkpoint, VerifierKey};
+use testudo::rules::audit::{Checkpoint, VerifierKey, WitnessKey, Witnessed};
 
 use super::super::{At, CliError, Done, say};
 use super::Log;
@@ -23,7 +23,7 @@ pub(in crate::cli) struct Verify {
 struct Found {
     records: u64,
     sealed: u64,
-    /// How many of its records the configured witness has cosigned, and its name.
+    /// How many of its records its witness has cosigned, and its name.
     cosigned: Option<(u64, String)>,
 }
 
@@ -58,23 +58,9 @@ impl Found {
                  nobody can say whether records are missing, too; restore it from a backup"
             )));
         }
-        let Some((_, witness)) = log.config.audit.witness() else {
-            return Ok(Self { records, sealed, cosigned: None });
-        };
-        let cosigned = cosigned_checkpoint(log.dir()?, &by, &witness).map_err(|error| failed(&error))?;
-        let size = match cosigned {
-            Some((checkpoint, _)) => {
-                extends(log.dir()?, &by, checkpoint).map_err(|what| {
-                    let (size, name) = (checkpoint.size, &witness.name);
-                    CliError::Failed(format!(
-                        "{name} cosigned {size} records of this log, and it is not that log any more: {what}"
-                    ))
-                })?;
-                checkpoint.size
-            }
-            None => 0,
-        };
-        Ok(Self { records, sealed, cosigned: Some((size, witness.name.to_string())) })
+        let configured = log.config.audit.witness().map(|(_, witness)| witness);
+        let cosigned = Word { dir: log.dir()?, by: &by, said: verified.witnessed, configured }.check();
+        Ok(Self { records, sealed, cosigned: cosigned.map_err(CliError::Failed)? })
     }
 
     fn json(&self) -> Value {
@@ -92,6 +78,62 @@ impl std::fmt::Display for Found {
             Some((size, name)) => write!(f, ", {size} cosigned by {name}"),
             None => Ok(()),
         }
+    }
+}
+
+/// What is known of a witness, of which the file with its signature must not be the only trace: who can write to the
+/// log's folder can take that away.
+struct Word<'a> {
+    dir: &'a Path,
+    by: &'a VerifierKey,
+    /// The log's own word, sealed.
+    said: Option<Witnessed>,
+    /// The operator's.
+    configured: Option<WitnessKey>,
+}
+
+impl Word<'_> {
+    /// How many records the witness cosigned, and who it is; nothing where there never was one.
+    fn check(&self) -> Result<Option<(u64, String)>, String> {
+        let said = self.said.as_ref();
+        let Some(witness) = self.configured.as_ref().or_else(|| said.map(|said| &said.witness)) else {
+            return Ok(None);
+        };
+        let mut kept = self.kept(witness)?;
+        let mut by = witness;
+        if let (None, Some(said)) = (&kept, said) {
+            // The configured one is new, and has not signed.
+            (kept, by) = (self.kept(&said.witness)?, &said.witness);
+        }
+        let size = kept.map_or(0, |checkpoint| checkpoint.size);
+        if let Some(Witnessed { records, witness }) = said.filter(|said| said.records > size) {
+            return Err(format!(
+                "the log says that {} cosigned {records} records, and the file cosigned does not show it: it was \
+                 removed, changed or exchanged; `testudo audit cosign` asks the witness again, and what it refuses then \
+                 was rewritten",
+                witness.name
+            ));
+        }
+        let Some(cosigned) = kept.filter(|_| by == witness) else {
+            return Err(format!(
+                "the word of {} is missing: it is the configured witness, and nothing shows that it cosigned this log; \
+                 start the node, or run `testudo audit cosign`",
+                witness.name
+            ));
+        };
+        extends(self.dir, self.by, cosigned).map_err(|what| {
+            format!(
+                "{} cosigned {size} records of this log, and it is not that log any more: {what}",
+                by.name
+            )
+        })?;
+        Ok(Some((size, by.name.to_string())))
+    }
+
+    /// The checkpoint that this witness cosigned, as it is kept.
+    fn kept(&self, witness: &WitnessKey) -> Result<Option<Checkpoint>, String> {
+        let kept = cosigned_checkpoint(self.dir, self.by, witness).map_err(|error| error.to_string())?;
+        Ok(kept.map(|(checkpoint, _)| checkpoint))
     }
 }
 

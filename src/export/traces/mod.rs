@@ -59,7 +59,7 @@ pub struct TracesStatus {
     pub messages: Sampled,
     /// The breaker.
     pub breaker: Breaker,
-    /// What the last attempt met that failed or was refused.
+    /// Why it cannot send for now, or why some were refused.
     pub trouble: Option<String>,
 }
 

@@ -138,7 +138,8 @@ impl Queue {
     pub(super) fn ended(&self, outcome: Outcome, trouble: Option<String>, now: Duration, random: u64) {
         let mut state = self.state();
         state.pump.ended(outcome, now, random);
-        if trouble.is_some() {
+        // Why some were refused is told for as long as they count; why none could be sent, until one can.
+        if trouble.is_some() || state.pump.counts().failed == 0 {
             state.trouble = trouble;
         }
     }

@@ -94,15 +94,29 @@ pub fn begin(out: &mut Vec<u8>) -> usize {
 /// leaf hash; `None` as for [`encode`].
 #[must_use]
 pub fn finish(index: u64, at: usize, out: &mut [u8]) -> Option<LogHash> {
+    let leaf = seal(at, out)?;
+    number(index, at, out);
+    Some(leaf)
+}
+
+/// As [`finish`], but for the index, which [`number`] writes: who makes records beside each other does not know it yet.
+#[must_use]
+pub fn seal(at: usize, out: &mut [u8]) -> Option<LogHash> {
     let (head, payload) = out.get_mut(at..)?.split_first_chunk_mut::<HEADER_BYTES>()?;
     if !(1..=PAYLOAD_BYTES_MAX).contains(&payload.len()) {
         return None;
     }
     let leaf = leaf_hash(payload);
     head[..4].copy_from_slice(&u32::try_from(payload.len()).ok()?.to_be_bytes());
-    head[4..12].copy_from_slice(&index.to_be_bytes());
     head[12..].copy_from_slice(leaf.as_bytes());
     Some(leaf)
+}
+
+/// Writes the index of the frame that was begun at `at`.
+pub fn number(index: u64, at: usize, out: &mut [u8]) {
+    if let Some(place) = out.get_mut(at + 4..at + 12) {
+        place.copy_from_slice(&index.to_be_bytes());
+    }
 }
 
 /// Reads frames one after the other, with one buffer.

@@ -6,6 +6,7 @@
 //!
 //! *Invariant*: no record can hold a body, a key's secret or a token; all free text is a [`Note`].
 
+mod bundle;
 pub mod checkpoint;
 mod cosign;
 mod cut;
@@ -29,7 +30,9 @@ mod unsettled;
 pub mod verifier;
 pub mod verify;
 pub mod witness;
+mod witnessed;
 
+pub use bundle::{BundleHead, EnvelopeView, Spelt, Written};
 pub use checkpoint::{Checkpoint, CheckpointError, Origin};
 pub use cosign::{Cosigned, WitnessKey, cosign, cosigned, only_signed_by, with_cosignature};
 pub use cut::Cut;
@@ -38,6 +41,7 @@ pub use merkle::{Frontier, LogHash};
 pub use note::{Note, is_unsafe};
 pub use open::OpenCopies;
 pub use outcome::{Cause, Outcome, OutcomeOf, Outcomes};
+pub use packed::encode_bundle;
 pub use path::ProofBuilder;
 pub use proof::{Proof, ProofFault, Proven};
 pub use record::{
@@ -51,6 +55,7 @@ pub use story::Story;
 pub use unsettled::Unsettled;
 pub use verifier::{VerifierKey, VerifierKeyError};
 pub use verify::{Fault, FaultKind, Segment, Verified, verify, verify_from};
+pub use witnessed::Witnessed;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -16,10 +16,7 @@ impl OpenCopies {
     pub fn note(&mut self, index: u64, event: &Event) {
         match event {
             Event::Verdicts(verdicts) => {
-                let copies = verdicts.envelopes.iter().map(|one| u64::from(one.verdict.copies())).sum();
-                if copies > 0 {
-                    self.0.insert(index, copies);
-                }
+                self.open(index, verdicts.envelopes.iter().map(|one| u64::from(one.verdict.copies())).sum());
             }
             Event::Outcomes(outcomes) => {
                 if let Some(open) = self.0.get_mut(&outcomes.of) {
@@ -30,6 +27,13 @@ impl OpenCopies {
                 }
             }
             Event::BundleRefused(_) | Event::Link(_) | Event::Node(_) | Event::Registry(_) => {}
+        }
+    }
+
+    /// The record at `index` allowed so many.
+    pub fn open(&mut self, index: u64, copies: u64) {
+        if copies > 0 {
+            self.0.insert(index, copies);
         }
     }
 

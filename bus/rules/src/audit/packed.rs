@@ -1,9 +1,10 @@
 //! Verdicts as the log holds them: what an envelope shares with the one before it stands there once.
 //!
 //! The record of every bundle is encoded, hashed and written before anything of it is handed over, so each byte of
-//! it is waited for. [`encode`] writes into the caller's buffer and makes nothing in between. Logs of earlier nodes
+//! it is waited for. [`encode_bundle`] writes into the caller's buffer and makes nothing in between. Logs of earlier nodes
 //! hold `verdicts` with every envelope whole; [`super::Record::decode`] reads both.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use serde::de::{Error as _, SeqAccess, Visitor};
@@ -15,6 +16,7 @@ use testudo_wire::{
 };
 
 use super::Note;
+use super::bundle::{BundleHead, EnvelopeView, Spelt, Written};
 use super::record::{EnvelopeRecord, Event, NOTES_MAX, Record, TraceId, Verdict, Verdicts, limits};
 
 /// What the event is called on the log.
@@ -23,12 +25,38 @@ pub(super) const TAG: &str = "bundle";
 const WHOLE: u16 = 8;
 /// Envelopes of one bundle, at most.
 const ENVELOPES_MAX: usize = Limits::standard().bundle_envelopes_max as usize;
+/// Bytes of an envelope that follows the one before it, at most; and about those of all that comes before.
+const SHORT_BYTES: usize = 71;
+const HEAD_BYTES: usize = 512;
 /// What stands before 16 and before 32 bytes.
 const BIN_16: [u8; 2] = [0xc4, 16];
 const BIN_32: [u8; 2] = [0xc4, 32];
 
 /// Appends the payload of verdicts.
-pub(super) fn encode(at: Timestamp, registry: RegistrySequence, verdicts: &Verdicts, out: &mut Vec<u8>) {
+pub(super) fn encode(
+    at: Timestamp,
+    registry: RegistrySequence,
+    verdicts: &Verdicts,
+    out: &mut Vec<u8>,
+) -> Result<(), CanonicalError> {
+    let envelopes = verdicts.envelopes.iter().map(EnvelopeRecord::view);
+    encode_bundle((at, registry), &BundleHead::of(verdicts), verdicts.envelopes.len(), envelopes, out)?;
+    Ok(())
+}
+
+/// Appends the payload of the record of a bundle of so many envelopes.
+///
+/// # Errors
+/// [`CanonicalError`] for another number of envelopes, or more than a bundle has.
+pub fn encode_bundle<'a, P: Spelt, V: Borrow<Verdict>>(
+    (at, registry): (Timestamp, RegistrySequence),
+    head: &BundleHead,
+    count: usize,
+    envelopes: impl IntoIterator<Item = EnvelopeView<'a, P, V>>,
+    out: &mut Vec<u8>,
+) -> Result<Written, CanonicalError> {
+    let elements = u16::try_from(count).map_err(|_| CanonicalError::Limit)?;
+    out.reserve(HEAD_BYTES + count.min(ENVELOPES_MAX) * SHORT_BYTES);
     let mut writer = Writer::over(std::mem::take(out));
     writer.array(3);
     writer.uint(at.as_millis());
@@ -36,37 +64,47 @@ pub(super) fn encode(at: Timestamp, registry: RegistrySequence, verdicts: &Verdi
     writer.map(1);
     writer.str(TAG);
     writer.array(6);
-    writer.bin(verdicts.session.as_bytes());
-    writer.str(verdicts.sender.as_str());
-    writer.bin(verdicts.key.as_bytes());
-    writer.uint(u64::from(verdicts.lane));
-    writer.bin(verdicts.root.as_bytes());
-    // A bundle has 256 at most.
-    writer.array(u16::try_from(verdicts.envelopes.len()).unwrap_or(u16::MAX));
-    let mut before: Option<&EnvelopeRecord> = None;
-    for envelope in &verdicts.envelopes {
-        match before {
-            Some(before) if follows(envelope, before) => short(&mut writer, envelope, before),
-            Some(_) | None => whole(&mut writer, envelope),
+    writer.bin(head.session.as_bytes());
+    writer.str(head.sender.as_str());
+    writer.bin(head.key.as_bytes());
+    writer.uint(u64::from(head.lane));
+    writer.bin(head.root.as_bytes());
+    writer.array(elements);
+    let mut written = Written::default();
+    let mut before: Option<EnvelopeView<'_, P, V>> = None;
+    for envelope in envelopes {
+        match &before {
+            Some(before) if follows(&envelope, before) => short(&mut writer, &envelope, before),
+            Some(_) | None => whole(&mut writer, &envelope),
         }
+        written.messages += 1;
+        written.copies += u64::from(envelope.verdict.borrow().copies());
         before = Some(envelope);
     }
     *out = writer.into_bytes();
+    if usize::try_from(written.messages).is_ok_and(|messages| messages == count) {
+        Ok(written)
+    } else {
+        Err(CanonicalError::Unexpected)
+    }
 }
 
 /// Whether all but its ids is what the one before it says, and its number the next.
-fn follows(envelope: &EnvelopeRecord, before: &EnvelopeRecord) -> bool {
+fn follows<P: Spelt, V: Borrow<Verdict>>(
+    envelope: &EnvelopeView<'_, P, V>,
+    before: &EnvelopeView<'_, P, V>,
+) -> bool {
     before.sequence.0.checked_add(1) == Some(envelope.sequence.0)
         && envelope.trace == before.trace
-        && envelope.verdict == before.verdict
+        && envelope.verdict.borrow() == before.verdict.borrow()
         && envelope.destination == before.destination
         && envelope.capability == before.capability
 }
 
 /// Ids alone: message, digest, and the correlation where that is another one.
-fn short(writer: &mut Writer, envelope: &EnvelopeRecord, before: &EnvelopeRecord) {
+fn short<P, V>(writer: &mut Writer, envelope: &EnvelopeView<'_, P, V>, before: &EnvelopeView<'_, P, V>) {
     // Put together here and appended at once: this is done for nearly every message.
-    let mut bytes = [0; 71];
+    let mut bytes = [0; SHORT_BYTES];
     bytes[1..3].copy_from_slice(&BIN_16);
     bytes[3..19].copy_from_slice(envelope.message.as_bytes());
     bytes[19..21].copy_from_slice(&BIN_32);
@@ -81,14 +119,14 @@ fn short(writer: &mut Writer, envelope: &EnvelopeRecord, before: &EnvelopeRecord
     writer.raw(&bytes);
 }
 
-fn whole(writer: &mut Writer, envelope: &EnvelopeRecord) {
+fn whole<P: Spelt, V: Borrow<Verdict>>(writer: &mut Writer, envelope: &EnvelopeView<'_, P, V>) {
     writer.array(WHOLE);
     writer.bin(envelope.message.as_bytes());
     writer.bin(envelope.digest.as_bytes());
     writer.bin(envelope.correlation.as_bytes());
     writer.uint(envelope.sequence.0);
-    writer.str(envelope.destination.as_str());
-    match &envelope.capability {
+    writer.str(envelope.destination.spelt().as_str());
+    match envelope.capability {
         Some(capability) => writer.str(capability.as_str()),
         None => writer.nil(),
     }
@@ -97,7 +135,7 @@ fn whole(writer: &mut Writer, envelope: &EnvelopeRecord) {
         None => writer.nil(),
     }
     writer.map(1);
-    match &envelope.verdict {
+    match envelope.verdict.borrow() {
         Verdict::Allowed { alerts, copies } => {
             writer.str("allowed");
             writer.array(2);
@@ -210,7 +248,7 @@ pub(super) fn decode(payload: &[u8]) -> Result<Record, CanonicalError> {
     }
     let verdicts = Verdicts { session, sender, key, lane, root, envelopes };
     let mut again = Vec::with_capacity(payload.len());
-    encode(at, registry, &verdicts, &mut again);
+    encode(at, registry, &verdicts, &mut again)?;
     if again != payload {
         return Err(CanonicalError::NotShortest);
     }

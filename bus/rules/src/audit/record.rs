@@ -31,7 +31,6 @@ pub struct Record {
 }
 
 /// What happened.
-#[expect(clippy::large_enum_variant, reason = "records are made one at a time and written at once")]
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Event {
@@ -179,6 +178,9 @@ impl Verdict {
 
 fn bounded<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<Note> {
     let mut names = names.into_iter();
+    // Nearly every message.
+    let Some(first) = names.next() else { return Vec::new() };
+    let mut names = std::iter::once(first).chain(names);
     let mut kept: Vec<_> = names.by_ref().take(RULES_MAX).map(Note::new).collect();
     match names.count() {
         0 => {}
@@ -329,9 +331,19 @@ pub enum RegistryChange {
 }
 
 /// What happened to the node.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NodeEvent {
+    /// A witness cosigned the log's checkpoint; its signature is kept beside the log and must be there from now on
+    /// (threat A73).
+    Cosigned {
+        /// How many records the checkpoint covers.
+        records: u64,
+        /// The witness's name.
+        witness: Note,
+        /// Its key.
+        key: PublicKey,
+    },
     /// The log goes out to so many places: written at each start with exporters, and at the first without, so that
     /// a place that was added, changed or taken away is on record (threat A76).
     Exporting {
@@ -400,10 +412,7 @@ impl Record {
     /// [`CanonicalError`], which no record gives.
     pub fn encode_to(&self, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
         match &self.event {
-            Event::Verdicts(verdicts) => {
-                packed::encode(self.at, self.registry, verdicts, out);
-                Ok(())
-            }
+            Event::Verdicts(verdicts) => packed::encode(self.at, self.registry, verdicts, out),
             Event::BundleRefused(_)
             | Event::Link(_)
             | Event::Node(_)

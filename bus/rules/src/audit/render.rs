@@ -60,6 +60,9 @@ impl Event {
                 "count": refused.count,
             }),
             Self::Link(link) => link_fields(link),
+            Self::Node(NodeEvent::Cosigned { records, witness, key }) => {
+                json!({ "what": "cosigned", "records": records, "witness": witness, "key": key })
+            }
             Self::Node(NodeEvent::Exporting { exporters, configuration }) => {
                 json!({ "what": "exporting", "exporters": exporters, "configuration": configuration })
             }
@@ -97,6 +100,9 @@ impl Event {
         match self {
             Self::BundleRefused(refused) => bundle_words(refused),
             Self::Link(link) => link_words(link),
+            Self::Node(NodeEvent::Cosigned { records, witness, .. }) => {
+                format!("had {records} records cosigned by {witness}")
+            }
             Self::Node(NodeEvent::Exporting { exporters, configuration }) => {
                 format!("exports to {exporters} places, configuration {}", configuration.short())
             }

@@ -159,6 +159,12 @@ pub(crate) fn events() -> Vec<Event> {
         NodeEvent::Resumed { refused: 5, lost: 2 }.into(),
         NodeEvent::Stopped.into(),
         NodeEvent::Trust { number: 3, authorities: 1, cas: 2, statement: Digest::new([9; 32]) }.into(),
+        NodeEvent::Cosigned {
+            records: 7,
+            witness: Note::new("w/1"),
+            key: SecretKey::from_seed(&[3; 32]).public(),
+        }
+        .into(),
         NodeEvent::Exporting { exporters: 2, configuration: Digest::new([8; 32]) }.into(),
     ];
     for agent in [None, Some(name("reader-1"))] {

@@ -28,6 +28,10 @@ fn payload(n: u64) -> Vec<u8> {
 }
 
 fn log(records: u64, seals: &[u64]) -> Log {
+    log_of(records, seals, &payload)
+}
+
+fn log_of(records: u64, seals: &[u64], payload: &dyn Fn(u64) -> Vec<u8>) -> Log {
     let mut log = Log { segments: Vec::new(), ends: Vec::new(), checkpoints: Vec::new() };
     let mut frontier = Frontier::new();
     let mut total = 0;
@@ -90,13 +94,50 @@ impl Log {
 fn a_good_log_verifies() {
     assert_eq!(
         log(60, &[20, 60]).verify().unwrap(),
-        Verified { first: 0, records: 60, sealed: 60, unsealed: 0 }
+        Verified { first: 0, records: 60, sealed: 60, unsealed: 0, witnessed: None }
     );
     assert_eq!(
         log(60, &[20, 50]).verify().unwrap(),
-        Verified { first: 0, records: 60, sealed: 50, unsealed: 10 }
+        Verified { first: 0, records: 60, sealed: 50, unsealed: 10, witnessed: None }
     );
-    assert_eq!(log(0, &[]).verify().unwrap(), Verified { first: 0, records: 0, sealed: 0, unsealed: 0 });
+    assert_eq!(
+        log(0, &[]).verify().unwrap(),
+        Verified { first: 0, records: 0, sealed: 0, unsealed: 0, witnessed: None }
+    );
+}
+
+/// What a checkpoint covers is the log's word; behind it anybody can write, such as that a key of theirs is the witness.
+#[test]
+fn t_a73_what_a_log_says_of_its_witness_counts_once_it_is_sealed() {
+    let by = |seed, name: &str, records| {
+        let witness = WitnessKey {
+            name: Origin::parse(name).unwrap(),
+            key: SecretKey::from_seed(&[seed; 32]).public(),
+        };
+        Witnessed { records, witness }
+    };
+    let (first, last, forged) = (by(1, "w/1", 1), by(2, r"w\\2", 5), by(3, "w/3", 1));
+    let says = |n| match n {
+        2 => Some(&first),
+        6 => Some(&last),
+        9 => Some(&forged),
+        _ => None,
+    };
+    let record = |n| {
+        let Some(witnessed) = says(n) else { return payload(n) };
+        let at = Timestamp::from_millis(n);
+        Record { at, registry: RegistrySequence(n), event: witnessed.event().into() }.encode().unwrap()
+    };
+    for (seals, found) in [
+        (&[2][..], None),
+        (&[2, 3], Some(&first)),
+        (&[3, 6], Some(&first)),
+        (&[3, 7], Some(&last)),
+        (&[8], Some(&last)),
+    ] {
+        let verified = log_of(10, seals, &record).verify().unwrap();
+        assert_eq!(verified.witnessed.as_ref(), found, "{seals:?}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use testudo_wire::PublicKey;
 use super::checkpoint::{Checkpoint, CheckpointError, Notes, Origin};
 use super::frame::{FrameError, FrameReader};
 use super::merkle::Frontier;
+use super::witnessed::Witnessed;
 
 /// One segment of a log.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub struct Segment<R> {
 }
 
 /// A log that is what was signed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Verified {
     /// The first record that is there; those before were removed under a signed cut.
     pub first: u64,
@@ -31,6 +32,8 @@ pub struct Verified {
     pub sealed: u64,
     /// Records after the last checkpoint: whole, but nobody has signed that they are all.
     pub unsealed: u64,
+    /// What the last record that says so, under a checkpoint, says of the log's witness.
+    pub witnessed: Option<Witnessed>,
 }
 
 /// A log that is not what was signed.
@@ -113,8 +116,16 @@ pub fn verify_from<R: Read>(
     origin: &Origin,
 ) -> Result<Verified, Fault> {
     let mut frontier = base.clone();
-    let mut seals =
-        Seals { notes: Notes::new(checkpoints), key, origin, base: base.size(), sealed: 0, next: None };
+    let mut seals = Seals {
+        notes: Notes::new(checkpoints),
+        key,
+        origin,
+        base: base.size(),
+        sealed: 0,
+        next: None,
+        witnessed: None,
+        claimed: None,
+    };
     seals.load()?;
     seals.meet(&frontier)?;
     let mut segments = segments.into_iter().peekable();
@@ -137,6 +148,7 @@ pub fn verify_from<R: Read>(
                 records: frontier.size(),
                 sealed,
                 unsealed: frontier.size() - sealed,
+                witnessed: seals.witnessed,
             })
         }
     }
@@ -160,7 +172,8 @@ fn verify_segment<R: Read, C: BufRead>(
         let index = frontier.size();
         let what = match frames.next_frame() {
             Ok(None) => return Ok(()),
-            Ok(Some((header, _))) if header.index == index => {
+            Ok(Some((header, payload))) if header.index == index => {
+                seals.claimed = Witnessed::of_payload(payload).or_else(|| seals.claimed.take());
                 frontier.append(header.leaf);
                 seals.meet(frontier)?;
                 continue;
@@ -186,6 +199,9 @@ struct Seals<'a, C> {
     base: u64,
     sealed: u64,
     next: Option<Checkpoint>,
+    /// What the records up to the last checkpoint say of a witness; and what those behind it do, which anybody can write.
+    witnessed: Option<Witnessed>,
+    claimed: Option<Witnessed>,
 }
 
 impl<C: BufRead> Seals<'_, C> {
@@ -219,6 +235,7 @@ impl<C: BufRead> Seals<'_, C> {
             return Err(Fault { index: self.sealed, what: FaultKind::Rewritten { size: next.size } });
         }
         self.sealed = next.size;
+        self.witnessed = self.claimed.take().or_else(|| self.witnessed.take());
         self.load()
     }
 }

@@ -116,6 +116,8 @@ kinds! {
     MessageFailed = "message.failed", Warn;
     /// A message was refused.
     MessageRefused = "message.refused", Warn;
+    /// A witness cosigned the log.
+    NodeCosigned = "node.cosigned", Info;
     /// The node started to send its log to these exporters.
     NodeExporting = "node.exporting", Info;
     /// The log could be written again.

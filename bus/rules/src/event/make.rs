@@ -150,7 +150,7 @@ fn drafts(record: &Record) -> Vec<Draft> {
         Event::Link(link) => {
             vec![Draft { session: link.session, ..Draft::new(link_kind(&link.what), link.agent, fields()) }]
         }
-        Event::Node(event) => vec![node(*event, fields())],
+        Event::Node(event) => vec![node(event, fields())],
         Event::Outcomes(outcomes) if outcomes.outcomes.is_empty() => {
             vec![Draft::new(Kind::OutcomesNone, outcomes.to, fields())]
         }
@@ -210,8 +210,9 @@ fn outcome(outcomes: &Outcomes, one: &OutcomeOf) -> Draft {
     draft
 }
 
-fn node(event: NodeEvent, fields: Value) -> Draft {
+fn node(event: &NodeEvent, fields: Value) -> Draft {
     let kind = match event {
+        NodeEvent::Cosigned { .. } => Kind::NodeCosigned,
         NodeEvent::Exporting { .. } => Kind::NodeExporting,
         NodeEvent::Resumed { .. } => Kind::NodeResumed,
         NodeEvent::Rules { .. } => Kind::NodeRules,
