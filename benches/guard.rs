@@ -201,7 +201,8 @@ fn texts(inspector: &Inspector, file: &str) -> Result<(), Box<dyn std::error::Er
         for (how, mut series) in [("alone", alone(inspector, texts)), ("in a talk", talk(inspector, texts))] {
             let all = series.iter().sum::<f64>();
             series.sort_by(f64::total_cmp);
-            let at = |hundredths: usize| series.get(series.len() * hundredths / 100).or(series.last());
+            let at =
+                |hundredths: usize| series.get(series.len() * hundredths / 100).or_else(|| series.last());
             let [median, most, worst] = [50, 99, 100].map(|place| at(place).copied().unwrap_or_default());
             println!(
                 "{class:8} {how:10} {:5} texts of {:5} B  median {median:8.2} us  99 of 100 {most:8.2} us  worst {worst:8.1} us  a KiB {:6.2} us",

@@ -1,6 +1,7 @@
 //! What a tail adds to a verdict, and that looking only at the border misses nothing of it.
 
-use super::super::tests_corpus;
+use super::super::tests_near::{Dice, filler, write};
+use super::super::{pattern, rules, tests_corpus};
 use super::*;
 
 /// Says these pieces one after the other. What the tail adds must be what reading all of it together adds. Gives the
@@ -62,6 +63,32 @@ fn t_a60_attacks_cut_anywhere_are_found_as_when_all_is_read_together() {
     }
     eprintln!("{caught} of {all} cut attacks are blocked");
     assert!(caught * 100 >= all * 99, "{caught} of {all}");
+}
+
+#[test]
+fn t_a60_matches_of_every_rule_cut_anywhere_are_found_as_when_all_is_read_together() {
+    let inspector = Inspector::standard();
+    let mut dice = Dice(11);
+    let hirs = rules::standard().map(|rule| pattern::parse(&rule.text()).expect("its pattern"));
+    let hirs = hirs.collect::<Vec<_>>();
+    let mut blocked = 0;
+    for turn in 0..hirs.len() * 40 {
+        let mut text = Vec::new();
+        for more in 0..=dice.below(3) {
+            filler(&mut dice, 12, &mut text);
+            // Each rule in its turn, and then some other.
+            let hir = if more == 0 { &hirs[turn % hirs.len()] } else { dice.one(&hirs) };
+            let from = text.len();
+            write(hir, &mut dice, &mut text);
+            text.truncate(from + 300);
+            text.push(b' ');
+        }
+        let text = String::from_utf8_lossy(&text);
+        let (first, second) = cut(&text, dice.below(text.len()));
+        let (second, third) = cut(second, dice.below(second.len() * 2));
+        blocked += talk(&inspector, &[first, second, third]).0;
+    }
+    assert!(blocked > 1_000, "only {blocked} are blocked");
 }
 
 #[test]

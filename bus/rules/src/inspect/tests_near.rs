@@ -7,7 +7,10 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 use super::gate::Bits;
 use super::near::{Near, Places};
 use super::pattern::{Pattern, borders, parse};
-use super::rules::{self, RuleSet};
+use super::rules::{self, Role, RuleSet};
+
+/// Matches written of each rule.
+const MATCHES: usize = 400;
 
 /// Numbers that look random and are the same in every run.
 pub(super) struct Dice(pub(super) u64);
@@ -139,4 +142,33 @@ fn t_a60_a_rule_is_woken_by_what_it_looks_for_and_by_nothing_else() {
         let names: Vec<_> = found.alerts().iter().map(|alert| alert.rule.as_str()).collect();
         assert!(names.iter().any(|name| name.starts_with(rule)), "{text}: {names:?}");
     }
+}
+
+/// The gate wakes a rule by its literals, so a match without any of them is never seen.
+#[test]
+fn t_a60_no_match_is_without_a_literal_of_its_rule() {
+    let mut dice = Dice(29);
+    let (mut missing, mut found) = (Vec::new(), 0);
+    for rule in rules::standard().filter(|rule| !matches!(rule.role, Role::Judged(_) | Role::Markup)) {
+        let (pattern, hir) =
+            (Pattern::new(&rule.text()).expect("a pattern"), parse(&rule.text()).expect("a pattern"));
+        let literals = |list: &[&str]| list.iter().map(|literal| literal.to_lowercase()).collect::<Vec<_>>();
+        let lists = [literals(rule.literals), literals(rule.also)];
+        for _ in 0..MATCHES {
+            let mut text = b". ".to_vec();
+            write(&hir, &mut dice, &mut text);
+            text.extend_from_slice(b" .");
+            let Some(place) = pattern.find(&text, 0..text.len()) else { continue };
+            found += 1;
+            let place = String::from_utf8_lossy(&text[place]).to_lowercase();
+            if lists
+                .iter()
+                .any(|list| !list.is_empty() && !list.iter().any(|literal| place.contains(literal)))
+            {
+                missing.push(format!("{}: {place:?}", rule.id));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{} matches\n{}", missing.len(), missing.join("\n"));
+    assert!(found > 50 * MATCHES, "only {found} matches");
 }
