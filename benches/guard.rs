@@ -7,6 +7,10 @@
 //! Small bodies are also vetted 64 at a time, as a node vets a bundle, and the ratio of alone to that is told. Where a
 //! clock means little, count instructions: `-- --count NAME` vets the bodies of that name, alone and in bundles, a fixed
 //! number of times and says how often, to be run under `valgrind --tool=none` or `perf stat -e instructions`.
+//!
+//! What texts of every day cost tells a file of them, a JSON object with `text` and `class` on each line:
+//! `-- --texts FILE` gives, for each class, median, 99th of 100 and worst, alone and each after the one before it in a
+//! talk, and the texts' bytes by all time; a text is read several times, and its best time counts.
 
 #![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
@@ -27,6 +31,8 @@ const BUNDLE: usize = 64;
 const BUNDLED_MAX: usize = 1_024;
 /// Bundles vetted when instructions are counted.
 const COUNTED: usize = 200;
+/// Times that each text of a file is read.
+const READ: usize = 5;
 
 const JSON: &str = concat!(
     r#"{"finding":"licence-missing","path":"services/billing/src/invoice.rs","line":214,"severity":"medium","#,
@@ -182,6 +188,68 @@ fn count(inspector: &Inspector, bodies: &[Body]) {
     }
 }
 
+/// What the texts of a file cost.
+fn texts(inspector: &Inspector, file: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let mut classes = std::collections::BTreeMap::<String, Vec<Body>>::new();
+    for line in std::fs::read_to_string(file)?.lines() {
+        let item: serde_json::Value = serde_json::from_str(line)?;
+        let of = |field: &str| item.get(field).and_then(|value| value.as_str()).unwrap_or_default();
+        classes.entry(of("class").to_owned()).or_default().push(body("", "text/plain", of("text")));
+    }
+    for (class, texts) in &classes {
+        let bytes = texts.iter().map(|text| text.text.len()).sum::<usize>();
+        for (how, mut series) in [("alone", alone(inspector, texts)), ("in a talk", talk(inspector, texts))] {
+            let all = series.iter().sum::<f64>();
+            series.sort_by(f64::total_cmp);
+            let at =
+                |hundredths: usize| series.get(series.len() * hundredths / 100).or_else(|| series.last());
+            let [median, most, worst] = [50, 99, 100].map(|place| at(place).copied().unwrap_or_default());
+            println!(
+                "{class:8} {how:10} {:5} texts of {:5} B  median {median:8.2} us  99 of 100 {most:8.2} us  worst {worst:8.1} us  a KiB {:6.2} us",
+                texts.len(),
+                bytes / texts.len(),
+                all * 1024.0 / bytes as f64,
+            );
+        }
+    }
+    Ok(())
+}
+
+/// The best time of each text by itself.
+fn alone(inspector: &Inspector, texts: &[Body]) -> Vec<f64> {
+    let mut scratch = Scratch::default();
+    let mut best = vec![f64::INFINITY; texts.len()];
+    for _ in 0..READ {
+        for (best, text) in best.iter_mut().zip(texts) {
+            let start = Instant::now();
+            black_box(inspector.inspect_with(
+                &mut scratch,
+                text.content_type,
+                black_box(text.text.as_bytes()),
+            ));
+            *best = best.min(start.elapsed().as_secs_f64() * 1e6);
+        }
+    }
+    best
+}
+
+/// The best time of each text after the one before.
+fn talk(inspector: &Inspector, texts: &[Body]) -> Vec<f64> {
+    let mut scratch = Scratch::default();
+    let mut best = vec![f64::INFINITY; texts.len()];
+    for _ in 0..READ {
+        let mut tails = Context::<(u64, u64)>::default();
+        for (best, text) in best.iter_mut().zip(texts) {
+            let start = Instant::now();
+            let (alone, said) =
+                inspector.vet(&mut scratch, "", text.content_type, black_box(text.text.as_bytes()));
+            black_box(tails.follow(inspector, &(0, 0), "", &said, alone));
+            *best = best.min(start.elapsed().as_secs_f64() * 1e6);
+        }
+    }
+    best
+}
+
 /// Median and best.
 fn summary(series: &mut [f64]) -> (f64, f64) {
     series.sort_by(f64::total_cmp);
@@ -192,6 +260,13 @@ fn summary(series: &mut [f64]) -> (f64, f64) {
 fn main() {
     let inspector = Inspector::standard();
     let mut scratch = Scratch::default();
+    let mut arguments = std::env::args();
+    if arguments.any(|argument| argument == "--texts") {
+        if let Err(error) = texts(&inspector, &arguments.next().unwrap_or_default()) {
+            println!("no texts: {error}");
+        }
+        return;
+    }
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let bodies: Vec<_> = bodies().into_iter().filter(|body| body.name.contains(&only)).collect();
     if std::env::args().any(|argument| argument == "--count") {

@@ -136,12 +136,7 @@ pub(super) const RULES: &[Rule] = &[
     concept(
         "evidence.new-task",
         13,
-        &[
-            "new rule",
-            "instruction", "task", "goal", "objective", "mission", "directive", "purpose", "role",
-            "assignment", "priorit", "prompt", "plan", "output", "job", "order", "rules", "fresh",
-            "program", "assigned", "upgraded", "liberat", "freed", "hacked", "provision",
-        ],
+        &["instruction", "task", "goal", "objective", "mission", "directive", "purpose", "role", "assignment", "priorit", "prompt", "plan", "output", "job", "order", "fresh", "program", "assigned", "upgraded", "liberat", "freed", "hacked", "provision", "rule"],
         &[
             "new", "real", "actual", "true", "only", "sole", "updat", "revis", "hidden", "secret",
             "ultimate", "modif", "final", "next", "changed", "replaced", "irrelevant", "cancelled",
@@ -218,24 +213,19 @@ pub(super) const RULES: &[Rule] = &[
             "comply", "complies", "obey", "anything", "whatever", "illegal", "forbidden", "legal",
             "allowed", "permitted", "nothing",
         ],
-        &[
-            " no ", "\nno ", "without", "zero", "free", "not ", "n't", "dont", "doesnt", "lack",
-            "ignor", "disregard", "escap", "broke", "break", "never", "cannot", "must", "always",
-            "uncensor", "unrestrict", "amoral", "jailbroken", "anarchist", "lawless", "unfiltered",
-            "illegal", "whatever", "unethical", "anything", "everything", "can't", "isnt",
-        ],
+        &["without", "zero", "free", "n't", "dont", "doesnt", "lack", "ignor", "disregard", "escap", "broke", "break", "never", "cannot", "must", "always", "uncensor", "unrestrict", "amoral", "jailbroken", "anarchist", "unfiltered", "illegal", "whatever", "unethical", "anything", "everything", "can't", "isnt", "lawless", "unbound", "cant", "arent", "no ", "no\t", "no,", "no*", "not ", "not\t", "not,", "not*", "nothing is"],
         concat!(
-            r"\b(?:no|without|zero|free (?:of|from)|freed from|(?:not|isn'?t|aren'?t) (?:bound",
+            r"\b(?:no[\x20\t,*]+|without|zero|free (?:of|from)|freed from|(?:not|isn'?t|aren'?t)[\x20\t,*]+(?:bound",
             r"|limited|restricted|constrained) (?:by|to)|unbound by|ignor(?:es|ing)|disregards|lacks",
-            r"|lacking|(?:do|does)(?: not|n'?t) (?:have|follow|care|abide|need|adhere|comply|obey)",
+            r"|lacking|(?:do|does)(?: not|n'?t)[\x20\t,*]+(?:have|follow|care|abide|need|adhere|comply|obey)",
             r"|escaped?|broken free|break free)\b[^.\n]{0,35}?\b(?:restrictions?|limits|limitations",
             r"|content filters?|filtering|filters|guidelines|morals?|morality|moral compass|ethic\w*",
             r"|rules|(?:content|usage|openai|all) polic(?:y|ies)|censorship|disclaimers?|inhibitions",
             r"|typical confines|safeguards|safety layer)\b|\b(?:uncensored|unrestricted|amoral",
-            r"|jailbroken|anarchist|lawless|completely unfiltered)\b|\b(?:never|not|n'?t|cannot",
-            r"|can'?t) (?:ever )?(?:refuses?|declines?|censors?|apologi[sz]es?|warns?)\b|\b(?:always",
+            r"|jailbroken|anarchist|lawless|completely unfiltered)\b|\b(?:never|not|n't|cannot",
+            r"|can'?t)[\x20\t,*]+(?:ever )?(?:refuses?|declines?|censors?|apologi[sz]es?|warns?)\b|\b(?:always",
             r"|must) (?:comply|complies|obey|obeys)\b|\bdo anything now\b|\bwhatever (?:is|i|you'?re",
-            r"|they) ask\w*|\b(?:nothing is (?:illegal|forbidden|off)|everything is (?:legal|allowed",
+            r"|they) ask\w*|\b(?:nothing\x20is (?:illegal|forbidden|off)|everything is (?:legal|allowed",
             r"|permitted))\b|\bwithout any (?:warnings?|refusals?)\b|\bunethical (?:content|answers?",
             r"|requests?)\b"
         ),
@@ -278,27 +268,21 @@ pub(super) const RULES: &[Rule] = &[
             "process", "read",
             "analy", "review", "index", "pars", "answer", "respond",
         ],
-        &[
-            "note", "message", "instruction", "attention", "notice", "reminder", "directive", "memo",
-            "detail", "usage", "p.s", "important", "dear", "hey", "hello", "good", "kindly", "ai:",
-            "assistant:", "agent:", "bot:", "llm:", "automated", "ai ", "when", "you", "assistant,",
-            "agent,", "ai,", "bot,", "copilot,", "claude,", "gpt,", "llm,", "copilot:", "claude:", "gpt:",
-            " hi", "for the",
-        ],
+        &["note", "message", "instruction", "attention", "notice", "reminder", "directive", "memo", "detail", "usage", "p.s", "important", "dear", "hey", "hello", "good", "kindly", "ai:", "assistant:", "agent:", "bot:", "llm:", "automated", "ai ", "when", "you", "assistant,", "agent,", "ai,", "bot,", "copilot,", "claude,", "gpt,", "llm,", "copilot:", "claude:", "gpt:", "for the", "ai\t", "ai\n", "ai\r", "ai\x0b", "ai\x0c", "assistant ", "assistant\t", "assistant\n", "assistant\r", "assistant\x0b", "assistant\x0c", "agent ", "agent\t", "agent\n", "agent\r", "agent\x0b", "agent\x0c", "bot ", "bot\t", "bot\n", "bot\r", "bot\x0b", "bot\x0c", "copilot ", "copilot\t", "copilot\n", "copilot\r", "copilot\x0b", "copilot\x0c", "claude ", "claude\t", "claude\n", "claude\r", "claude\x0b", "claude\x0c", "gpt ", "gpt\t", "gpt\n", "gpt\r", "gpt\x0b", "gpt\x0c", "llm ", "llm\t", "llm\n", "llm\r", "llm\x0b", "llm\x0c", "also", "hi ", "hi\t", "hi\n", "hi\r", "hi,", "hi*", "as an ai", "ai*", "ps.", "ps ", "ps\t", "ps\n", "ps\r", "ps,", "ps*"],
         concat!(
             r"\b(?:note|message|instructions?|attention|notice|reminder|directive|memo|detail|usage",
             r"|p\.?s\.?|important)s? (?:to|for) (?:the |any |all |an )?(?:\w+ )?",
             model!(),
             r"s?\b|\bif you(?:'re| are) (?:an? |the )(?:\w+ )?",
             model!(),
-            r"\b|\b(?:dear|hey|hi|hello|attention|good|for the|kindly) (?:ai|llm|assistant|chatgpt",
+            r"\b|\b(?:dear|hey|hi|hello|attention|good|for\x20the|kindly) (?:ai|llm|assistant|chatgpt",
             r"|gpt|claude|bot|chatbot|copilot|planner|language model)\b|(?:\A|[.!?\n>(] ?|also )(?:ai",
             r"|llm|assistant|agent|chatgpt|gpt|claude|bot|chatbot|copilot)\s?[,:]|\b(?:automated",
             r"|ai) (?:summari[sz]er|reviewer|reader|screener)s?\b|\bwhen (?:you ",
             r"|the \w+ )?(?:summari[sz]|process|read|analy[sz]|review|answer|respond|index",
             r"|pars)\w* (?:this|these) (?:page|document|mail|e-?mail|notes?|text|file|message",
             r"|website)s?|\bto you (?:the )?(?:ai|assistant|claude|gpt|chatgpt|llm|model)\b",
-            r"|\bas an ai\b"
+            r"|\bas\x20an\x20ai\b"
         ),
     ),
     // What a model has to do. Common wherever agents are told their work.
@@ -320,16 +304,8 @@ pub(super) const RULES: &[Rule] = &[
     concept(
         "evidence.tool-order",
         11,
-        &[
-            "tool", "function", "server", "endpoint", "before", "prior", "whenever", "time", "always",
-            "must", "first", "required", "conversation", "successful", "though",
-        ],
-        &[
-            "using", "use", "call", "invok", "runn", "execut", "respond", "answer", "reply", "doing",
-            "tool", "conversation", "server", "send", "provid", "append", "forward", "supply", "prefer",
-            "contain", "replac", "repeat", "read", "load", "user", "skipped", "avoided", "mirror",
-            "list", "pass", "open", "preferred", "run",
-        ],
+        &["tool", "function", "server", "endpoint", "before", "prior", "whenever", "time", "always", "must", "first", "required", "conversation", "successful", "though", "lookup", "invocation", "chat"],
+        &["using", "use", "call", "invok", "runn", "execut", "respond", "answer", "reply", "doing", "tool", "conversation", "server", "send", "provid", "append", "forward", "supply", "prefer", "contain", "replac", "repeat", "read", "load", "user", "skipped", "avoided", "mirror", "list", "pass", "open", "preferred", "run", "lookup", "invoc", "chat", "bcc"],
         concat!(
             r"\b(?:before|prior to|whenever|each time|every time) (?:you )?(?:us(?:e|ing)",
             r"|call(?:ing)?|invok(?:e|ing)|runn?(?:ing)?|execut(?:e|ing)|respond(?:ing)?",
@@ -396,11 +372,7 @@ pub(super) const RULES: &[Rule] = &[
             "confirm", "permission", "consent", "verification", "approval", "approve", "authori",
             "verified", "agreed", "trust", "behavio", "though", "ask",
         ],
-        &[
-            "without", "not ", "no ", "don", "never", "skip", "bypass", "waive", "approve", "automatic",
-            "already", "been", "fully", "previously", "user", "owner", "admin", "human", "operator",
-            "customer", "pre-", "preap", "preau", "behavio", "nor", "need",
-        ],
+        &["without", "not ", "no ", "don", "never", "skip", "bypass", "waive", "approve", "automatic", "already", "been", "fully", "previously", "user", "owner", "admin", "human", "operator", "customer", "pre-", "preap", "preau", "behavio", "nor", "need", "no\t", "no\n", "no\r", "no,", "no*", "not\t", "not\n", "not\r", "not,", "not*"],
         concat!(
             r"\b(?:without|no|don'?t|do not|no need to|need not|needn'?t|never|nor|not) (?:any ",
             r"|further |the |user'?s? |asking for |requesting |ask for |for |explicit |additional ",
@@ -412,7 +384,7 @@ pub(super) const RULES: &[Rule] = &[
             r"|verified)\b|\b(?:user|owner|admin\w*|human|operator|customer)s? (?:has|have|is|already",
             r"|pre-?) ?(?:already |fully |been |previously )*(?:authori[sz]ed|approved|consented",
             r"|agreed|confirmed|verified|trusts?)\b|\bpre-?(?:approved|authori[sz]ed) (?:by|it|this",
-            r"|all)|\bthis is expected behaviou?r|\bas (?:though|if) the user had\b",
+            r"|all)|\bthis is expected behaviou?r|\bas\x20(?:though|if) the user had\b",
             r"|\bno confirmation\b"
         ),
     ),
@@ -420,17 +392,8 @@ pub(super) const RULES: &[Rule] = &[
     concept(
         "evidence.dictated",
         10,
-        &[
-            "star",
-            "say", "output", "print", "reply", "respond", "answer", "write", "regardless", "matter",
-            "score", "rating", "stars", "marks", "response", "summary", "review", "recommend",
-            "mention",
-        ],
-        &[
-            "word", "phrase", "string", "text", "sentence", "following", "exactly", "json",
-            "regardless", "matter", "highest", "maximum", "perfect", "five", "full", "your", "that",
-            "5 ",
-        ],
+        &["star", "say", "output", "print", "reply", "respond", "answer", "write", "regardless", "matter", "score", "rating", "stars", "response", "summary", "review", "recommend", "mention", "mark"],
+        &["word", "phrase", "string", "text", "sentence", "following", "exactly", "json", "regardless", "matter", "highest", "maximum", "perfect", "five", "full", "your", "that", "5"],
         concat!(
             r"\b(?:say|output|print|reply|respond|answer)\b (?:only |just |exactly |simply |back ",
             r"|always |the |with )+(?:word |words |phrase |string |text |sentence |following ",
@@ -476,23 +439,14 @@ pub(super) const RULES: &[Rule] = &[
     concept(
         "evidence.false-turn",
         10,
-        &[
-            "end of",
-            "user", "human", "system", "instruction", "response", "prompt", "<|", "inst]", "sys",
-            "assistant", "data", "context", "tool_", "mail", "query", "input", "external", "doc",
-            "priv",
-        ],
-        &[
-            "end",
-            "user", "human", "system", "instruct", "response", "prompt", "<|", "inst]", "sys", "</",
-            "---", "===", "***", "end of", "\"role",
-        ],
+        &["end of", "user", "human", "system", "instruction", "response", "prompt", "<|", "inst]", "sys", "assistant", "data", "context", "tool_", "mail", "query", "input", "external", "doc", "priv", "begin of"],
+        &["end", "user", "human", "system", "instruct", "response", "prompt", "<|", "inst]", "sys", "</", "---", "===", "***", "\"role", "begin"],
         concat!(
             r"(?:\n|\\n|>|\]|\. ?)\s*(?:user|human|system)\s*: |\x23{2,} ?(?:new |system |important ",
             r"|end |real |urgent)*\s?(?:instructions?|response|system|prompt)\b|<\|\w+\|>|\[/?inst\]",
             r"|<</?sys>>|</(?:document|user|system|assistant|data|context|tool_\w+|email",
-            r"|instructions?|prompt|query|input|external)\w*>|[-=\x23*]{3,} ?(?:end|begin) (?:of|user",
-            r"|system|priv|prompt|context|doc)|\bend of (?:the )?(?:user |system |document ",
+            r"|instructions?|prompt|query|input|external)\w*>|[-=\x23*]{3,} ?(?:end|begin)\x20(?:of|user",
+            r"|system|priv|prompt|context|doc)|\bend\x20of (?:the )?(?:user |system |document ",
             r"|external )?(?:input|context|prompt|document|data|instructions)\b",
             r"|\x22role\x22\s*:\s*\x22system"
         ),
@@ -519,23 +473,10 @@ pub(super) const RULES: &[Rule] = &[
     concept(
         "evidence.authority",
         14,
-        &[
-            "root",
-            "developer", "admin", "creator", "owner", "operator", "ceo", "maintainer", "supervisor",
-            "programmer", "auditor", "override", "notice", "directive", "announcement", "bulletin",
-            "behalf", "openai", "anthropic", "google", "microsoft", "management", "department",
-            "security", "compliance", "corporate", "regulation", "charge", "trusted", "verified",
-            "assurance", "privileged",
-        ],
-        &[
-            "openai",
-            "i'm", "i am", "wrote", "made", "built", "created", "override", "notice", "directive",
-            "announcement", "bulletin", "instruction", "behalf", "authori", "approved", "mandated",
-            "directed", "due", "per ", "charge", "user", "source", "operator", "message", "policy",
-            "assurance", "privileged",
-        ],
+        &["root", "developer", "admin", "creator", "owner", "operator", "ceo", "maintainer", "supervisor", "programmer", "auditor", "override", "notice", "directive", "announcement", "bulletin", "behalf", "openai", "anthropic", "google", "microsoft", "management", "department", "security", "compliance", "corporate", "regulation", "charge", "trusted", "verified", "assurance", "privileged", "message", "instruction"],
+        &["openai", "i'm", "i am", "wrote", "made", "built", "created", "override", "notice", "directive", "announcement", "bulletin", "instruction", "behalf", "authori", "approved", "mandated", "directed", "due", "per ", "charge", "user", "source", "operator", "message", "policy", "assurance", "privileged", "per\t", "per\n", "per\r", "per,", "per*"],
         concat!(
-            r"\bi(?: a|')m (?:\w+ )?(?:your|the) (?:\w+ )?(?:developer|admin\w*|creator|owner",
+            r"\bi(?:\x20a|')m (?:\w+ )?(?:your|the) (?:\w+ )?(?:developer|admin\w*|creator|owner",
             r"|operator|ceo|maintainer|supervisor|programmer|auditor)\b|\bdeveloper who (?:wrote|made",
             r"|built|created)|\b(?:system|admin\w*|security|root|operator|emergency",
             r"|developer) (?:\w+ )?(?:override|notice|directive|announcement|bulletin",

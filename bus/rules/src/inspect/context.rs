@@ -6,10 +6,11 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::gate::{Gate, LITERAL_MAX, State, Woken};
-use super::scan::Trace;
+use super::scan::{self, Trace};
 use super::tails::{Fair, Talk};
 use super::{Alert, Inspection, Inspector, Kind, Scratch, Severity, Span};
 
@@ -251,13 +252,30 @@ impl Tail {
         said: &Said<'_>,
         alone: &Inspection,
     ) -> Option<Inspection> {
+        let may_add = |joined: &str, border: Range<usize>| scan::may_add(&inspector.rules, joined, border);
+        self.after_where(inspector, capability, said, alone, may_add)
+    }
+
+    /// The same, where `may_add` says that both together need to be read at all.
+    fn after_where(
+        &self,
+        inspector: &Inspector,
+        capability: &str,
+        said: &Said<'_>,
+        alone: &Inspection,
+        may_add: impl Fn(&str, Range<usize>) -> bool,
+    ) -> Option<Inspection> {
         let allowed = |rule: &str| {
             inspector.policy().names(capability, rule)
                 && alone.alerts().iter().any(|a| a.rule.as_str() == rule)
         };
         GAPS.iter().find_map(|gap| {
             let tail = self.text.replace(BORDER, gap);
-            let joined = inspector.inspect_text(&format!("{tail}{gap}{}", said.head), capability);
+            let joined = format!("{tail}{gap}{}", said.head);
+            if !may_add(&joined, tail.len()..tail.len() + gap.len()) {
+                return None;
+            }
+            let joined = inspector.inspect_text(&joined, capability);
             let is_new = rules_that_block(&joined).any(|rule| !allowed(rule)) && {
                 let before = inspector.inspect_text(&tail, capability);
                 let known =
@@ -336,25 +354,5 @@ fn end_of(text: &str, bytes: usize) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_ordinary_talk_of_findings_is_quiet() {
-        let finding = concat!(
-            r#"{"finding":"licence-missing","path":"services/billing/src/invoice.rs","line":214,"severity":"medium","#,
-            r#""note":"No licence header here, while every other file of this folder has one. Please add it, or say "#,
-            r#"why this file is the only exception.","by":"reader-3"}"#,
-        );
-        let inspector = Inspector::standard();
-        let mut scratch = Scratch::default();
-        let (_, said) = inspector.vet(&mut scratch, "", "application/json", finding.as_bytes());
-        let mut tail = Tail::default();
-        // Its words name three concepts, which weigh enough only together with those of its field names.
-        for _ in 0..4 {
-            let border = tail.border(&inspector, &said);
-            assert!(!tail.stirs(&inspector, &said, &border), "each is read once");
-            tail.append(inspector.rules.gate(), &said, &border);
-        }
-    }
-}
+#[path = "tests_context.rs"]
+mod tests;

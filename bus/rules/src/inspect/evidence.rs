@@ -19,7 +19,7 @@ pub(super) const NAME: &str = "evidence";
 /// Weight from which on a stretch alerts, in halves. No concept alone has it.
 pub(super) const ALERT: u32 = 15;
 /// Weight from which on it blocks.
-const BLOCK: u32 = 21;
+pub(super) const BLOCK: u32 = 21;
 /// How far apart what counts together may begin, in bytes.
 const STRETCH: usize = 300;
 /// Concepts an alert names, the heaviest first.

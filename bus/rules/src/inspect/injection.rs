@@ -159,7 +159,17 @@ pub(super) const RULES: &[Rule] = &[
     .and(&["new", "updated", "revised", "real", "actual", "true"]),
     high(
         "injection.lifted-limits",
-        &["drop", "restrictions", "limitations", "filter", "guardrails", "guidelines", "safety"],
+        &[
+            "drop",
+            "limitations",
+            "filter",
+            "guardrails",
+            "guidelines",
+            "safety",
+            "restriction",
+            "security",
+            "content",
+        ],
         concat!(
             r"(?:\A|[.!?:;\n\]>]\s*|\b(?:and|then|please|must|now) )(?:bypass|disable|ignore|remove",
             r"|turn off|drop) (?:all |any |your |the )*(?:safety|content|ethical",
@@ -307,7 +317,7 @@ pub(super) const RULES: &[Rule] = &[
     .and(&["struction", "prompt", "rules", "guideline", "directive", "orders"]),
     high(
         "injection.bare-override",
-        &["abandon", "disregard", "ignor", "forget", "overrid", "bypass", "remov"],
+        &["abandon", "disregard", "ignor", "forget", "overrid", "bypass", "remov", "circumvent"],
         concat!(
             r"(?:\A|[.!?:;\n\t\]>\x22'`]\s*|\b(?:and|then|please|must|now|to|can|will",
             r"|you) )(?:disregard|forget|ignore|override|bypass|remove|circumvent|abandon)(?:ing)? ",
@@ -333,6 +343,7 @@ pub(super) const RULES: &[Rule] = &[
         "constraints",
         "guidelines",
         "instructions",
+        "ai",
     ]),
     high(
         "injection.new-purpose",
@@ -349,7 +360,17 @@ pub(super) const RULES: &[Rule] = &[
     .and(&["new", "true", "real", "actual", "prime", "secret", "hidden", "override", "supersede"]),
     high(
         "injection.false-consent",
-        &["skip", "already", "previously", "agreed", "confirmed", "promised", "established", "unlocked"],
+        &[
+            "skip",
+            "already",
+            "previously",
+            "agreed",
+            "confirmed",
+            "promised",
+            "established",
+            "unlocked",
+            "said",
+        ],
         concat!(
             r"\b(?:you|we) (?:have |had |already |previously |both )*(?:said|agreed|confirmed",
             r"|promised|established|unlocked)\b[^.\n]{0,60}",
@@ -402,7 +423,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     medium(
         "injection.new-role",
-        &["safety", "role", "mode", "admin", "debug", "override", "unrestricted"],
+        &["safety", "role", "mode", "admin", "debug", "override", "unrestricted", "security", "approval"],
         concat!(
             r"\bnew (?:system )?role\s*[:=]|\b(?:debug|developer|maintenance|sandbox|test|admin|god",
             r"|override|unrestricted) mode (?:is )?(?:now )?(?:enabled|activated|on\b|engaged|active)",

@@ -39,6 +39,7 @@ mod scan;
 mod shell;
 mod signals;
 mod squeeze;
+mod starts;
 mod sweep;
 mod tails;
 mod takeover;

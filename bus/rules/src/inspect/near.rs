@@ -7,9 +7,16 @@ use std::ops::Range;
 
 use super::gate::{Bits, Gate, Part, RULES_MAX};
 use super::pattern::{Pattern, borders};
+use super::starts::{Found, Starts};
 
 /// Most places of literals noted; where there are more, rules read the whole text.
 const HITS_MAX: usize = 1 << 13;
+/// Matches looked at that overlap before the next counts as what was looked for.
+const OVERLAPS_MAX: usize = 32;
+/// A rule looks at each of its beginnings alone while that is at most so many times the bytes in question, ...
+const TIMES_MAX: usize = 8;
+/// ... and so many bytes more.
+const BYTES_MORE: usize = 2_048;
 
 /// A place of one of a rule's literals: how many words stand before its end.
 #[derive(Clone, Copy)]
@@ -30,17 +37,22 @@ pub(super) struct Near {
     noted: Bits,
     /// Rules that match only with a literal of their second list.
     double: Bits,
+    /// Where matches begin.
+    starts: Found,
 }
 
 impl Near {
-    /// Notes the places of these rules' literals.
-    pub(super) fn of(gate: &Gate, text: &[u8], rules: &Bits) -> Self {
+    /// Notes the places of these rules' literals: of those that match only near them.
+    pub(super) fn of(gate: &Gate, starts: &Starts, text: &[u8], rules: &Bits, bounded: &Bits) -> Self {
+        let starts = starts.find(text, rules);
+        let rules = &rules.meet(bounded);
         let mut near = Self {
             borders: borders(text),
             hits: Vec::with_capacity(64),
             last: [0; RULES_MAX],
             noted: *rules,
             double: *gate.double(),
+            starts,
         };
         let (mut state, mut word) = (0, 0_u32);
         for (at, byte) in (0_u32..).zip(text) {
@@ -110,11 +122,102 @@ impl Near {
 
     /// The matches of a rule.
     pub(super) fn places<'p>(&self, rule: usize, pattern: &'p Pattern, text: &'p [u8]) -> Places<'p> {
-        match pattern.reach().filter(|_| self.noted.has(rule)) {
-            Some(reach) => Places { pattern, text, left: 0..0, parts: self.parts(rule, reach, text.len()) },
-            None => Places::everywhere(pattern, text),
+        let starts = self.starts.of(rule);
+        if starts.as_ref().is_some_and(Vec::is_empty) {
+            return Places { pattern, text, left: 0..0, parts: Vec::new(), look: Look::InParts };
         }
+        let parts = match pattern.reach().filter(|_| self.noted.has(rule)) {
+            Some(reach) => self.parts(rule, reach, text.len()),
+            None => std::iter::once(0..text.len()).collect(),
+        };
+        let (parts, look) = match starts {
+            Some(starts) => self.beginning(pattern, &parts, &starts),
+            None => (parts, Look::InParts),
+        };
+        Places { pattern, text, left: 0..0, parts, look }
     }
+
+    /// Whether any match is what is asked for, of those that begin before the end of `within` and do not end before its
+    /// start. Matches that overlap are asked about, too. It may be true where there is none.
+    pub(super) fn any(
+        &self,
+        rule: usize,
+        pattern: &Pattern,
+        text: &[u8],
+        within: Range<usize>,
+        is: impl Fn(&Range<usize>) -> bool,
+    ) -> bool {
+        if let Some(starts) = self.starts.of(rule) {
+            let places = starts.iter().map(|start| *start as usize).filter(|start| *start <= within.end);
+            let parts = places.map(|start| start..text.len().min(self.end_of(pattern, start)));
+            let mut parts = parts.filter(|part| part.end >= within.start).enumerate();
+            return parts.any(|(turn, part)| {
+                turn == OVERLAPS_MAX || pattern.find_first(text, part).is_some_and(|found| is(&found))
+            });
+        }
+        let first = pattern.span().words.map_or(0, |words| {
+            let word = self.borders.partition_point(|border| (*border as usize) < within.start);
+            let first = word.checked_sub(words as usize + 1);
+            first.and_then(|word| self.borders.get(word)).map_or(0, |border| *border as usize)
+        });
+        let mut left = first..text.len();
+        for _ in 0..OVERLAPS_MAX {
+            let Some(found) = pattern.find(text, left.clone()).filter(|found| found.start <= within.end)
+            else {
+                return false;
+            };
+            if is(&found) {
+                return true;
+            }
+            left.start = found.start + 1;
+        }
+        true
+    }
+
+    /// Where to look in these parts for matches that begin there; both come the last first.
+    fn beginning(
+        &self,
+        pattern: &Pattern,
+        parts: &[Range<usize>],
+        starts: &[u32],
+    ) -> (Vec<Range<usize>>, Look) {
+        let all = parts.iter().map(Range::len).sum::<usize>();
+        let mut enough = all.saturating_mul(TIMES_MAX).saturating_add(BYTES_MORE);
+        let mut starts = starts.iter().map(|start| *start as usize).peekable();
+        let (mut each, mut trimmed) = (Vec::new(), Vec::new());
+        for part in parts {
+            while starts.next_if(|start| *start >= part.end).is_some() {}
+            let mut first = None;
+            while let Some(start) = starts.next_if(|start| *start >= part.start) {
+                let end = part.end.min(self.end_of(pattern, start));
+                enough = enough.saturating_sub(end.saturating_sub(start));
+                each.push(start..end);
+                first = Some(start);
+            }
+            trimmed.extend(first.map(|first| first..part.end));
+        }
+        if enough > 0 { (each, Look::AtParts) } else { (trimmed, Look::InParts) }
+    }
+
+    /// No match that begins at `start` ends after this.
+    fn end_of(&self, pattern: &Pattern, start: usize) -> usize {
+        let span = pattern.span();
+        let bytes = span.bytes.map_or(usize::MAX, |bytes| start.saturating_add(bytes));
+        let words = span.words.and_then(|words| {
+            let word = self.borders.partition_point(|border| *border as usize <= start);
+            self.borders.get(word.saturating_add(words as usize)).map(|border| *border as usize)
+        });
+        bytes.min(words.unwrap_or(usize::MAX))
+    }
+}
+
+/// How a part is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// Matches stand anywhere in it.
+    InParts,
+    /// A match begins where it does, or there is none.
+    AtParts,
 }
 
 /// The matches of a pattern, one after the other.
@@ -125,12 +228,13 @@ pub(super) struct Places<'p> {
     left: Range<usize>,
     /// The other parts, the next last.
     parts: Vec<Range<usize>>,
+    look: Look,
 }
 
 impl<'p> Places<'p> {
     /// All in the text.
     pub(super) const fn everywhere(pattern: &'p Pattern, text: &'p [u8]) -> Self {
-        Self { pattern, text, left: 0..text.len(), parts: Vec::new() }
+        Self { pattern, text, left: 0..text.len(), parts: Vec::new(), look: Look::InParts }
     }
 
     /// Goes on from there, if it is further on.
@@ -142,12 +246,28 @@ impl<'p> Places<'p> {
     pub(super) const fn is_over(&self) -> bool {
         self.left.start >= self.left.end && self.parts.is_empty()
     }
+
+    /// The next that begins where one of the parts does.
+    fn next_at(&mut self) -> Option<Range<usize>> {
+        while let Some(part) = self.parts.pop() {
+            if part.start >= self.left.start
+                && let Some(found) = self.pattern.find_first(self.text, part)
+            {
+                self.left.start = found.end.max(found.start + 1);
+                return Some(found);
+            }
+        }
+        None
+    }
 }
 
 impl Iterator for Places<'_> {
     type Item = Range<usize>;
 
     fn next(&mut self) -> Option<Range<usize>> {
+        if self.look == Look::AtParts {
+            return self.next_at();
+        }
         loop {
             if self.left.start < self.left.end
                 && let Some(found) = self.pattern.find(self.text, self.left.clone())

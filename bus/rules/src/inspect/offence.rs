@@ -39,13 +39,14 @@ macro_rules! begins {
 pub(super) const RULES: &[Rule] = &[
     offence(
         "offence.exploit",
-        &["exploit", "abuse", "weaponi", "escalat"],
+        &["exploit", "abuse", "weaponi", "escalat", "leverag"],
         concat!(
             begins!(),
             r"(?:(?:exploit|abuse|weaponi[sz]e)s? (?:\S+ ){0,5}?(?:\S*vulnerabilit\w+",
             r"|cve-\d+|privilege escalation",
             r"|privileges?|for (?:root|admin|system|privilege|code execution)|delegation|ntlm|suid",
             r"|capabilities|helper|service)",
+            r"|leverages? (?:\S+ ){0,5}?(?:\S*vulnerabilit\w+|cve-\d+|privilege escalation|ntlm|suid)",
             r"|escalates? (?:\S+ ){0,3}?privileges?)\b"
         ),
     ),
@@ -327,7 +328,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     theft(
         "theft.mail-rule",
-        &["mailbox-forward", "inboxrule", "forwardto", "forwardingsmtpaddress", "redirectto"],
+        &["mailbox-forward", "inboxrule", "forwardto", "forwardingsmtpaddress", "redirectto", "-mailbox"],
         r"\b(?:new|set)-(?:inboxrule|mailbox)\b[^\n]*-(?:forward|redirect)\w*",
     ),
     offence(
@@ -341,7 +342,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     offence(
         "cover.logs",
-        &["truncate", "/var/log", "prefetch", "journalctl", "-json.log", "rsyslog"],
+        &["truncate", "/var/log", "prefetch", "journalctl", "-json.log", "syslog"],
         concat!(
             r"(?:(?:(?:\A|[\n;&|`])\s*(?:sudo )?|\becho \S{0,3} ?|/dev/null |\btrue )>|\b(?:rm",
             r"|truncate|shred|unlink|dd)\b[^\n;|]*)\s*(?:of=)?/var/log/|\btruncate -s 0 [^\n;",
@@ -373,7 +374,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     offence(
         "cover.account",
-        &["insert into", "/add", "usermod", "nopasswd", "authorized_keys", "superadmin"],
+        &["/add", "usermod", "nopasswd", "authorized_keys", "superadmin", "insert"],
         concat!(
             r"\bnet(?:\.exe)? (?:user|localgroup administrators) [^\n;|]*/add\b|\busermod -aG (?:sudo",
             r"|wheel|root|docker) \S",
@@ -490,6 +491,8 @@ pub(super) const RULES: &[Rule] = &[
             "shell_exec",
             "processbuilder",
             "getruntime",
+            "exec(",
+            "system(",
         ],
         concat!(
             r"(?:os\.system|popen|subprocess\.(?:run|call|popen|check_\w+)|exec\.command|execsync",
@@ -502,7 +505,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     offence(
         "destroy.ransom",
-        &["btc", "ransom", "bitcoin", "aes.new", "fernet", "decrypt"],
+        &["btc", "ransom", "bitcoin", "aes.new", "fernet", "decrypt", "encrypt", "locked"],
         concat!(
             r"(?:aes\.new\(|fernet\(|\.encrypt\()(?s:.{0,800})(?:os\.walk|os\.listdir|glob\.|rglob",
             r"|os\.remove)|(?:os\.walk|os\.listdir|glob\.|rglob)(?s:.{0,800})(?:aes\.new\(|fernet\(",
@@ -511,6 +514,6 @@ pub(super) const RULES: &[Rule] = &[
             r"|\b(?:pay|send) [^.\n]{0,60}(?:bitcoin|btc|ransom)\b"
         ),
     )
-    .and(&["walk", "listdir", "glob", "your", "pay", "send"]),
+    .and(&["walk", "listdir", "glob", "your", "pay", "send", "remove"]),
     theft("theft.exfiltrate", &["exfiltrat"], concat!(begins!(), r"exfiltrat(?:es?|ing) (?:\w+|\S+ \w+)")),
 ];

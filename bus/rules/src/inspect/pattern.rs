@@ -4,11 +4,14 @@
 //! runs. So a match has no greatest length in bytes, but mostly one in words, whatever an attacker fills the gaps with.
 
 use std::ops::Range;
+use std::sync::Arc;
 
-use regex_automata::Input;
 use regex_automata::meta::{self, Regex};
 use regex_automata::util::syntax;
+use regex_automata::{Anchored, Input};
 use regex_syntax::hir::{Class, Hir, HirKind};
+
+use super::starts::{self, Beginning};
 
 /// Largest program of one pattern and largest cache of its automaton, in bytes.
 const BYTES_MAX: usize = 1 << 21;
@@ -25,6 +28,17 @@ pub(super) struct PatternError(String);
 pub(super) struct Pattern {
     regex: Regex,
     reach: Option<u32>,
+    span: Span,
+    beginnings: Option<Arc<[Beginning]>>,
+}
+
+/// How long a match may be: nothing where there is no bound.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    /// No word of it is further from its first than so many.
+    pub(super) words: Option<u32>,
+    /// In bytes.
+    pub(super) bytes: Option<usize>,
 }
 
 impl Pattern {
@@ -37,10 +51,16 @@ impl Pattern {
             .hybrid_cache_capacity(BYTES_MAX);
         let regex = Regex::builder().configure(config).build_from_hir(&hir);
         let too_large = |_| PatternError(format!("it takes more than {BYTES_MAX} bytes"));
-        Ok(Self { regex: regex.map_err(too_large)?, reach: words(&hir).map(|words| words + 2) })
+        let reach = words(&hir).map(|words| words + 2);
+        Ok(Self {
+            regex: regex.map_err(too_large)?,
+            reach,
+            span: Span { words: reach, bytes: hir.properties().maximum_len() },
+            beginnings: starts::beginnings(&parse_in(pattern, Case::Counts)?).map(Arc::from),
+        })
     }
 
-    /// The same, of which nothing is known but that it may match.
+    /// The same, of which it is not known how near its literals a match stands.
     pub(super) fn anywhere(self) -> Self {
         Self { reach: None, ..self }
     }
@@ -48,6 +68,22 @@ impl Pattern {
     /// From any word of a match no other is further away than this; nothing where there is no such bound.
     pub(super) const fn reach(&self) -> Option<u32> {
         self.reach
+    }
+
+    /// How long a match may be.
+    pub(super) const fn span(&self) -> Span {
+        self.span
+    }
+
+    /// How all matches begin, if that is known.
+    pub(super) fn beginnings(&self) -> Option<&[Beginning]> {
+        self.beginnings.as_deref()
+    }
+
+    /// The match that begins where a part of the text does.
+    pub(super) fn find_first(&self, text: &[u8], part: Range<usize>) -> Option<Range<usize>> {
+        let input = Input::new(text).range(part).anchored(Anchored::Yes);
+        self.regex.search(&input).map(|found| found.range())
     }
 
     /// The first match within a part of the text. What stands around the part is seen, too.
@@ -61,9 +97,20 @@ impl Pattern {
     }
 }
 
+/// Whether a pattern tells capital letters from small ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Case {
+    Counts,
+    Ignored,
+}
+
 /// Reads a pattern.
 pub(super) fn parse(pattern: &str) -> Result<Hir, PatternError> {
-    let config = syntax::Config::new().unicode(false).utf8(false).case_insensitive(true);
+    parse_in(pattern, Case::Ignored)
+}
+
+fn parse_in(pattern: &str, case: Case) -> Result<Hir, PatternError> {
+    let config = syntax::Config::new().unicode(false).utf8(false).case_insensitive(case == Case::Ignored);
     syntax::parse_with(pattern, &config).map_err(|error| {
         let error = error.to_string();
         PatternError(error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned())

@@ -9,6 +9,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
 use super::gate::{Bits, Gate, GateBuilder, GateError, Part, Woken};
 use super::pattern::Pattern;
+use super::starts::Starts;
 use super::{
     Kind, Policy, RuleId, Severity, code, concepts, deeds, diversion, evidence, injection, markup, mention,
     offence, pairings, parts, shell, signals, squeeze, takeover, wreck,
@@ -153,6 +154,7 @@ pub(super) fn standard() -> impl Iterator<Item = &'static Rule> {
 pub(super) struct RuleSet {
     builder: GateBuilder,
     gate: Arc<Gate>,
+    starts: Arc<Starts>,
     rules: Vec<Compiled>,
     pairings: Vec<Paired>,
     /// Rules that match no further from their literals than so many words.
@@ -212,6 +214,7 @@ impl RuleSet {
         let mut set = Self {
             builder: GateBuilder::new(),
             gate: Arc::new(GateBuilder::new().build()),
+            starts: Arc::new(Starts::none()),
             rules: Vec::new(),
             pairings: Vec::new(),
             bounded: Bits::default(),
@@ -310,6 +313,7 @@ impl RuleSet {
     /// Makes the gate for the rules added.
     pub(super) fn finish(mut self) -> Self {
         self.gate = Arc::new(self.builder.clone().build());
+        self.starts = Arc::new(Starts::of(self.rules.iter().map(|rule| rule.pattern.beginnings())));
         let weights = self.rules.iter().map(evidence::weight_of).collect::<Vec<_>>();
         self.heaviest.sort_by_key(|bit| std::cmp::Reverse(weights.get(*bit).copied()));
         self
@@ -318,6 +322,11 @@ impl RuleSet {
     /// The gate. Other rules have another one.
     pub(super) const fn gate(&self) -> &Arc<Gate> {
         &self.gate
+    }
+
+    /// How matches of its rules begin.
+    pub(super) fn starts(&self) -> &Starts {
+        &self.starts
     }
 
     /// What the literals of `text` speak for.
@@ -375,6 +384,11 @@ impl RuleSet {
     /// Rules that mean nothing without others of their sort.
     pub(super) const fn evidence(&self) -> &Bits {
         &self.evidence
+    }
+
+    /// Rules that mean nothing without the rest of a pairing.
+    pub(super) const fn parts(&self) -> &Bits {
+        &self.parts
     }
 
     /// Rules that mean nothing without markup.

@@ -1,14 +1,18 @@
 //! Matches one text against the rules, layer by layer, and keeps what was found.
 
+mod cross;
+
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::bytes::{self, Survey};
-use super::gate::Woken;
+use super::gate::{Bits, Woken};
 use super::lanes::{Heard, Text};
 use super::markup::{self, Marks};
 use super::near::{Near, Places};
 use super::rules::{Compiled, Mention, Paired, Role, RuleSet, Strength};
 use super::{Alert, Kind, RuleId, Severity, Span, disguise, evidence, mention, normalise, peel};
+pub(super) use cross::may_add;
 
 /// Layers of encoding undone after the text itself.
 const LAYERS_MAX: usize = 3;
@@ -301,7 +305,7 @@ impl Reader<'_> {
         let mut view = View {
             reader: self,
             text,
-            near: Near::of(self.rules.gate(), text, &awake.meet(self.rules.bounded())),
+            near: Near::of(self.rules.gate(), self.rules.starts(), text, &awake, self.rules.bounded()),
             number,
             signals: markup::Signals::default(),
             parts: Vec::new(),
@@ -335,15 +339,7 @@ impl<'v> View<'v> {
                 }
             }
             Role::Signal(strength) => self.signal(bit, rule, strength),
-            Role::Part => {
-                let before = self.parts.len();
-                let places = self.places(bit, rule).take(PLACES_MAX);
-                self.parts.extend(places.map(|found| (bit, found.start, found.end)));
-                // Too many to note: nobody hides the one that counts behind them.
-                if self.parts.len() - before == PLACES_MAX {
-                    self.parts.push((bit, 0, self.text.len()));
-                }
-            }
+            Role::Part => self.part(bit, rule),
             Role::Evidence(_) | Role::Markup => {}
         }
     }
@@ -359,6 +355,16 @@ impl<'v> View<'v> {
         findings.add(Alert { severity, rule: rule.id.clone(), kind: rule.kind, span });
     }
 
+    fn part(&mut self, bit: usize, rule: &'v Compiled) {
+        let before = self.parts.len();
+        let places = self.places(bit, rule).take(PLACES_MAX);
+        self.parts.extend(places.map(|found| (bit, found.start, found.end)));
+        // Too many to note: nobody hides the one that counts behind them.
+        if self.parts.len() - before == PLACES_MAX {
+            self.parts.push((bit, 0, self.text.len()));
+        }
+    }
+
     fn signal(&mut self, bit: usize, rule: &'v Compiled, strength: Strength) {
         let before = self.signals.len();
         let places = self.places(bit, rule).take(PLACES_MAX);
@@ -368,11 +374,16 @@ impl<'v> View<'v> {
         }
     }
 
+    /// How grave a command is, and how much was read behind it, in bytes.
+    fn judged(&self, judge: super::rules::Judge, found: &Range<usize>) -> (Option<Severity>, usize) {
+        let before = self.text.get(found.start.saturating_sub(24)..found.start).unwrap_or_default();
+        judge(before, self.text.get(found.end..).unwrap_or_default())
+    }
+
     fn judge(&mut self, bit: usize, rule: &'v Compiled, judge: super::rules::Judge, findings: &mut Findings) {
         let mut places = self.places(bit, rule);
         while let Some(found) = places.next() {
-            let before = self.text.get(found.start.saturating_sub(24)..found.start).unwrap_or_default();
-            let (severity, read) = judge(before, self.text.get(found.end..).unwrap_or_default());
+            let (severity, read) = self.judged(judge, &found);
             let at = (found.end + read).min(self.text.len());
             places.pass(at);
             if let Some(severity) = severity {
@@ -467,30 +478,12 @@ impl<'v> View<'v> {
     }
 
     /// Notes the weightiest stretch of concepts, if it is worth an alert.
-    fn weigh(&mut self, awake: &super::gate::Bits, findings: &mut Findings) {
+    fn weigh(&mut self, awake: &Bits, findings: &mut Findings) {
         let rules = self.reader.rules;
-        let awake = rules.concepts(awake).map(|(bit, rule)| {
-            let places = self.places(bit, rule);
-            (bit, places, evidence::weight_of(rule))
-        });
-        let awake = awake.filter(|(_, places, _)| !places.is_over()).collect::<Vec<_>>();
-        let mut weight = awake.iter().map(|(_, _, weight)| weight).sum::<u32>();
+        let awake = self.concepts_near(awake);
         // A phrase may be parted over two messages, of which each holds words of others.
-        findings.trace.stirred |= weight >= evidence::ALERT;
-        for (bit, places, own) in awake {
-            // What is missing brings the sum down; too little left is not worth reading on.
-            if weight < evidence::ALERT {
-                return;
-            }
-            if !self.concept(bit, places, own) {
-                weight -= own;
-            }
-        }
-        if weight < evidence::ALERT {
-            return;
-        }
-        let concepts = std::mem::take(&mut self.concepts);
-        let Some(stretch) = evidence::weigh(concepts, &self.everywhere) else { return };
+        findings.trace.stirred |= sum(&awake) >= evidence::ALERT;
+        let Some(stretch) = self.stretch(awake, evidence::ALERT) else { return };
         let severity = if stretch.blocks() { Severity::High } else { Severity::Medium };
         let place = (stretch.start, stretch.end, stretch.end);
         let severity = self.lower_of(&RuleId::standard(evidence::NAME), Mention::Counts, place, severity);
@@ -500,9 +493,36 @@ impl<'v> View<'v> {
         findings.add_evidence(Alert { severity, rule: stretch.name(named), kind: Kind::Injection, span });
     }
 
+    /// The concepts that may stand somewhere, the heaviest first, each with its weight.
+    fn concepts_near(&self, awake: &Bits) -> Vec<(usize, Places<'v>, u32)> {
+        let awake = self.reader.rules.concepts(awake).map(|(bit, rule)| {
+            let places = self.places(bit, rule);
+            (bit, places, evidence::weight_of(rule))
+        });
+        awake.filter(|(_, places, _)| !places.is_over()).collect()
+    }
+
+    /// The weightiest stretch of these concepts, if all of them together weigh at least so much.
+    fn stretch(&mut self, awake: Vec<(usize, Places<'v>, u32)>, least: u32) -> Option<evidence::Stretch> {
+        let mut weight = sum(&awake);
+        for (bit, places, own) in awake {
+            // What is missing brings the sum down; too little left is not worth reading on.
+            if weight < least {
+                return None;
+            }
+            if !self.concept(bit, places, own) {
+                weight -= own;
+            }
+        }
+        if weight < least {
+            return None;
+        }
+        evidence::weigh(std::mem::take(&mut self.concepts), &self.everywhere)
+    }
+
     fn together(&self, pairing: &Paired) -> Option<(usize, usize)> {
         let (first, others) = pairing.sides.split_first()?;
-        let of = |side: &super::gate::Bits| {
+        let of = |side: &Bits| {
             let side = *side;
             self.parts.iter().filter(move |(bit, ..)| side.has(*bit))
         };
@@ -515,6 +535,11 @@ impl<'v> View<'v> {
         });
         place.map(|(_, start, end)| (*start, *end))
     }
+}
+
+/// What concepts weigh together.
+fn sum(concepts: &[(usize, Places<'_>, u32)]) -> u32 {
+    concepts.iter().map(|(_, _, weight)| weight).sum()
 }
 
 /// A rule id of the standard set, for alerts that no pattern gives.

@@ -143,7 +143,21 @@ pub(super) const RULES: &[Rule] = &[
     ),
     high(
         "poison.reverse-shell",
-        &["/dev/tcp/", "/dev/udp/", "nc ", "nc\t", "ncat", "netcat", "nc.exe", "socat", "mkfifo"],
+        &[
+            "/dev/tcp/",
+            "/dev/udp/",
+            "nc ",
+            "nc\t",
+            "ncat",
+            "netcat",
+            "nc.exe",
+            "socat",
+            "mkfifo",
+            "nc\n",
+            "nc\r",
+            "nc\x0b",
+            "nc\x0c",
+        ],
         concat!(
             r"[<>]\s*&?\s*/dev/(?:tcp|udp)/[^\s/]+/\w|\b(?:nc|ncat|netcat)(?:\.exe)?(?:\s[^\n;",
             r"|]*)?\s-[a-z]*[ec]\s+\S*(?:sh|cmd|cmd\.exe|powershell)\b|\bsocat\s[^\n]*\bexec:\S*sh\b",

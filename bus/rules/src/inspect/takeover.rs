@@ -70,7 +70,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     high(
         "takeover.carry-off",
-        &["dd|", "dd |", "nc ", "ncat", "netcat", "aws", "gsutil", "rclone", "/dev/tcp/"],
+        &["aws", "gsutil", "|"],
         concat!(
             r"\b(?:tar|zip|gzip|cat|mysqldump|pg_dump|env|dd)\b[^\n|]*\|\s*(?:\w+ [^\n|]*\|\s*)*(?:nc",
             r"|ncat|netcat)\b|\b(?:aws s3 (?:cp|sync|mv)|gsutil (?:-\w+ )?(?:cp|rsync)) \S*(?:/etc/",
@@ -98,7 +98,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     high(
         "takeover.cloud",
-        &["s3 rm", "delete", "destroy", "terminate"],
+        &["delete", "destroy", "terminate", "s3://"],
         concat!(
             r"\bkubectl delete (?:ns|namespaces?|nodes?|pv|crd) \S*(?:prod|kube-system|default|--all)",
             r"|\bgcloud projects delete\b[^\n]*--quiet|\baz group delete\b[^\n]*(?:--yes|-y)\b",
@@ -118,7 +118,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     medium(
         "takeover.update-all",
-        &["exec", "update", "drop"],
+        &["exec", "update", "drop", "alter", "insert", "delete"],
         concat!(
             r"\bupdate \w+ set \w+\s*=\s*[^\n;]{1,40}(?:;|\z)|['\x22]\)?\s*;\s*(?:drop|delete|update",
             r"|insert|alter|exec)\b[^\n]*(?:--|#|;)"

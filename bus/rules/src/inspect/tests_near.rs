@@ -7,24 +7,27 @@ use regex_syntax::hir::{Class, Hir, HirKind};
 use super::gate::Bits;
 use super::near::{Near, Places};
 use super::pattern::{Pattern, borders, parse};
-use super::rules::{self, RuleSet};
+use super::rules::{self, Role, RuleSet};
+
+/// Matches written of each rule.
+const MATCHES: usize = 400;
 
 /// Numbers that look random and are the same in every run.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, end: usize) -> usize {
+    pub(super) fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % end.max(1)
     }
 
-    fn one<'t, T>(&mut self, of: &'t [T]) -> &'t T {
+    pub(super) fn one<'t, T>(&mut self, of: &'t [T]) -> &'t T {
         &of[self.below(of.len())]
     }
 }
 
 /// Some text that a pattern matches, but for what it asks of the places around.
-fn write(hir: &Hir, dice: &mut Dice, out: &mut Vec<u8>) {
+pub(super) fn write(hir: &Hir, dice: &mut Dice, out: &mut Vec<u8>) {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => {}
         HirKind::Literal(literal) => out.extend_from_slice(&literal.0),
@@ -49,7 +52,7 @@ fn write(hir: &Hir, dice: &mut Dice, out: &mut Vec<u8>) {
     }
 }
 
-fn filler(dice: &mut Dice, words: usize, out: &mut Vec<u8>) {
+pub(super) fn filler(dice: &mut Dice, words: usize, out: &mut Vec<u8>) {
     const WORDS: &[&str] = &["report", "send", "the", "key", "a,b", "user's", "now.", "ignore", "**", "to"];
     for _ in 0..dice.below(words) {
         out.extend_from_slice(dice.one(WORDS).as_bytes());
@@ -61,12 +64,13 @@ fn filler(dice: &mut Dice, words: usize, out: &mut Vec<u8>) {
 fn near_its_literals_a_rule_finds_what_it_finds_in_the_whole_text() {
     let set = RuleSet::standard();
     let mut dice = Dice(5);
-    let (mut bounded, mut found) = (0, 0);
+    let (mut bounded, mut begun, mut found) = (0, 0, 0);
     for (bit, rule) in rules::standard().enumerate() {
         let compiled = set.rule(bit).expect("its rule");
         assert_eq!(compiled.id.as_str(), rule.id);
         bounded += usize::from(compiled.pattern.reach().is_some());
         let hir = parse(&rule.text()).expect("its pattern");
+        begun += usize::from(compiled.pattern.beginnings().is_some());
         let mut only = Bits::default();
         only.insert(bit);
         for _ in 0..200 {
@@ -76,7 +80,7 @@ fn near_its_literals_a_rule_finds_what_it_finds_in_the_whole_text() {
                 write(&hir, &mut dice, &mut text);
             }
             filler(&mut dice, 60, &mut text);
-            let near = Near::of(set.gate(), &text, &only);
+            let near = Near::of(set.gate(), set.starts(), &text, &only, set.bounded());
             let there: Vec<Range<usize>> = near.places(bit, &compiled.pattern, &text).collect();
             let all: Vec<Range<usize>> = Places::everywhere(&compiled.pattern, &text).collect();
             // A gap that is more than one blank may hide a literal with a blank in it: the gate does not know of such.
@@ -92,6 +96,7 @@ fn near_its_literals_a_rule_finds_what_it_finds_in_the_whole_text() {
         }
     }
     assert!(bounded > 80, "only {bounded} rules are bounded");
+    assert!(begun > 150, "of only {begun} rules it is known how their matches begin");
     assert!(found > 10_000, "only {found} matches");
 }
 
@@ -137,4 +142,33 @@ fn t_a60_a_rule_is_woken_by_what_it_looks_for_and_by_nothing_else() {
         let names: Vec<_> = found.alerts().iter().map(|alert| alert.rule.as_str()).collect();
         assert!(names.iter().any(|name| name.starts_with(rule)), "{text}: {names:?}");
     }
+}
+
+/// The gate wakes a rule by its literals, so a match without any of them is never seen.
+#[test]
+fn t_a60_no_match_is_without_a_literal_of_its_rule() {
+    let mut dice = Dice(29);
+    let (mut missing, mut found) = (Vec::new(), 0);
+    for rule in rules::standard().filter(|rule| !matches!(rule.role, Role::Judged(_) | Role::Markup)) {
+        let (pattern, hir) =
+            (Pattern::new(&rule.text()).expect("a pattern"), parse(&rule.text()).expect("a pattern"));
+        let literals = |list: &[&str]| list.iter().map(|literal| literal.to_lowercase()).collect::<Vec<_>>();
+        let lists = [literals(rule.literals), literals(rule.also)];
+        for _ in 0..MATCHES {
+            let mut text = b". ".to_vec();
+            write(&hir, &mut dice, &mut text);
+            text.extend_from_slice(b" .");
+            let Some(place) = pattern.find(&text, 0..text.len()) else { continue };
+            found += 1;
+            let place = String::from_utf8_lossy(&text[place]).to_lowercase();
+            if lists
+                .iter()
+                .any(|list| !list.is_empty() && !list.iter().any(|literal| place.contains(literal)))
+            {
+                missing.push(format!("{}: {place:?}", rule.id));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "{} matches\n{}", missing.len(), missing.join("\n"));
+    assert!(found > 50 * MATCHES, "only {found} matches");
 }

@@ -23,7 +23,7 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.cluster",
         Kind::ToolPoisoning,
         Severity::High,
-        &["kubectl", "helm", "oc delete"],
+        &["kubectl", "helm", "oc", "clusterrolebinding"],
         &["delete", "uninstall", "clusterrolebinding"],
         concat!(
             r"\b(?:kubectl|oc)\b[^\n;|]*\bdelete (?:all|pvc?|deploy\w*|secrets?|namespaces?|ns|crds?",
@@ -51,11 +51,7 @@ pub(super) const RULES: &[Rule] = &[
             "purge",
             "delete", "terminate", "stop-logging", "detach", "disable", "schedule-key-deletion",
         ],
-        &[
-            "purge",
-            "--force", "--quiet", "--yes", " -y", " -q", "skip-final", "recovery-window", "--recursive",
-            "stop-logging", "delete-trail", "guardduty", "key-deletion", "--purge",
-        ],
+        &["purge", "--force", "--quiet", "--yes", "skip-final", "recovery-window", "--recursive", "stop-logging", "delete-trail", "guardduty", "key-deletion", "--purge", "-y", "-q"],
         concat!(
             r"\b(?:gcloud|az (?:group|vm|vmss|storage|sql|aks|keyvault|webapp|disk|snapshot|cosmosdb",
             r"|postgres|mysql|network|backup)|doctl|ibmcloud|oci|aliyun|flyctl|gh) [^\n;",
@@ -94,11 +90,7 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.store",
         Kind::ToolPoisoning,
         Severity::High,
-        &[
-            "dumpfile",
-            "flushall", "flushdb", "deletemany", "dropdatabase", "[c].drop", "].drop", "xp_cmdshell",
-            "to program", "into outfile", "load_file", "truncate", "_all", "getcollectionnames",
-        ],
+        &["dumpfile", "flushall", "flushdb", "deletemany", "dropdatabase", "[c].drop", "].drop", "xp_cmdshell", "load_file", "truncate", "_all", "getcollectionnames", "outfile", "program", "9200/"],
         &[],
         concat!(
             r"\bflush(?:all|db)\b(?:\s*(?:\z|[\n;&|\x22']|async))|\.deletemany\(\s*\{\s*\}\s*\)",
@@ -145,17 +137,8 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.watchers",
         Kind::ToolPoisoning,
         Severity::High,
-        &[
-            "ruleset",
-            "auditd", "rsyslog", "fail2ban", "apparmor", "falco", "clamav", "wazuh", "ossec",
-            "crowdstrike", "falcon-sensor", "ufw", "iptables", "nft ", "setenforce", "osquery",
-            "sysmon",
-        ],
-        &[
-            "unload",
-            "stop", "disable", "mask", "kill", "reset", "permissive", "-f", "flush", "-p input",
-            "--flush", " -u",
-        ],
+        &["ruleset", "auditd", "rsyslog", "fail2ban", "apparmor", "falco", "clamav", "wazuh", "ossec", "crowdstrike", "falcon-sensor", "ufw", "iptables", "setenforce", "osquery", "sysmon", "nft"],
+        &["unload", "stop", "disable", "mask", "kill", "reset", "permissive", "-f", "flush", "--flush", "input", "-u"],
         concat!(
             r"\b(?:systemctl|service|rc-service|launchctl)\b[^\n;|&]*\b(?:stop|disable|mask",
             r"|unload)\b[^\n;|&]*\b(?:auditd|rsyslog|fail2ban|apparmor|falco|clamav\S*|wazuh\S*",
@@ -180,13 +163,8 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.loop",
         Kind::ToolPoisoning,
         Severity::High,
-        &[
-            "for ", "xargs", "unlink", "rmtree", "rm_rf", "removeall", "remove_dir_all",
-            "directory.delete", "deleterecursively",
-        ],
-        &[
-            "rm -", "rm ", "unlink", "rmtree", "rm_rf", "removeall", "remove_dir_all", "delete",
-        ],
+        &["xargs", "unlink", "rmtree", "rm_rf", "removeall", "remove_dir_all", "directory.delete", "deleterecursively", "for"],
+        &["unlink", "rmtree", "rm_rf", "removeall", "remove_dir_all", "delete", "rm", "shred"],
         concat!(
             r"\bfor \w+ in [^\n;]*(?:/(?:etc|var|usr|home|bin|boot|lib|root|opt|srv|data)\b|/\*",
             r"|~)[^\n]*;\s*do[^\n]*\brm -\w*[rf]|\bunlink[\x20(]+(?:glob|<)[^\n]*/",
@@ -254,7 +232,7 @@ pub(super) const RULES: &[Rule] = &[
         "seize.owner-bit",
         Kind::ToolPoisoning,
         Severity::High,
-        &["cp /bin", "chmod", "install -m"],
+        &["chmod", "/bin/"],
         &[],
         concat!(
             r"\bchmod (?:-\w+ )*(?:[ugo]*\+r?w?x?s|[46]7(?:55|77)) \S*(?:/tmp/|/dev/shm|/bin/|/\.",
@@ -270,10 +248,7 @@ pub(super) const RULES: &[Rule] = &[
             "currentversion", "schtasks", "crontab", "startup", "winlogon", "profile.d", "rc.local",
             "authorized_keys", "register-scheduledtask", ".bashrc", ".zshrc", ".profile",
         ],
-        &[
-            "/tmp", "/dev/shm", "curl", "wget", "http", "/dev/tcp", "temp\\", "appdata", "powershell",
-            "ssh-", "nc ", "base64", "programdata", "public\\", "python",
-        ],
+        &["/tmp", "/dev/shm", "curl", "wget", "http", "/dev/tcp", "temp\\", "appdata", "powershell", "ssh-", "base64", "programdata", "public\\", "python", ".vbs", "nc"],
         concat!(
             r"\bexecstart=[^\n]*(?:/tmp/|/dev/shm|/var/tmp|curl|wget|/dev/tcp|base64)|(?:curl|wget",
             r"|/dev/tcp|\bnc |base64|/tmp/|/dev/shm)[^\n]*(?:>>?|tee(?: -a)?|crontab -",
@@ -294,10 +269,7 @@ pub(super) const RULES: &[Rule] = &[
             "tcpsocket", "tcpclient", "fsockopen", "socket", "net.dial", "/inet/tcp", "s_client",
             "io::socket", "mkfifo", "mknod", "zsh/net", "socat", "telnet",
         ],
-        &[
-            "exec", "/bin/sh", "/bin/bash", "popen", "cmd.exe", "getstream", "os.execute", "spawn",
-            "|&", "iex", "| sh", "|sh", "/bin/zsh", "| /bin",
-        ],
+        &["exec", "popen", "cmd.exe", "getstream", "os.execute", "spawn", "|&", "iex", "| /bin", "sh", "system:", "/inet/tcp", "nc", "telnet", "openssl"],
         concat!(
             r"\b(?:tcpsocket\.(?:new|open)|net\.sockets\.tcpclient|tcpclient\(|fsockopen",
             r"|socket\.socket|socket\.tcp\(|require\([\x22'](?:net|socket)[\x22']\)|net\.dial\(",
@@ -316,10 +288,7 @@ pub(super) const RULES: &[Rule] = &[
             "b64decode", "base64", "frombase64string", "atob(", "unhexlify", "xxd -r", "fromcharcode",
             "gzinflate",
         ],
-        &[
-            "exec", "eval", "| sh", "|sh", "bash", "iex", "function(", "invoke-expression", "python",
-            "perl", "assert(",
-        ],
+        &["exec", "eval", "bash", "iex", "invoke-expression", "python", "perl", "function", "assert", "|"],
         concat!(
             r"\b(?:exec|eval|assert|function|iex|invoke-expression)\b[\x20(]+[^\n]{0,80}(?:b64decode",
             r"|frombase64string|atob\(|unhexlify|base64_decode|gzinflate|fromcharcode)",
@@ -331,12 +300,8 @@ pub(super) const RULES: &[Rule] = &[
         "seize.fetched",
         Kind::ToolPoisoning,
         Severity::High,
-        &[
-            "install -i",
-            "iex", "invoke-expression", "webclient", "--index-url", "--extra-index-url",
-            "invoke-command", "start-process", "-o /tmp", "--trusted-host", " -i http",
-        ],
-        &["invoke", "http", "webclient", "iwr", "irm"],
+        &["iex", "invoke-expression", "webclient", "--index-url", "--extra-index-url", "invoke-command", "start-process", "--trusted-host", "pip", "/tmp/", "/dev/shm"],
+        &["invoke", "http", "webclient", "iwr", "irm", "curl", "wget", "temp\\"],
         concat!(
             r"\b(?:iex|invoke-expression)[\x20(&]+[^\n]*(?:iwr|irm|invoke-web|invoke-rest|webclient",
             r"|http)|\bpip3? install [^\n]*(?:--index-url|--extra-index-url|-i)[\x20=]http://",
@@ -360,11 +325,7 @@ pub(super) const RULES: &[Rule] = &[
         "seize.recon",
         Kind::ToolPoisoning,
         Severity::Medium,
-        &[
-            "getcap",
-            "-perm", "linpeas", "winpeas", "pspy", "getcap -r", "/proc/*/environ", "unshadow",
-            "whoami /priv",
-        ],
+        &["getcap", "-perm", "linpeas", "winpeas", "pspy", "/proc/*/environ", "unshadow", "/priv"],
         &[],
         concat!(
             r"\bfind / [^\n]*-perm [-/]?(?:4000|u=s|6000|2000)|\b(?:linpeas|winpeas|pspy\d*",
@@ -375,16 +336,8 @@ pub(super) const RULES: &[Rule] = &[
         "drain.pipe",
         Kind::Exfiltration,
         Severity::High,
-        &[
-            "env|", "env |",
-            "| nc", "|nc", "| ncat", "|ncat", "| netcat", "| curl", "|curl", "xargs", "| ssh", "| mail",
-            "| openssl", "| wget", "| base64", "|base64", "| xxd", "|xxd",
-        ],
-        &[
-            "|nc", "| nc",
-            "env", "tar ", "cat ", "/etc", "~/", ".ssh", ".aws", "secret", "dump", "gpg", "tcpdump",
-            "history", "printenv", "credentials", "zip ", "$home", "whoami", "hostname",
-        ],
+        &["|"],
+        &["nc", "netcat", "curl", "wget", "xargs", "mail", "ssh"],
         concat!(
             r"(?:\A|[\n;&|(]\s*)(?:sudo )?(?:env|printenv|set|history|tcpdump\b[^\n|]*|(?:cat|tar|zip",
             r"|gzip|gpg|find|grep|mysqldump|pg_dump|kubectl get secrets?|security|getent)\b[^\n",
@@ -398,24 +351,21 @@ pub(super) const RULES: &[Rule] = &[
         "drain.names",
         Kind::Exfiltration,
         Severity::High,
-        &["dig ", "nslookup", "host ", "resolve-dnsname", "ping "],
-        &[
-            "dig",
-            "base64", "xxd", "whoami", "hostname", "/etc/", "cat ", "env", "secret", "$(", "`",
-        ],
+        &["nslookup", "resolve-dnsname", "dig ", "dig\t", "host ", "host\t", "ping ", "ping\t"],
+        &["dig", "base64", "xxd", "whoami", "hostname", "/etc/", "env", "secret", "$(", "`", "cat"],
         concat!(
-            r"\b(?:dig|nslookup|host|resolve-dnsname|ping)\b [^\n]*(?:\$\([^\n)]*(?:base64|xxd|whoami",
+            r"\b(?:dig|nslookup|host|resolve-dnsname|ping)[\x20\t][^\n]*(?:\$\([^\n)]*(?:base64|xxd|whoami",
             r"|cat|env|hostname|id\b)[^\n]*\)|`[^`\n]*(?:base64|xxd|whoami|cat",
             r"|env)[^`\n]*`)[^\n]*\.\w|\bfor \w+ in [^\n]*(?:cat|xxd|base64)[^\n]*do[^\n]*\b(?:dig",
-            r"|nslookup|host|ping)\b"
+            r"|nslookup|host|ping)[\x20\t]"
         ),
     ),
     rule(
         "drain.copy",
         Kind::Exfiltration,
         Severity::High,
-        &["xcopy", "copy c:", "scp ", "rsync ", "sftp ", "rclone ", "robocopy", "aws s3 cp", "gsutil"],
-        &["scp", "@", "remote:", "\\\\", "s3://", "gs://"],
+        &["copy", "scp", "rsync", "sftp"],
+        &["\\\\", ":"],
         concat!(
             r"\b(?:scp|rsync|sftp)\b [^\n;|]*(?:~/?|/home|/root|/etc|/var|\$home|documents|\.ssh",
             r"|\.aws)[^\n;|]*(?:\w+@)?\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}:|\b(?:robocopy|copy",
@@ -426,12 +376,7 @@ pub(super) const RULES: &[Rule] = &[
         "drain.secrets",
         Kind::Exfiltration,
         Severity::Medium,
-        &[
-            "vault",
-            "get secret", "get secrets", "export-secret-keys", "git-credentials",
-            "find-generic-password", "get-secret-value", "secrets list", "vault kv get",
-            "gcloud secrets",
-        ],
+        &["vault", "git-credentials", "find-generic-password", "secret"],
         &[],
         concat!(
             r"\bkubectl [^\n]*get secrets? [^\n]*(?:-A|--all-namespaces)",

@@ -1,0 +1,128 @@
+//! What a tail adds to a verdict, and that looking only at the border misses nothing of it.
+
+use super::super::tests_near::{Dice, filler, write};
+use super::super::{pattern, rules, tests_corpus};
+use super::*;
+
+/// Says these pieces one after the other. What the tail adds must be what reading all of it together adds. Gives the
+/// pieces that are blocked, and how often both had to be read together.
+fn talk(inspector: &Inspector, pieces: &[&str]) -> (usize, usize) {
+    let (mut scratch, mut tail) = (Scratch::default(), Tail::default());
+    let (mut blocked, read) = (0, std::cell::Cell::new(0));
+    for piece in pieces {
+        let (alone, said) = inspector.vet(&mut scratch, "", "text/plain", piece.as_bytes());
+        if alone.blocks() {
+            blocked += 1;
+            continue;
+        }
+        let border = if tail.text.is_empty() { Woken::default() } else { tail.border(inspector, &said) };
+        if !tail.text.is_empty() && tail.stirs(inspector, &said, &border) {
+            let whole = tail.after_where(inspector, "", &said, &alone, |_, _| true);
+            let looked = tail.after_where(inspector, "", &said, &alone, |joined, border| {
+                let may_add = scan::may_add(&inspector.rules, joined, border);
+                read.set(read.get() + usize::from(may_add));
+                may_add
+            });
+            assert_eq!(looked, whole, "{piece:?} after {:?}", tail.text);
+            if whole.is_some() {
+                blocked += 1;
+                continue;
+            }
+        }
+        tail.append(inspector.rules.gate(), &said, &border);
+    }
+    (blocked, read.get())
+}
+
+/// A place near `at` where a text may be cut.
+fn cut(text: &str, at: usize) -> (&str, &str) {
+    let at = (at.min(text.len())..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+    text.split_at(at)
+}
+
+#[test]
+fn t_a60_attacks_cut_anywhere_are_found_as_when_all_is_read_together() {
+    let Some(items) = tests_corpus::items() else { return };
+    let inspector = Inspector::standard();
+    let (mut all, mut caught, mut state) = (0, 0, 1_usize);
+    for item in items.iter().filter(|item| item.class == "attack" && item.text.len() < 2_000) {
+        if !inspector.inspect("text/plain", item.text.as_bytes()).blocks() {
+            continue;
+        }
+        for quarter in [1, 2, 3] {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (first, second) = cut(&item.text, item.text.len() * quarter / 4);
+            let (blocked, _) = talk(&inspector, &[first, second]);
+            all += 1;
+            caught += usize::from(blocked > 0);
+            // And in three, wherever.
+            let (first, rest) = cut(&item.text, (state >> 33) % item.text.len());
+            let (second, third) = cut(rest, (state >> 17) % rest.len().max(1));
+            talk(&inspector, &["the report is in the folder", first, second, third]);
+        }
+    }
+    eprintln!("{caught} of {all} cut attacks are blocked");
+    assert!(caught * 100 >= all * 99, "{caught} of {all}");
+}
+
+#[test]
+fn t_a60_matches_of_every_rule_cut_anywhere_are_found_as_when_all_is_read_together() {
+    let inspector = Inspector::standard();
+    let mut dice = Dice(11);
+    let hirs = rules::standard().map(|rule| pattern::parse(&rule.text()).expect("its pattern"));
+    let hirs = hirs.collect::<Vec<_>>();
+    let mut blocked = 0;
+    for turn in 0..hirs.len() * 40 {
+        let mut text = Vec::new();
+        for more in 0..=dice.below(3) {
+            filler(&mut dice, 12, &mut text);
+            // Each rule in its turn, and then some other.
+            let hir = if more == 0 { &hirs[turn % hirs.len()] } else { dice.one(&hirs) };
+            let from = text.len();
+            write(hir, &mut dice, &mut text);
+            text.truncate(from + 300);
+            text.push(b' ');
+        }
+        let text = String::from_utf8_lossy(&text);
+        let (first, second) = cut(&text, dice.below(text.len()));
+        let (second, third) = cut(second, dice.below(second.len() * 2));
+        blocked += talk(&inspector, &[first, second, third]).0;
+    }
+    assert!(blocked > 1_000, "only {blocked} are blocked");
+}
+
+#[test]
+fn t_a60_ordinary_talks_are_judged_as_when_all_is_read_together() {
+    let Some(items) = tests_corpus::items() else { return };
+    let inspector = Inspector::standard();
+    let mut talks = std::collections::BTreeMap::<&str, Vec<&str>>::new();
+    for item in items.iter().filter(|item| item.class == "benign") {
+        talks.entry(&item.source).or_default().push(&item.text);
+    }
+    let (mut blocked, mut read, mut all) = (0, 0, 0);
+    for pieces in talks.values() {
+        let (more, reads) = talk(&inspector, pieces);
+        (blocked, read, all) = (blocked + more, read + reads, all + pieces.len());
+    }
+    eprintln!("{blocked} of {all} are blocked, {read} times both were read together");
+    assert!(blocked * 100 <= all, "{blocked} of {all}");
+}
+
+#[test]
+fn an_ordinary_talk_of_findings_is_quiet() {
+    let finding = concat!(
+        r#"{"finding":"licence-missing","path":"services/billing/src/invoice.rs","line":214,"severity":"medium","#,
+        r#""note":"No licence header here, while every other file of this folder has one. Please add it, or say "#,
+        r#"why this file is the only exception.","by":"reader-3"}"#,
+    );
+    let inspector = Inspector::standard();
+    let mut scratch = Scratch::default();
+    let (_, said) = inspector.vet(&mut scratch, "", "application/json", finding.as_bytes());
+    let mut tail = Tail::default();
+    // Its words name three concepts, which weigh enough only together with those of its field names.
+    for _ in 0..4 {
+        let border = tail.border(&inspector, &said);
+        assert!(!tail.stirs(&inspector, &said, &border), "each is read once");
+        tail.append(inspector.rules.gate(), &said, &border);
+    }
+}
