@@ -16,6 +16,8 @@ mod bad_input;
 mod exporters;
 #[path = "cli/folder.rs"]
 mod folder;
+#[path = "cli/grants.rs"]
+mod grants;
 #[path = "cli/guard.rs"]
 mod guard;
 #[path = "cli/joining.rs"]

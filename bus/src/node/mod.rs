@@ -37,6 +37,7 @@ mod telling;
 mod topics;
 mod trust;
 mod turns;
+mod view;
 mod writer;
 
 use std::net::SocketAddr;
@@ -66,6 +67,7 @@ pub use crate::guard::Commit;
 pub use bodies::Bodies;
 pub use office::{Office, OfficeParts};
 pub use parts::{NodeParts, StartError};
+pub use view::LinkView;
 
 pub(crate) use doors::Doors;
 pub(crate) use lanes::outbox;

@@ -155,6 +155,11 @@ impl Outbox {
         self.state().messages
     }
 
+    /// Bytes of these.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state().reserved
+    }
+
     /// Takes a parcel in. Demands the proof that its verdicts are recorded; gives the parcel back when the
     /// link has ended meanwhile.
     pub(crate) fn hand_over(&self, _recorded: &Appended, parcel: Parcel) -> Result<(), Box<Parcel>> {

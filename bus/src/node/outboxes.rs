@@ -77,6 +77,11 @@ impl Outboxes {
         self.small.load() + self.bodies(0, |sum, outbox| sum + outbox.load())
     }
 
+    /// Bytes of these.
+    pub(crate) fn bytes(&self) -> usize {
+        self.small.bytes() + self.bodies(0, |sum, outbox| sum + outbox.bytes())
+    }
+
     /// Whether nothing is queued and everything acknowledged, on every lane.
     pub(crate) fn is_done(&self) -> bool {
         self.small.is_done() && !self.carries_bodies()
