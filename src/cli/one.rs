@@ -63,11 +63,7 @@ fn set(list: Vec<Capability>) -> BTreeSet<Capability> {
 impl Amend {
     pub(super) fn run(self) -> Done {
         let change = Amendment {
-            add: Lists {
-                right: set(self.allow),
-                serve: set(self.serve),
-                delegatable: set(self.delegatable),
-            },
+            add: Lists { right: set(self.allow), serve: set(self.serve), delegatable: set(self.delegatable) },
             remove: Lists {
                 right: set(self.disallow),
                 serve: set(self.unserve),
@@ -107,7 +103,9 @@ fn check(change: &Amendment) -> Result<(), CliError> {
     ];
     for (comes, goes, to_add, to_remove) in pairs {
         if let Some(both) = comes.intersection(goes).next() {
-            return Err(CliError::Usage(format!("{both} is both in {to_add} and in {to_remove}; leave out one")));
+            return Err(CliError::Usage(format!(
+                "{both} is both in {to_add} and in {to_remove}; leave out one"
+            )));
         }
     }
     Ok(())

@@ -84,17 +84,22 @@ fn a_running_subscriber_is_shown_with_its_link_and_loses_its_topic_with_its_righ
     place.does(&format!("agent add b {C} --allow subscribe:alerts subscribe:news --out b.id"));
     let line = "subscribe alerts news --identity b.id --json";
     let mut command = place.command(&line.split(' ').collect::<Vec<_>>());
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let agent = shown(&place, "b", |agent| agent["links"][0]["topics"] == json!(["alerts", "news"]));
     assert_eq!((&agent["state"], &agent["links"][0]["queued_messages"]), (&json!("active"), &json!(0)));
     assert!(agent["key"].as_str().is_some_and(|key| key.len() == 64), "{agent}");
     assert!(agent["last_seen_ms"].is_u64() && agent["certificate_until_ms"].is_u64(), "{agent}");
     let text = place.does(&format!("agent show b {C}"));
-    for part in ["state               active", "subscribe:alerts", "certificate until   2", "topics alerts news"] {
+    for part in
+        ["state               active", "subscribe:alerts", "certificate until   2", "topics alerts news"]
+    {
         assert!(text.contains(part), "{part}: {text}");
     }
     place.does(&format!("agent grant b {C} --disallow subscribe:alerts"));
-    shown(&place, "b", |agent| agent["links"].as_array().unwrap().iter().all(|l| l["topics"] != json!(["alerts", "news"])));
+    shown(&place, "b", |agent| {
+        agent["links"].as_array().unwrap().iter().all(|l| l["topics"] != json!(["alerts", "news"]))
+    });
     let _ = child.kill();
     ended(&mut child);
     if let Some(err) = child.stderr.take() {
@@ -117,7 +122,12 @@ fn t_a36_whoever_may_change_grants_makes_nobody_more_of_an_operator_than_itself(
     }
     assert_eq!(as_hr("agent grant a --allow write:logs operate:agent-show").code, Some(0));
     let shown = as_hr("agent show a --json");
-    assert!(shown.out.contains("write:logs") && shown.out.contains("\"links\":[]"), "{} {}", shown.out, shown.err);
+    assert!(
+        shown.out.contains("write:logs") && shown.out.contains("\"links\":[]"),
+        "{} {}",
+        shown.out,
+        shown.err
+    );
     as_hr("agent list").fails(1, "operate:agent-list", "another verb");
     node.end();
 }

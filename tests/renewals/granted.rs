@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use testudo_bus::client::{Arrivals, Ended, Member, SendError};
+use testudo_bus::client::{Arrivals, ClientIdentity, DialError, Ended, Member, SendError};
 use testudo_rules::audit::LinkChange;
 use testudo_wire::amend::{Amendment, Lists};
 use testudo_wire::{Capability, ContentType, Refusal, Resource};
@@ -17,13 +17,16 @@ use crate::support::{World, pass, sim};
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn joined(world: &World, who: &str, right: &[&str], serve: &[&str]) -> (Member, Arrivals) {
-    let identity = Arc::new(world.enrol(who, right, serve).await);
+    rejoined(world, &Arc::new(world.enrol(who, right, serve).await)).await.unwrap()
+}
+
+async fn rejoined(world: &World, identity: &Arc<ClientIdentity>) -> Result<(Member, Arrivals), Ended> {
     let (_, endpoint) = world.endpoint();
     let env = world.swarm.env.another();
     let (member, arrivals) =
-        Member::join(move || Ok(endpoint.clone()), world.address, identity, None, env);
-    member.connected().await.unwrap();
-    (member, arrivals)
+        Member::join(move || Ok(endpoint.clone()), world.address, identity.clone(), None, env);
+    member.connected().await?;
+    Ok((member, arrivals))
 }
 
 fn set(texts: &[&str]) -> BTreeSet<Capability> {
@@ -69,7 +72,8 @@ fn a_right_that_is_given_is_there_within_a_second_again_and_again_and_open_reque
         assert_eq!(open.await.unwrap().unwrap().body(), "late");
         assert_eq!(member.lost(), 0);
         assert!(member.session().is_some() && first.is_some());
-        let displaced = world.ledger().links().filter(|l| matches!(l.what, LinkChange::Displaced { .. })).count();
+        let displaced =
+            world.ledger().links().filter(|l| matches!(l.what, LinkChange::Displaced { .. })).count();
         assert_eq!(displaced, 0, "its links were renewed");
         world.end().await;
     });
@@ -113,8 +117,42 @@ fn a_member_that_is_revoked_asks_for_nothing() {
         let cause = testudo_wire::standing::RevocationCause::Operator;
         world.node.registry().revoke(name("member"), cause).await.unwrap();
         assert!(matches!(member.ended().await, Ended::Refused(_)));
-        let certified = world.ledger().links().filter(|l| matches!(l.what, LinkChange::Certified { .. })).count();
+        let certified =
+            world.ledger().links().filter(|l| matches!(l.what, LinkChange::Certified { .. })).count();
         assert_eq!(certified, 0);
+        world.end().await;
+    });
+}
+
+#[test]
+fn a_member_that_was_away_when_its_grant_changed_comes_back_with_a_token_for_it() {
+    sim(async {
+        let world = World::new(64);
+        let (_reader, _asked) =
+            joined(&world, "reader", &["write:nothing"], &["read:logs", "write:logs"]).await;
+        let identity = Arc::new(world.enrol("member", &["read:logs"], &[]).await);
+        amend(&world, "member", rights(&["write:logs"], &[])).await;
+        let (member, _arrivals) = rejoined(&world, &identity).await.unwrap();
+        for right in ["read:logs", "write:logs"] {
+            member.tell(message("reader", right, "now it may")).await.unwrap();
+        }
+        assert!(member.identity().token.bytes() != identity.token.bytes(), "to be kept");
+        member.goodbye().await;
+        // Voided by its id is not outdated: an operator gives another, or nobody.
+        let newest = member.identity();
+        let meaning = newest.token.verify(&newest.tokens()).unwrap();
+        let id = meaning.chain().next().unwrap().id;
+        world.node.registry().revoke_token(id).await.unwrap();
+        pass(61 * SECOND).await;
+        let refused = rejoined(&world, &newest).await;
+        assert!(matches!(&refused, Err(Ended::Refused(why)) if matches!(**why, DialError::Revoked)));
+        // Nor is who is out.
+        let cause = testudo_wire::standing::RevocationCause::Operator;
+        world.node.registry().revoke(name("member"), cause).await.unwrap();
+        assert!(rejoined(&world, &identity).await.is_err());
+        let ledger = world.ledger();
+        let certified = ledger.links().filter(|l| matches!(l.what, LinkChange::Certified { .. })).count();
+        assert_eq!(certified, 1);
         world.end().await;
     });
 }

@@ -70,7 +70,7 @@ impl Client {
     fn is_void(&self) -> bool {
         let link = self.link();
         let meaning = link.identity.token.verify(&link.identity.tokens());
-        meaning.is_ok_and(|meaning| meaning.standing(&*link.line.known()).is_err())
+        meaning.is_ok_and(|meaning| link.line.known().outdates(&meaning))
     }
 
     /// Asks the node for a new certificate and token, for the same name and key. The link does not change by it.

@@ -317,7 +317,10 @@ impl Outbox {
         state.closed = true;
         Remains {
             queued: state.queued.drain(),
-            in_flight: std::mem::take(&mut state.in_flight).into_values().map(|flight| flight.parcel).collect(),
+            in_flight: std::mem::take(&mut state.in_flight)
+                .into_values()
+                .map(|flight| flight.parcel)
+                .collect(),
         }
     }
 }

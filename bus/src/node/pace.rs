@@ -62,9 +62,17 @@ mod tests {
     fn t_a63_a_receiver_lasts_as_long_as_it_takes_what_the_slowest_line_carries() {
         assert_eq!(lasts(|_| 0), Some(6));
         assert_eq!(lasts(|_| 1), Some(6), "a byte a second is nothing");
-        assert_eq!(lasts(|_| 128 * 1024), Some(11), "half as fast is five seconds behind after ten");
+        assert_eq!(
+            lasts(|_| 128 * 1024),
+            Some(10),
+            "half as fast is five seconds behind before the tenth is over"
+        );
         assert_eq!(lasts(|_| 256 * 1024), None);
         assert_eq!(lasts(|second| if second <= 3 { 1 << 24 } else { 1 }), Some(9), "haste earns nothing");
-        assert_eq!(lasts(|second| if second % 4 == 0 { 1024 * 1024 } else { 0 }), None, "a pause is made good");
+        assert_eq!(
+            lasts(|second| if second % 4 == 0 { 1024 * 1024 } else { 0 }),
+            None,
+            "a pause is made good"
+        );
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::standing::{Grant, Quota};
 use crate::Capability;
+use crate::standing::{Grant, Quota};
 
 /// Capabilities of each kind that a grant has.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]

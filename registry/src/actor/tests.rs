@@ -305,7 +305,7 @@ fn two_who_amend_one_grant_at_once_undo_nothing_of_each_other() {
             let add = Lists { right: grant(&[text]).right, ..Lists::default() };
             world.door.amend(name("a"), Amendment { add, ..Amendment::default() })
         };
-        let (one, other) = futures_util::join!(add("write:one"), add("write:other"));
+        let (one, other) = tokio::join!(add("write:one"), add("write:other"));
         let last = one.unwrap().max(other.unwrap());
         assert_eq!(add("write:one").await.unwrap(), last, "it has that: no change, no number");
         let remove = Lists { right: grant(&["write:one", "write:other"]).right, ..Lists::default() };

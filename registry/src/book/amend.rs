@@ -49,7 +49,9 @@ mod tests {
         let had = book.get(&name("a")).unwrap().grant.right.clone();
         let more = Amendment { add: lists(&["write:more"]), ..Amendment::default() };
         let change = book.amend(&name("a"), &more, AT).unwrap().unwrap();
-        assert!(matches!(&change.kind, ChangeKind::Regranted { grant, .. } if grant.right.len() == had.len() + 1));
+        assert!(
+            matches!(&change.kind, ChangeKind::Regranted { grant, .. } if grant.right.len() == had.len() + 1)
+        );
         book.apply(&change);
         assert_eq!(book.amend(&name("a"), &more, AT), Ok(None), "it has that");
         let less = Amendment { remove: lists(&["write:more"]), ..Amendment::default() };

@@ -3,6 +3,7 @@
 //! Nothing is ever sent again. What was open on a link that ended is [`SendError::Unknown`]; an answer goes to
 //! the link that its request came on, or nowhere. Knows links only as [`Client`]s.
 
+mod afresh;
 mod arrivals;
 mod backoff;
 mod kept;
