@@ -214,6 +214,7 @@ fn a_server_that_flaps_and_a_requester_that_cancels_leave_nothing_open_and_nothi
         let (mut open, mut ended) = (BTreeSet::new(), BTreeSet::new());
         let mut refused = 0;
         for round in 0..48 {
+            sender.beat().await;
             let mut server = Mallory::dial(&world, identity.clone()).await;
             let asked: Vec<_> =
                 (0..4).map(|_| Header { receipt: ReceiptWish::Reply, ..sender.served("sum:logs") }).collect();
@@ -249,7 +250,7 @@ fn a_server_that_flaps_and_a_requester_that_cancels_leave_nothing_open_and_nothi
         }
         let answers = sender.drain().await;
         ended.extend(answers.iter().flat_map(Given::headers).filter_map(|answer| answer.in_reply_to));
-        while let Some(heard) = sender.hear_within(Duration::from_secs(120)).await {
+        while let Some(heard) = sender.hear_within(Duration::from_secs(20)).await {
             match heard {
                 FromNode::Lost(word) => ended.extend(word.messages),
                 FromNode::RefusedMessages(words) => {
