@@ -84,11 +84,10 @@ impl Served {
             return reloaded.map_or_else(|error| Answer::Refused { error }, Answer::Rules);
         }
         let answer = self.operator.answer_for(mandate, request).await;
-        let status = match answer {
-            Answer::Status(status) => status,
-            Answer::Agent(agent) => return Answer::Agent(Box::new(agent.with_node(node))),
-            answer => return answer,
-        };
+        if let Answer::Agent(agent) = answer {
+            return Answer::Agent(Box::new(agent.with_node(node)));
+        }
+        let Answer::Status(status) = answer else { return answer };
         let health = Some(self.checker.report().await);
         let status = with_node(*status, node, &self.exporters);
         Answer::Status(Box::new(Status { health, ..status }))
