@@ -80,8 +80,7 @@ impl Amend {
             say(&serde_json::json!({"agent": name, "done": "granted", "sequence": sequence}).to_string());
         } else {
             say(&format!(
-                "{name} has that grant from now on (registry sequence {sequence}); where it is not connected, renew its \
-                 identity with `testudo agent renew`"
+                "{name} has that grant from now on (registry sequence {sequence}); connected, it fetches a token for it at once"
             ));
         }
         Ok(())

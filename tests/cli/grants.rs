@@ -1,6 +1,6 @@
 //! `agent show` and `agent grant`: one agent as it is, and what it may do from now on, with and without a running node.
 
-use std::io::BufRead as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -81,6 +81,7 @@ fn a_running_subscriber_is_shown_with_its_link_and_loses_its_topic_with_its_righ
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let agent = shown(&place, "b", |agent| agent["links"][0]["topics"] == json!(["alerts", "news"]));
     assert_eq!((&agent["state"], &agent["links"][0]["queued_messages"]), (&json!("active"), &json!(0)));
+    let session = agent["links"][0]["session"].clone();
     assert!(agent["key"].as_str().is_some_and(|key| key.len() == 64), "{agent}");
     assert!(agent["last_seen_ms"].is_u64() && agent["certificate_until_ms"].is_u64(), "{agent}");
     let text = place.does(&format!("agent show b {C}"));
@@ -90,14 +91,52 @@ fn a_running_subscriber_is_shown_with_its_link_and_loses_its_topic_with_its_righ
         assert!(text.contains(part), "{part}: {text}");
     }
     place.does(&format!("agent grant b {C} --disallow subscribe:alerts"));
-    shown(&place, "b", |agent| {
-        agent["links"].as_array().unwrap().iter().all(|l| l["topics"] != json!(["alerts", "news"]))
-    });
+    let renewed = |agent: &Value| agent["links"].as_array().is_some_and(|links| links.len() == 1);
+    let news = |agent: &Value| agent["links"][0]["topics"] == json!(["news"]);
+    let after =
+        shown(&place, "b", |agent| renewed(agent) && news(agent) && agent["links"][0]["session"] != session);
+    assert_eq!(after["grant"]["right"], json!(["subscribe:news"]));
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let (mut said, last) = (Vec::new(), "alerts is not given any more");
+    for line in lines {
+        let is_last = line.contains(last);
+        said.push(line);
+        if is_last {
+            break;
+        }
+    }
+    assert!(said.last().is_some_and(|line| line.contains(last)), "{said:?}");
+    let away = |line: &String| line.contains("dialling again") || line.contains("linked again");
+    assert!(!said.iter().any(away), "a renewed link is the same one: {said:?}");
     let _ = child.kill();
     ended(&mut child);
-    if let Some(err) = child.stderr.take() {
-        std::io::BufReader::new(err).lines().map_while(Result::ok).for_each(|line| println!("{line}"));
-    }
+    node.end();
+}
+
+/// What is sent on a link and on one that renews it is settled all the same.
+#[test]
+fn a_sender_whose_grant_changes_while_it_sends_is_told_what_became_of_it() {
+    let place = Place::swarm();
+    let node = Node::start(&place);
+    place.does(&format!("agent add a {C} --allow publish:news --out a.id"));
+    let line = "publish news --identity a.id --lines";
+    let mut command = place.command(&line.split(' ').collect::<Vec<_>>());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    writeln!(stdin, "one").unwrap();
+    let linked = shown(&place, "a", |agent| agent["links"][0]["session"].is_string());
+    let before = linked["links"][0]["session"].clone();
+    place.does(&format!("agent grant a {C} --allow read:more"));
+    shown(&place, "a", |agent| {
+        let links = agent["links"].as_array().unwrap();
+        links.len() == 1 && links[0]["session"] != before
+    });
+    writeln!(stdin, "two").unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && out.contains("2 messages, none refused"), "{out} {err}");
     node.end();
 }
 

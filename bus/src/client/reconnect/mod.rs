@@ -175,6 +175,12 @@ impl Member {
         self.current().map(|client| client.session())
     }
 
+    /// The same however often that link is renewed: it differs once a link has ended, and with it what was under way.
+    #[must_use]
+    pub fn line(&self) -> Option<SessionId> {
+        self.current().map(|client| client.line())
+    }
+
     /// The link that there is, in full use or not.
     fn current(&self) -> Option<Client> {
         self.counted().filter(Client::is_open)
