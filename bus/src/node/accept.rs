@@ -126,8 +126,8 @@ async fn open(
         connection.clone(),
         bucket,
         tell,
-        (shared.large_limits.body_bytes_max, shared.allowances.of(holder.name)),
-        shared.reserve_kib,
+        shared.large_limits.body_bytes_max,
+        (shared.reserve_kib, shared.allowances.of(holder.name)),
         line,
     ));
     // Whoever is not welcomed under it before it opens its data stream has closed the link.

@@ -154,8 +154,8 @@ impl Link {
         connection: Connection,
         bucket: Bucket,
         control: mpsc::Sender<FromNode>,
-        (body_bytes_max, allowances): (usize, Both),
-        reserve_kib: usize,
+        body_bytes_max: usize,
+        (reserve_kib, allowances): (usize, Both),
         line: Line,
     ) -> Self {
         let judging = Judging { windows: LinkWindows::default(), bucket, tokens: HeldTokens::default() };
