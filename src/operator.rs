@@ -17,6 +17,7 @@ use testudo_bus::roots::Keep;
 use testudo_bus::tls::{self, Ask, Csr, Issuer, LIFETIME};
 use testudo_registry::{AgentView, VerbError};
 use testudo_rules::token::{Fresh, Link, Mint};
+use testudo_wire::amend::Amendment;
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{
     AgentName, Capability, Grant, Holder, PublicKey, RegistrySequence, SpiffeId, SwarmId, Timestamp,
@@ -31,6 +32,7 @@ use crate::swarm::pem;
 
 mod invitations;
 mod mandate;
+mod one;
 mod records;
 mod remote;
 mod standing;
@@ -39,6 +41,7 @@ mod trust;
 pub use invitations::{INVITATION_SECONDS_MAX, InvitationLine, Invited, JoinDoor};
 pub(crate) use mandate::operates;
 pub use mandate::{Mandate, Verb};
+pub use one::{AgentDetail, LinkLine};
 pub use records::{LINES_MAX, Wanted};
 pub use remote::{Remote, RemoteError};
 pub use standing::{ChainStanding, LinkStanding};
@@ -77,8 +80,20 @@ pub enum Request {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         csr: Option<String>,
     },
+    /// Change what an enrolled agent may do.
+    AgentGrant {
+        /// Its name.
+        name: AgentName,
+        /// What comes and what goes.
+        change: Box<Amendment>,
+    },
     /// All agents.
     AgentList,
+    /// One agent, with its links.
+    AgentShow {
+        /// Its name.
+        name: AgentName,
+    },
     /// Let somebody join who has the seed of this key.
     AgentInvite {
         /// The name that it will have.
@@ -160,6 +175,8 @@ pub enum Request {
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case", tag = "done")]
 pub enum Answer {
+    /// One agent.
+    Agent(Box<AgentDetail>),
     /// An agent's credentials.
     Credentials(Box<Credentials>),
     /// Agents.
@@ -207,6 +224,7 @@ pub enum Answer {
 impl std::fmt::Debug for Answer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Self::Agent(_) => "Agent",
             Self::Agents { .. } => "Agents",
             Self::Changed { .. } => "Changed",
             Self::Credentials(_) => "Credentials",
@@ -406,6 +424,8 @@ impl Operator {
                 let made = self.credentials(view.holder, &view.grant, minted, csr).await?;
                 Ok(Answer::Credentials(Box::new(self.hand_out(name, made))))
             }
+            Request::AgentGrant { name, change } => self.grant(name, *change).await,
+            Request::AgentShow { name } => self.show(name).await,
             Request::AgentList => {
                 let (agents, roots) = (registry.list().await.map_err(words)?, &self.office.roots);
                 let line = |view: &AgentView| AgentLine {

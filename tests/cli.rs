@@ -18,6 +18,8 @@ mod doctor;
 mod exporters;
 #[path = "cli/folder.rs"]
 mod folder;
+#[path = "cli/grants.rs"]
+mod grants;
 #[path = "cli/guard.rs"]
 mod guard;
 #[path = "cli/joining.rs"]

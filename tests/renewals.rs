@@ -11,6 +11,8 @@ mod by_hand;
 mod closing;
 #[path = "renewals/ends.rs"]
 mod ends;
+#[path = "renewals/granted.rs"]
+mod granted;
 #[path = "renewals/rollover.rs"]
 mod rollover;
 #[expect(dead_code, reason = "each test binary takes its part of the support")]

@@ -6,12 +6,13 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use support::mallory::Mallory;
 use support::mallory::talk::Given;
 use support::swarm::{grant, name};
-use support::{World, sim};
-use testudo_wire::frame::FromNode;
+use support::{World, pass, sim, until};
+use testudo_wire::frame::{Cancel, FromAgent, FromNode};
 use testudo_wire::standing::RevocationCause;
 use testudo_wire::{Header, MessageId, ReceiptWish, Refusal};
 
@@ -201,5 +202,68 @@ fn only_the_picked_server_may_answer() {
         }
         let (account, _) = world.end().await;
         assert_eq!((account.delivered, account.failed), (8, 4), "{account:?}");
+    });
+}
+
+#[test]
+fn a_server_that_flaps_and_a_requester_that_cancels_leave_nothing_open_and_nothing_uncounted() {
+    sim(async {
+        let world = World::new(107);
+        let mut sender = sender(&world).await;
+        let identity = world.enrol("flapping", &["read:logs"], &["sum:logs"]).await;
+        let (mut open, mut ended) = (BTreeSet::new(), BTreeSet::new());
+        let mut refused = 0;
+        for round in 0..48 {
+            sender.beat().await;
+            let mut server = Mallory::dial(&world, identity.clone()).await;
+            let asked: Vec<_> =
+                (0..4).map(|_| Header { receipt: ReceiptWish::Reply, ..sender.served("sum:logs") }).collect();
+            sender.post(&asked).await;
+            // One before anybody can have it, one that is with the server perhaps, one that never was.
+            for request in [asked[0].message, asked[3].message, MessageId::new([round; 16])] {
+                sender.say(FromAgent::Cancel(Cancel { request })).await;
+            }
+            open.extend(asked.iter().map(|request| request.message));
+            for cancelled in [&asked[0], &asked[3]] {
+                ended.insert(cancelled.message);
+            }
+            match round % 4 {
+                // It goes at once, in the middle, after an answer, in good order.
+                0 => {}
+                1 => drop(server.given().await),
+                2 => {
+                    let given = server.given().await.unwrap();
+                    server.acknowledge(0, given.number()).await;
+                    for request in given.headers() {
+                        let answer = server.answer(&request, None);
+                        server.post(&[answer]).await;
+                    }
+                    pass(Duration::from_millis(50)).await;
+                }
+                _ => server.say(FromAgent::Goodbye).await,
+            }
+            server.link.connection.close(0_u32.into(), b"");
+            let none = Header { receipt: ReceiptWish::Reply, ..sender.served("sum:logs") };
+            until("it is gone", || !world.node.linked().contains(&name("flapping"))).await;
+            open.insert(none.message);
+            sender.post(&[none]).await;
+        }
+        let answers = sender.drain().await;
+        ended.extend(answers.iter().flat_map(Given::headers).filter_map(|answer| answer.in_reply_to));
+        while let Some(heard) = sender.hear_within(Duration::from_secs(20)).await {
+            if let FromNode::Lost(word) = &heard {
+                ended.extend(&word.messages);
+            } else if let FromNode::RefusedMessages(words) = &heard {
+                refused += words.iter().filter(|word| word.refusal == Refusal::Unroutable).count();
+                ended.extend(words.iter().map(|word| word.message));
+            } else {
+                assert!(matches!(heard, FromNode::Accepted(_)), "{heard:?}");
+            }
+        }
+        assert!(refused >= 48, "without a server there is no way: {refused}");
+        let stuck: Vec<_> = open.difference(&ended).collect();
+        assert!(stuck.is_empty(), "{} of {} requests have no end", stuck.len(), open.len());
+        let (account, _) = world.end().await;
+        assert_eq!((account.queued, account.in_flight), (0, 0), "{account:?}");
     });
 }

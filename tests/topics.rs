@@ -4,6 +4,8 @@
 
 #[path = "topics/large.rs"]
 mod large;
+#[path = "topics/slow.rs"]
+mod slow;
 #[expect(dead_code, reason = "each test binary takes its part of the support")]
 mod support;
 

@@ -12,6 +12,7 @@ use testudo::wire::standing::RevocationCause;
 use testudo::wire::{AgentName, Capability, Grant, RegistrySequence, SecretKey};
 
 use super::invite::Invite;
+use super::one::{Amend, Show};
 use super::rights::Rights;
 use super::through::{By, Through, unexpected};
 use super::{CliError, Done, say};
@@ -25,6 +26,10 @@ pub(super) enum Agent {
     Invite(Invite),
     /// List all agents
     List(List),
+    /// Show one agent: key, grant, certificate, links, queue
+    Show(Show),
+    /// Change what an agent may do, while it runs
+    Grant(Amend),
     /// Put an agent out, at once and for good
     Revoke(Revoke),
     /// Bring an agent back that fell silent or failed too often
@@ -105,6 +110,8 @@ impl Agent {
             Self::Add(add) => add.run(),
             Self::Invite(invite) => invite.run(),
             Self::List(list) => list.run(),
+            Self::Show(show) => show.run(),
+            Self::Grant(amend) => amend.run(),
             Self::Revoke(revoke) => revoke.run(),
             Self::Reinstate(reinstate) => reinstate.run(),
             Self::Renew(renew) => renew.run(),

@@ -12,6 +12,7 @@ mod init;
 mod invite;
 mod join;
 mod node;
+mod one;
 mod rights;
 mod swarm;
 mod talk;

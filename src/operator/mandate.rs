@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use testudo_wire::amend::Lists;
 use testudo_wire::{Capability, Grant};
 
 use super::Request;
@@ -11,6 +12,8 @@ use super::Request;
 pub enum Verb {
     /// [`Request::AgentAdd`].
     AgentAdd,
+    /// [`Request::AgentGrant`].
+    AgentGrant,
     /// [`Request::AgentInvite`].
     AgentInvite,
     /// [`Request::AgentList`].
@@ -21,6 +24,8 @@ pub enum Verb {
     AgentRenew,
     /// [`Request::AgentRevoke`].
     AgentRevoke,
+    /// [`Request::AgentShow`].
+    AgentShow,
     /// [`Request::AuditTail`].
     AuditTail,
     /// [`Request::GuardReload`].
@@ -45,13 +50,15 @@ pub enum Verb {
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::AgentAdd,
+        Self::AgentGrant,
         Self::AgentInvite,
         Self::AgentList,
         Self::AgentReinstate,
         Self::AgentRenew,
         Self::AgentRevoke,
+        Self::AgentShow,
         Self::AuditTail,
         Self::GuardReload,
         Self::InvitationCancel,
@@ -69,11 +76,13 @@ impl Verb {
     pub const fn right(self) -> &'static str {
         match self {
             Self::AgentAdd => "operate:agent-add",
+            Self::AgentGrant => "operate:agent-grant",
             Self::AgentInvite => "operate:agent-invite",
             Self::AgentList => "operate:agent-list",
             Self::AgentReinstate => "operate:agent-reinstate",
             Self::AgentRenew => "operate:agent-renew",
             Self::AgentRevoke => "operate:agent-revoke",
+            Self::AgentShow => "operate:agent-show",
             Self::AuditTail => "operate:audit-tail",
             Self::GuardReload => "operate:guard-reload",
             Self::InvitationCancel => "operate:invitation-cancel",
@@ -114,14 +123,21 @@ pub(crate) fn operates(grant: &Grant) -> bool {
 }
 
 impl Request {
-    /// The grant that it would give somebody.
-    const fn gives(&self) -> Option<&Grant> {
+    /// What it would give somebody: to exercise, to hand on, to serve.
+    fn gives(&self) -> Option<[&BTreeSet<Capability>; 3]> {
         match self {
-            Self::AgentAdd { grant, .. } | Self::AgentInvite { grant, .. } => Some(grant),
+            Self::AgentAdd { grant, .. } | Self::AgentInvite { grant, .. } => {
+                Some([&grant.right, &grant.delegatable, &grant.serve])
+            }
+            Self::AgentGrant { change, .. } => {
+                let Lists { right, serve, delegatable } = &change.add;
+                Some([right, delegatable, serve])
+            }
             Self::AgentList
             | Self::AgentReinstate { .. }
             | Self::AgentRenew { .. }
             | Self::AgentRevoke { .. }
+            | Self::AgentShow { .. }
             | Self::AuditTail { .. }
             | Self::GuardReload
             | Self::InvitationCancel { .. }
@@ -140,11 +156,13 @@ impl Request {
     pub const fn verb(&self) -> Verb {
         match self {
             Self::AgentAdd { .. } => Verb::AgentAdd,
+            Self::AgentGrant { .. } => Verb::AgentGrant,
             Self::AgentInvite { .. } => Verb::AgentInvite,
             Self::AgentList => Verb::AgentList,
             Self::AgentReinstate { .. } => Verb::AgentReinstate,
             Self::AgentRenew { .. } => Verb::AgentRenew,
             Self::AgentRevoke { .. } => Verb::AgentRevoke,
+            Self::AgentShow { .. } => Verb::AgentShow,
             Self::AuditTail { .. } => Verb::AuditTail,
             Self::GuardReload => Verb::GuardReload,
             Self::InvitationCancel { .. } => Verb::InvitationCancel,
@@ -211,14 +229,15 @@ impl Mandate {
         if !self.allows(verb) {
             return Err(format!("not allowed; it needs the right {}", verb.right()));
         }
-        let Some(grant) = request.gives().filter(|_| self.gives != Gives::Any) else { return Ok(()) };
+        let given = request.gives().filter(|_| self.gives != Gives::Any);
+        let Some([right, delegatable, serve]) = given else { return Ok(()) };
         let own = |right: &&Capability| {
             self.gives == Gives::Own && self.verbs.iter().any(|verb| verb.right() == right.as_str())
         };
         let of_operators = |right: &&Capability| right.verb() == OPERATE;
         // Operators' requests are served by the node alone; only the machine's owner may have it otherwise.
-        let served = grant.serve.iter().find(of_operators);
-        let given = grant.right.iter().chain(&grant.delegatable);
+        let served = serve.iter().find(of_operators);
+        let given = right.iter().chain(delegatable);
         match served.or_else(|| given.filter(of_operators).find(|right| !own(right))) {
             Some(beyond) => Err(format!(
                 "not allowed; nobody gives {beyond} who has not got it, or has it under a token that was handed on: ask the owner \

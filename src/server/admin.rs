@@ -84,6 +84,9 @@ impl Served {
             return reloaded.map_or_else(|error| Answer::Refused { error }, Answer::Rules);
         }
         let answer = self.operator.answer_for(mandate, request).await;
+        if let Answer::Agent(agent) = answer {
+            return Answer::Agent(Box::new(agent.with_node(node)));
+        }
         let Answer::Status(status) = answer else { return answer };
         let health = Some(self.checker.report().await);
         let status = with_node(*status, node, &self.exporters);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use testudo::config::{Config, Overrides};
 use testudo::operator::{Answer, Mandate, Request, Roll, Verb, Wanted};
+use testudo::wire::amend::Amendment;
 use testudo::wire::standing::RevocationCause;
 use testudo::wire::{AgentName, Capability, Grant, RegistrySequence, SecretKey, TokenFactId};
 
@@ -21,6 +22,11 @@ pub(crate) fn request(verb: Verb, turn: u16) -> Request {
             grant: Grant { right: ["read:logs".parse().unwrap()].into(), ..Grant::default() },
             csr: None,
         },
+        Verb::AgentGrant => Request::AgentGrant {
+            name,
+            change: Box::new(Amendment { bundles_per_second: Some(turn.into()), ..Amendment::default() }),
+        },
+        Verb::AgentShow => Request::AgentShow { name },
         Verb::AgentInvite => Request::AgentInvite {
             name: AgentName::parse(&format!("guest-{turn}")).unwrap(),
             key: SecretKey::from_seed(&seed).public(),
@@ -97,10 +103,12 @@ pub(crate) fn ready(verb: Verb) -> Request {
         Verb::AgentReinstate => Request::AgentRevoke { name, cause: RevocationCause::Silent },
         Verb::InvitationCancel => request(Verb::AgentInvite, 0),
         Verb::AgentAdd
+        | Verb::AgentGrant
         | Verb::AgentInvite
         | Verb::AgentList
         | Verb::AgentRenew
         | Verb::AgentRevoke
+        | Verb::AgentShow
         | Verb::AuditTail
         | Verb::GuardReload
         | Verb::InvitationList

@@ -265,7 +265,7 @@ fn t_a36_nobody_gives_a_right_to_operate_who_has_not_got_it() {
     place.does(&format!(
         "agent add hr {C} --allow operate:agent-add operate:agent-invite operate:agent-list --out hr.id"
     ));
-    let beyond = "nobody gives operate:agent-reinstate who has not got it";
+    let beyond = "nobody gives operate:agent-grant who has not got it";
     for (line, says) in [
         ("agent add eve --operator --out eve.id", beyond),
         ("agent invite eve --operator", beyond),

@@ -131,9 +131,14 @@ fn take(shared: &Shared, frame: FromNode) {
         }
         FromNode::Trust(signed) => shared.learn(&signed),
         FromNode::Revoked(revoked) => {
-            let signed = revoked.is_signed_by(&shared.node, &shared.identity.swarm());
-            if signed && !shared.line.known_mut().add(&revoked.notice) {
+            if !revoked.is_signed_by(&shared.node, &shared.identity.swarm()) {
+                return;
+            }
+            if !shared.line.known_mut().add(&revoked.notice) {
                 shared.fail("the node revokes more than a swarm can have");
+            }
+            if revoked.notice.agents.iter().any(|(_, key, _)| *key == shared.key) {
+                shared.line.voided.notify_one();
             }
         }
     }

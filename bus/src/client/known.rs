@@ -45,6 +45,35 @@ impl Known {
     }
 }
 
+/// Since when agents' tokens count, and nothing else.
+struct Grants<'a>(&'a Known);
+
+impl Standings for Grants<'_> {
+    fn is_good(&self, holder: &Holder, minted: RegistrySequence) -> bool {
+        self.0.is_good(holder, minted)
+    }
+
+    fn is_revoked(&self, _: &TokenFactId) -> bool {
+        false
+    }
+
+    fn is_delegated_only(&self, _: &AgentName) -> bool {
+        false
+    }
+
+    fn is_authority(&self, _: &PublicKey) -> bool {
+        true
+    }
+}
+
+impl Known {
+    /// Whether a token was minted before the tokens of somebody in its chain began to count; not whether it was voided by
+    /// its id.
+    pub(super) fn outdates(&self, meaning: &Meaning) -> bool {
+        meaning.standing(&Grants(self)).is_err()
+    }
+}
+
 impl Standings for Known {
     fn is_good(&self, holder: &Holder, minted: RegistrySequence) -> bool {
         self.agents.get(&holder.key).is_none_or(|since| minted >= *since)

@@ -24,6 +24,8 @@ pub(super) struct Line {
     pub(super) first: SessionId,
     pub(super) board: Board,
     pub(super) settled: Notify,
+    /// A notice named this very agent: its own token may be void.
+    pub(super) voided: Notify,
     /// One renewal at a time, and no goodbye meanwhile.
     pub(super) renewing: Arc<tokio::sync::Mutex<()>>,
     queued: AtomicUsize,
@@ -39,6 +41,7 @@ impl Line {
             first,
             board: Board::default(),
             settled: Notify::new(),
+            voided: Notify::new(),
             renewing: Arc::default(),
             queued: AtomicUsize::new(0),
             waiting: Mutex::default(),

@@ -56,6 +56,23 @@ impl Client {
         link.identity.is_outdated(link.env.now()) || !link.is_node_trusted()
     }
 
+    /// Returns when the node has said that this agent's own token is void while the agent is not: its grant has changed, and
+    /// it is to ask for a token under that. With `news` only a word that is still to come counts.
+    pub(super) async fn voided(&self, news: bool) {
+        let line = self.link().line.clone();
+        let mut counts = !news;
+        while !(counts && self.is_void()) {
+            line.voided.notified().await;
+            counts = true;
+        }
+    }
+
+    fn is_void(&self) -> bool {
+        let link = self.link();
+        let meaning = link.identity.token.verify(&link.identity.tokens());
+        meaning.is_ok_and(|meaning| link.line.known().outdates(&meaning))
+    }
+
     /// Asks the node for a new certificate and token, for the same name and key. The link does not change by it.
     ///
     /// # Errors

@@ -316,9 +316,9 @@ impl Group {
         if cut.is_void {
             return shared.drop_parcel(&parcel, Cause::Revoked);
         }
-        // Where there is no memory for it without its sender, its sender waits, and the sweep decides.
-        if !waits {
-            parcel.let_go();
+        // Nobody waits for it, and there is no memory for it without its sender.
+        if !waits && !parcel.let_go() && parcel.is_copy {
+            return shared.drop_parcel(&parcel, Cause::Overflow);
         }
         let Err(parcel) = self.outbox.hand_over(recorded, parcel) else { return };
         // Its link has ended; unless it was renewed just now.

@@ -12,7 +12,7 @@ use testudo_rules::pipeline::Peer;
 use testudo_wire::frame::{CloseReason, FromNode, Seen, Welcome};
 use testudo_wire::{RegistrySequence, SessionId, Timestamp};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::control::{self, LAST_WORDS, Left};
 use super::greet::{Greeted, HELLO_TIME, Refused, broken, greet, login};
@@ -127,7 +127,7 @@ async fn open(
         bucket,
         tell,
         shared.large_limits.body_bytes_max,
-        shared.reserve_kib,
+        (shared.reserve_kib, shared.allowances.of(holder.name)),
         line,
     ));
     // Whoever is not welcomed under it before it opens its data stream has closed the link.
@@ -233,6 +233,7 @@ fn retire(shared: &Shared, link: &Arc<Link>, left: &Left, reason: &str) {
     } else if link.present().connection.close_reason().is_some() {
         shared.requests.forget_given_up(link);
     }
+    shared.allowances.link_ended(&name, Instant::now());
     shared.registry.link_lost(name, link.peer.session);
     shared.metrics.link_closed();
     let reason = match left {

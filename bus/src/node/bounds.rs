@@ -9,6 +9,15 @@ const SLOWEST: u64 = 256 * 1024;
 /// Patience with an acknowledgement of small messages: a heartbeat interval, so that an agent may be busy, but
 /// not for ever.
 const ACKNOWLEDGE: Duration = Duration::from_secs(30);
+/// The same of a large body, once all of it is with the transport.
+const ACKNOWLEDGE_BODY: Duration = Duration::from_secs(8);
+/// A subscriber that holds up a publication for longer is not waited for any more ...
+const HOLD: Duration = Duration::from_millis(250);
+/// ... or a larger one for as much longer as it takes at so many bytes a second.
+const HOLD_RATE: u64 = 8 * 1024 * 1024;
+/// Where there is no memory for what nobody waits for, a publisher waits for so long in all, and then the subscriber is
+/// out.
+pub(super) const HOLD_MAX: Duration = Duration::from_secs(5);
 
 /// What an outbox may hold.
 #[derive(Clone, Copy, Debug)]
@@ -19,12 +28,17 @@ pub(crate) struct Bounds {
     pub(crate) share: usize,
     /// Messages, however small: each costs a place beside its bytes.
     pub(crate) messages: usize,
-    /// With a lot behind it, a delivery that is unacknowledged for so long means a receiver that reads too slowly.
-    pub(crate) stuck: Duration,
-    /// A receiver that leaves a delivery unacknowledged for so long loses its link.
-    pub(crate) acknowledge: Duration,
-    /// How long a receiver that says nothing may hold its senders' windows; `None` for as long as it has its link.
-    pub(crate) holds_senders: Option<Duration>,
+    /// How long a receiver may have a delivery.
+    pub(crate) patience: Patience,
+}
+
+/// How long a receiver may have a delivery without acknowledging it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    /// Of small messages: so long; not even that when a lot waits behind it, nor does any sender wait for longer.
+    Small { stuck: Duration, acknowledge: Duration },
+    /// Of a large body, once it is written; until then it may take what its size takes on the slowest line beside that.
+    Body { acknowledge: Duration },
 }
 
 impl Bounds {
@@ -33,23 +47,22 @@ impl Bounds {
         bytes: 1024 * 1024,
         share: 512 * 1024,
         messages: 16_384,
-        stuck: STUCK,
-        acknowledge: ACKNOWLEDGE,
-        holds_senders: Some(STUCK),
+        patience: Patience::Small { stuck: STUCK, acknowledge: ACKNOWLEDGE },
     };
 
     /// A lane of large bodies: two at once, so that one can be on its way while the next one is taken in.
     pub(crate) const fn of_bodies(body_bytes_max: usize) -> Self {
         let bytes = 2 * (body_bytes_max + 2048);
-        let stuck = STUCK.saturating_add(slowest(body_bytes_max));
-        // Their memory is the sender's reservation, so it is held to the end, and the end comes soon: four bodies
-        // to one receiver are all that a sender can have on its way.
-        let acknowledge = stuck.saturating_add(STUCK);
-        Self { bytes, share: bytes, messages: 64, stuck, acknowledge, holds_senders: None }
+        Self { bytes, share: bytes, messages: 64, patience: Patience::Body { acknowledge: ACKNOWLEDGE_BODY } }
     }
 }
 
 /// How long so many bytes may take.
 pub(crate) const fn slowest(bytes: usize) -> Duration {
-    Duration::from_millis(bytes as u64 * 1000 / SLOWEST)
+    Duration::from_micros((bytes as u64).saturating_mul(1_000_000) / SLOWEST)
+}
+
+/// How long a subscriber may hold up a publication of so many bytes.
+pub(super) const fn hold(bytes: usize) -> Duration {
+    HOLD.saturating_add(Duration::from_micros((bytes as u64).saturating_mul(1_000_000) / HOLD_RATE))
 }

@@ -136,7 +136,10 @@ pub(super) async fn rotate(
 
 /// Whether an agent may be given a certificate on this link now; it may not be again for a while.
 pub(super) fn may_renew(shared: &Shared, link: &Link) -> bool {
-    !link.line.is_over() && shared.certifier.lately.may(link.peer.holder.name)
+    let name = link.peer.holder.name;
+    let valid_from = shared.directory().load().agent(&name).map(|standing| standing.valid_from);
+    // Whoever is not listed is refused later, by name.
+    !link.line.is_over() && shared.certifier.lately.may(name, valid_from.unwrap_or(RegistrySequence(0)))
 }
 
 /// The word to an agent that gets no certificate.

@@ -13,7 +13,7 @@ use rustls::pki_types::CertificateDer;
 use testudo_rules::audit::Cause;
 use testudo_wire::header::LANES;
 use testudo_wire::standing::Quota;
-use testudo_wire::{AgentName, Digest, Holder, SessionId, tree};
+use testudo_wire::{AgentName, Digest, Holder, RegistrySequence, SessionId, tree};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -199,19 +199,21 @@ pub(super) async fn drained(link: &Link, body_bytes_max: usize) {
     let _ = timeout(LAST_WORDS, line.hushed.notified()).await;
 }
 
-/// When each agent was last given a certificate. Bounded by the registry's table.
+/// When each agent was last given a certificate, and since when its tokens counted then. Bounded by the registry's table.
 #[derive(Debug, Default)]
-pub(crate) struct Lately(Mutex<HashMap<AgentName, Instant>>);
+pub(crate) struct Lately(Mutex<HashMap<AgentName, (Instant, RegistrySequence)>>);
 
 impl Lately {
-    /// Whether an agent may be given one now; notes it if so.
-    pub(crate) fn may(&self, name: AgentName) -> bool {
+    /// Whether an agent may be given one now; notes it if so. What was void by another change of its grant counts not.
+    pub(crate) fn may(&self, name: AgentName, valid_from: RegistrySequence) -> bool {
         let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         // Asking too often does not put it off for ever.
-        let may = lately.get(&name).is_none_or(|at| now.duration_since(*at) >= AGAIN);
+        let may = lately
+            .get(&name)
+            .is_none_or(|(at, then)| *then != valid_from || now.duration_since(*at) >= AGAIN);
         if may {
-            lately.insert(name, now);
+            lately.insert(name, (now, valid_from));
         }
         may
     }

@@ -21,6 +21,7 @@ use testudo_wire::header::LANES;
 use testudo_wire::{Holder, MessageId, PublicKey, Resource, Timestamp, TokenId};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
+use super::allowance::Both;
 use super::floods::Floods;
 use super::line::Line;
 use super::news::News;
@@ -127,6 +128,8 @@ pub(crate) struct Link {
     pub(crate) connection: Connection,
     pub(crate) judging: Mutex<Judging>,
     pub(crate) outboxes: Outboxes,
+    /// Bytes of deliveries that its transport has taken, on all lanes.
+    pub(crate) taken: AtomicU64,
     /// How far the node is done with what came, by lane.
     pub(crate) settling: [Arc<Settling>; LANES],
     pub(crate) floods: Floods,
@@ -153,7 +156,7 @@ impl Link {
         bucket: Bucket,
         control: mpsc::Sender<Box<FromNode>>,
         body_bytes_max: usize,
-        reserve_kib: usize,
+        (reserve_kib, allowances): (usize, Both),
         line: Line,
     ) -> Self {
         let judging = Judging { windows: LinkWindows::default(), bucket, tokens: HeldTokens::default() };
@@ -163,7 +166,8 @@ impl Link {
             remote: connection.remote_address(),
             connection,
             judging: Mutex::new(judging),
-            outboxes: Outboxes::new(body_bytes_max),
+            outboxes: Outboxes::new(body_bytes_max, allowances),
+            taken: AtomicU64::new(0),
             settling: std::array::from_fn(|_| Arc::new(Settling::new(stirred.clone()))),
             floods: Floods::default(),
             news: News::new(stirred.clone()),

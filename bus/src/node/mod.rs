@@ -4,6 +4,7 @@
 //! are is the composition root's choice. Everything a node runs ends with [`Node::shut_down`].
 
 mod accept;
+mod allowance;
 mod bodies;
 mod bounds;
 mod certifier;
@@ -22,8 +23,10 @@ mod office;
 mod outbox;
 mod outboxes;
 mod outcomes;
+mod pace;
 mod parcel;
 mod parts;
+mod patience;
 mod receipts;
 mod requests;
 mod services;
@@ -34,6 +37,7 @@ mod telling;
 mod topics;
 mod trust;
 mod turns;
+mod view;
 mod writer;
 
 use std::net::SocketAddr;
@@ -63,6 +67,7 @@ pub use crate::guard::Commit;
 pub use bodies::Bodies;
 pub use office::{Office, OfficeParts};
 pub use parts::{NodeParts, StartError};
+pub use view::LinkView;
 
 pub(crate) use doors::Doors;
 pub(crate) use lanes::outbox;
@@ -336,11 +341,12 @@ async fn sweep(shared: Arc<Shared>) {
         let now = ticks.tick().await;
         shared.requests.sweep(now);
         for link in shared.open_links() {
-            // One that was renewed has a time of its own.
-            if !link.line.is_over() && link.outboxes.is_stuck(now) {
+            let relief = link.outboxes.let_senders_go(now);
+            // One that was renewed has a time of its own, unless others wait for it.
+            if relief.is_in_the_way || (!link.line.is_over() && link.outboxes.is_stuck(now)) {
                 link.close(CloseReason::Lagging);
             }
-            for (parcel, cause) in link.outboxes.let_senders_go(now) {
+            for (parcel, cause) in relief.given_up {
                 shared.drop_parcel(&parcel, cause);
             }
         }

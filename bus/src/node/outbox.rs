@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use testudo_registry::Snapshot;
 use testudo_rules::audit::Cause;
@@ -16,7 +15,8 @@ use testudo_wire::{AgentName, Digest, MessageId, Refusal};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::bounds::Bounds;
+use super::allowance::Allowance;
+use super::bounds::{Bounds, Patience};
 use super::link::Link;
 use super::parcel::{Parcel, Place};
 use super::turns::Queue;
@@ -24,10 +24,6 @@ use crate::audit::Appended;
 
 /// Stands for every message of a delivery that the receiver refused whole.
 const ALL: u16 = u16::MAX;
-/// A subscriber that holds up a publication for longer is not waited for any more ...
-const HOLD: Duration = Duration::from_millis(250);
-/// ... for so long: its copies fill its queue and then are dropped.
-const NO_HOLD: Duration = Duration::from_secs(10);
 
 /// Room in an outbox; gives it back when dropped.
 #[derive(Debug)]
@@ -80,12 +76,21 @@ impl Drop for Permit {
     }
 }
 
+/// What the writer has begun to hand over and the receiver has not acknowledged.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) since: Instant,
+    /// When all of it was with the transport; of large bodies alone.
+    pub(super) written: Option<Instant>,
+    pub(super) parcel: Parcel,
+}
+
 #[derive(Debug, Default)]
-struct State {
-    queued: Queue,
-    in_flight: BTreeMap<u64, (Instant, Parcel)>,
+pub(super) struct State {
+    pub(super) queued: Queue,
+    pub(super) in_flight: BTreeMap<u64, Flight>,
     /// When the receiver was last done with something.
-    done: Option<Instant>,
+    pub(super) done: Option<Instant>,
     deliveries: u64,
     written: u64,
     /// The highest number in flight that is traced.
@@ -93,30 +98,16 @@ struct State {
     reserved: usize,
     messages: usize,
     shares: HashMap<AgentName, usize>,
-    /// Publishers do not wait for this receiver before then.
-    not_held_before: Option<Instant>,
     /// Its link was renewed: nothing goes in any more, what is in flight ends here.
     sealed: bool,
     closed: bool,
 }
 
-impl State {
-    /// Since when the receiver has had the oldest of what it has not acknowledged.
-    fn owed(&self) -> Option<Instant> {
-        self.in_flight.values().next().map(|(since, _)| *since)
-    }
-
-    /// Whether the receiver has said nothing for so long of what it has.
-    fn is_silent(&self, patience: Option<Duration>, now: Instant) -> bool {
-        let since = self.owed().map(|since| self.done.map_or(since, |done| since.max(done)));
-        patience.zip(since).is_some_and(|(patience, since)| now > since + patience)
-    }
-}
-
 /// One receiver's queue for one lane.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    bounds: Bounds,
+    pub(super) bounds: Bounds,
+    pub(super) allowance: Arc<Allowance>,
     state: Mutex<State>,
     ready: Notify,
 }
@@ -146,11 +137,11 @@ pub(crate) type Weed = (Parcel, Cause);
 pub(crate) type Done = (Parcel, Vec<Option<Refusal>>);
 
 impl Outbox {
-    pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, state: Mutex::default(), ready: Notify::new() }
+    pub(super) fn new(bounds: Bounds, allowance: Arc<Allowance>) -> Self {
+        Self { bounds, allowance, state: Mutex::default(), ready: Notify::new() }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -164,46 +155,9 @@ impl Outbox {
         self.state().messages
     }
 
-    /// Whether a publisher is to wait for this receiver.
-    pub(crate) fn holds_publishers(&self, now: Instant) -> bool {
-        self.state().not_held_before.is_none_or(|then| now >= then)
-    }
-
-    /// Whether those who write to this receiver alone are to wait for it: not while it owes them all its word. One
-    /// that is only slow says something now and then.
-    pub(crate) fn holds_senders(&self, now: Instant) -> bool {
-        !self.state().is_silent(self.bounds.holds_senders, now)
-    }
-
-    /// Lets senders go on that this receiver has held up for too long: what it keeps of them fills its queue, and
-    /// none of their windows. Returns the copies for which there is no memory then; one that is being written has
-    /// its sender wait on.
-    pub(crate) fn let_senders_go(&self, now: Instant) -> Vec<Weed> {
-        let mut state = self.state();
-        let is_silent = state.is_silent(self.bounds.holds_senders, now);
-        let State { queued, in_flight, not_held_before, .. } = &mut *state;
-        let mut is_full = false;
-        for (is_queued, parcel) in queued
-            .all_mut()
-            .map(|parcel| (true, parcel))
-            .chain(in_flight.values_mut().map(|(_, parcel)| (false, parcel)))
-        {
-            if !parcel.is_copy {
-                if is_silent {
-                    parcel.ticket = None;
-                }
-            } else if now > parcel.since + HOLD && parcel.ticket.is_some() {
-                *not_held_before = Some(now + NO_HOLD);
-                is_full |= !parcel.let_go() && is_queued;
-            }
-        }
-        if !is_full {
-            return Vec::new();
-        }
-        queued.weed(|parcel| {
-            let is_held = parcel.is_copy && now > parcel.since + HOLD && parcel.ticket.is_some();
-            is_held.then_some(Cause::Overflow)
-        })
+    /// Bytes of these.
+    pub(crate) fn bytes(&self) -> usize {
+        self.state().reserved
     }
 
     /// Takes a parcel in. Demands the proof that its verdicts are recorded; gives the parcel back when the
@@ -286,7 +240,7 @@ impl Outbox {
 
     /// Whether every parcel in flight from a number on is still good.
     pub(crate) fn is_good_from(&self, number: u64, standings: &dyn Standings) -> bool {
-        self.state().in_flight.range(number..).all(|(_, (_, parcel))| parcel.is_good(standings))
+        self.state().in_flight.range(number..).all(|(_, flight)| flight.parcel.is_good(standings))
     }
 
     /// The writer begins to hand this parcel over.
@@ -300,30 +254,25 @@ impl Outbox {
             traced.taken = Some(now);
             state.traced = number;
         }
-        state.in_flight.insert(number, (now, parcel));
+        state.in_flight.insert(number, Flight { since: now, written: None, parcel });
         Ok(())
     }
 
     /// Every delivery up to this number is with the transport; before that nobody can have received it.
     pub(crate) fn written(&self, number: u64) {
         let mut state = self.state();
-        if state.traced > state.written {
+        let (is_body, is_traced) =
+            (matches!(self.bounds.patience, Patience::Body { .. }), state.traced > state.written);
+        if (is_body || is_traced) && number > state.written {
             let (now, from) = (Instant::now(), state.written + 1);
-            let written = state.in_flight.range_mut(from..=number.max(from));
-            let traced =
-                written.filter_map(|(at, (_, parcel))| parcel.traced.as_mut().filter(|_| *at <= number));
-            traced.for_each(|traced| traced.written = Some(now));
+            for (_, flight) in state.in_flight.range_mut(from..=number) {
+                flight.written = is_body.then_some(now);
+                if let Some(traced) = &mut flight.parcel.traced {
+                    traced.written = Some(now);
+                }
+            }
         }
         state.written = state.written.max(number);
-    }
-
-    /// Whether the receiver reads too slowly: the oldest of what it was given is too old, much sooner so when its
-    /// transport takes no more. One that reads, however much is sent to it, is not slow: a flood closes nobody.
-    pub(crate) fn is_stuck(&self, now: Instant) -> bool {
-        let (stuck, state) = (self.bounds.stuck, self.state());
-        let owed = state.owed();
-        owed.is_some_and(|since| now > since + self.bounds.acknowledge)
-            || (state.queued.peek().is_some() && owed.is_some_and(|since| now > since + stuck))
     }
 
     /// The receiver signs for a message: who sent it, its id and its digest. `None` unless it was written, wished
@@ -331,7 +280,7 @@ impl Outbox {
     pub(crate) fn sign_for(&self, delivery: u64, position: u16) -> Option<(Arc<Link>, MessageId, Digest)> {
         let mut state = self.state();
         let written = state.written;
-        let (_, parcel) = state.in_flight.get_mut(&delivery).filter(|_| delivery <= written)?;
+        let parcel = &mut state.in_flight.get_mut(&delivery).filter(|_| delivery <= written)?.parcel;
         let place: &mut Place = parcel.places.get_mut(usize::from(position))?;
         Some((parcel.sender.clone(), place.message, place.wants_signature.take()?))
     }
@@ -359,7 +308,7 @@ impl Outbox {
             let verdicts = (0..parcel.places.len()).map(refusal).collect();
             (parcel, verdicts)
         };
-        Some(done.into_iter().map(|(number, (_, parcel))| verdicts(number, parcel)).collect())
+        Some(done.into_iter().map(|(number, flight)| verdicts(number, flight.parcel)).collect())
     }
 
     /// Closes the queue; nothing goes in any more.
@@ -368,7 +317,10 @@ impl Outbox {
         state.closed = true;
         Remains {
             queued: state.queued.drain(),
-            in_flight: std::mem::take(&mut state.in_flight).into_values().map(|(_, parcel)| parcel).collect(),
+            in_flight: std::mem::take(&mut state.in_flight)
+                .into_values()
+                .map(|flight| flight.parcel)
+                .collect(),
         }
     }
 }

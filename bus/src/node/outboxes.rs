@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
 
+use super::allowance::{Allowance, Both};
 use super::bounds::Bounds;
-use super::outbox::{Outbox, Remains, Weed};
+use super::outbox::{Outbox, Remains};
+use super::patience::Relief;
 
 /// Lanes besides the data stream.
 const LARGE: usize = testudo_wire::header::LANES - 1;
@@ -18,14 +20,16 @@ type Lanes = [Option<Arc<Outbox>>; LARGE];
 pub(crate) struct Outboxes {
     small: Arc<Outbox>,
     bodies: Bounds,
+    allowance: Arc<Allowance>,
     /// `None` once the link has ended.
     large: Mutex<Option<Lanes>>,
 }
 
 impl Outboxes {
-    pub(crate) fn new(body_bytes_max: usize) -> Self {
+    pub(crate) fn new(body_bytes_max: usize, allowances: Both) -> Self {
         Self {
-            small: Arc::new(Outbox::new(Bounds::SMALL)),
+            small: Arc::new(Outbox::new(Bounds::SMALL, allowances.small)),
+            allowance: allowances.bodies,
             bodies: Bounds::of_bodies(body_bytes_max),
             large: Mutex::new(Some(Lanes::default())),
         }
@@ -55,7 +59,7 @@ impl Outboxes {
         if let Some(outbox) = outbox {
             return Some(outbox.clone());
         }
-        let opened = Arc::new(Outbox::new(self.bodies));
+        let opened = Arc::new(Outbox::new(self.bodies, self.allowance.clone()));
         *outbox = Some(opened.clone());
         drop(large);
         open(opened.clone());
@@ -73,6 +77,11 @@ impl Outboxes {
         self.small.load() + self.bodies(0, |sum, outbox| sum + outbox.load())
     }
 
+    /// Bytes of these.
+    pub(crate) fn bytes(&self) -> usize {
+        self.small.bytes() + self.bodies(0, |sum, outbox| sum + outbox.bytes())
+    }
+
     /// Whether nothing is queued and everything acknowledged, on every lane.
     pub(crate) fn is_done(&self) -> bool {
         self.small.is_done() && !self.carries_bodies()
@@ -88,13 +97,14 @@ impl Outboxes {
         self.small.is_stuck(now) || self.bodies(false, |any, outbox| any || outbox.is_stuck(now))
     }
 
-    /// Lets senders go on that this receiver has held up for too long; returns the copies for which there is no
-    /// memory then.
-    pub(crate) fn let_senders_go(&self, now: Instant) -> Vec<Weed> {
+    /// Lets senders go on that this receiver has held up for too long.
+    pub(crate) fn let_senders_go(&self, now: Instant) -> Relief {
         let small = self.small.let_senders_go(now);
-        self.bodies(small, |mut weeds, outbox| {
-            weeds.extend(outbox.let_senders_go(now));
-            weeds
+        self.bodies(small, |mut all, outbox| {
+            let Relief { given_up, is_in_the_way } = outbox.let_senders_go(now);
+            all.given_up.extend(given_up);
+            all.is_in_the_way |= is_in_the_way;
+            all
         })
     }
 

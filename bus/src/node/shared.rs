@@ -17,6 +17,7 @@ use testudo_wire::{AgentName, Limits, Refusal, SecretKey, SessionId, SwarmId};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
+use super::allowance::Allowances;
 use super::bodies::Bodies;
 use super::certifier::Certifier;
 use super::floods::Counted;
@@ -67,6 +68,7 @@ pub(crate) struct Shared {
     pub(crate) body_threads: usize,
     pub(crate) services: Services,
     pub(crate) topics: Topics,
+    pub(crate) allowances: Allowances,
     pub(crate) certifier: Certifier,
     pub(crate) tracing: Tracing,
     pub(crate) roots: Arc<Roots>,
@@ -123,6 +125,7 @@ impl Shared {
             body_threads: given.bodies.threads.max(1),
             services: Services::default(),
             topics: Topics::default(),
+            allowances: Allowances::default(),
             certifier: given.certifier,
             tracing: given.tracing,
             roots: given.roots,

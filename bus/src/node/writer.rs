@@ -4,7 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use quinn::SendStream;
@@ -13,18 +13,17 @@ use testudo_rules::audit::Cause;
 use testudo_wire::frame::{Annotation, CloseReason};
 use testudo_wire::{RegistrySequence, TokenId};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout_at};
 
 use super::link::Link;
 use super::outbox::{Outbox, Weed};
+use super::pace::Pace;
 use super::parcel::Parcel;
 use super::shared::Shared;
 use crate::stream::prefix;
 
 /// Bytes that go to the stream together.
 const BATCH_BYTES: usize = 64 * 1024;
-/// A receiver that takes nothing for this long loses its link (threat A63).
-const STALL: Duration = Duration::from_secs(5);
 /// Tokens introduced before they are introduced again; receivers keep at least twice as many.
 const INTRODUCED_MAX: usize = 256;
 
@@ -162,6 +161,9 @@ impl Writer {
     async fn write(&mut self, first: u64, chunks: &mut [Bytes]) -> Option<()> {
         let chunks_all = chunks.len();
         let mut rest = chunks;
+        let link = self.link.clone();
+        let taken = || link.taken.load(Ordering::Relaxed);
+        let mut pace = Pace::new(Instant::now(), taken());
         while !rest.is_empty() {
             let written = tokio::select! {
                 biased;
@@ -177,10 +179,12 @@ impl Writer {
                     }
                     continue;
                 }
-                written = timeout(STALL, self.stream.write_chunks(rest)) => written,
+                written = timeout_at(pace.until(), self.stream.write_chunks(rest)) => written,
             };
             match written {
                 Ok(Ok(written)) => {
+                    link.taken.fetch_add(written.bytes as u64, Ordering::Relaxed);
+                    pace.took(Instant::now(), taken());
                     rest = &mut rest[written.chunks..];
                     // Every parcel is two chunks: its head and its bundle.
                     let whole = u64::try_from((chunks_all - rest.len()) / 2).unwrap_or_default();
@@ -193,8 +197,12 @@ impl Writer {
                     return None;
                 }
                 Err(_) => {
-                    self.link.close(CloseReason::Lagging);
-                    return None;
+                    let now = Instant::now();
+                    pace.took(now, taken());
+                    if pace.until() <= now {
+                        link.close(CloseReason::Lagging);
+                        return None;
+                    }
                 }
             }
         }

@@ -4,6 +4,7 @@
 //!
 //! *Invariant*: no I/O, no clock, no randomness, no async. What decodes has exactly one encoding.
 
+pub mod amend;
 pub mod bundle;
 pub mod canonical;
 pub mod delegated;

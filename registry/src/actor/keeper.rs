@@ -196,7 +196,7 @@ impl Keeper {
         durability
     }
 
-    async fn pass_barrier(&self) {
+    pub(super) async fn pass_barrier(&self) {
         for late in self.barrier.wait(self.book.sequence(), BARRIER_LIMIT).await {
             tracing::warn!(agent = %late.name, "closed a link whose writer did not follow the directory");
         }

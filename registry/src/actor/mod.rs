@@ -1,9 +1,10 @@
 //! The registry actor: single writer of the book, behind a typed door.
 //!
 //! `door` holds the handle and its messages, `run` the actix shell, `keeper` what each verb does in which
-//! order, `joining` the same for invitations, `vault` the store and the audit journal with their failures. Nothing but `run` and the sending in
+//! order, `joining` and `amend` the same for invitations and changed grants, `vault` the store and the audit journal with their failures. Nothing but `run` and the sending in
 //! `door` knows actix. Times come from tokio's clock and the given wall clock, so that tests can pause both.
 
+mod amend;
 mod door;
 mod joining;
 mod keeper;

@@ -4,6 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use testudo_wire::amend::{Amendment, Lists};
 use testudo_wire::standing::{Holder, Standings, State};
 use testudo_wire::{AgentName, SwarmId, TokenFactId};
 use tokio::time::{Instant, sleep};
@@ -292,6 +293,27 @@ fn narrowing_a_grant_and_revoking_a_token_wait_at_the_barrier_too() {
         assert_eq!(wide, Err(VerbError::Refused(GrantError::Widens)));
         let kinds = world.log.kinds();
         assert_eq!(kinds[2..], ["narrowed", "token revoked", "regranted"]);
+    });
+}
+
+#[test]
+fn two_who_amend_one_grant_at_once_undo_nothing_of_each_other() {
+    run(async {
+        let world = World::of_two().await;
+        let before = world.door.directory().load().agent(&name("a")).unwrap().grant.right.clone();
+        let add = |text: &str| {
+            let add = Lists { right: grant(&[text]).right, ..Lists::default() };
+            world.door.amend(name("a"), Amendment { add, ..Amendment::default() })
+        };
+        let (one, other) = tokio::join!(add("write:one"), add("write:other"));
+        let last = one.unwrap().max(other.unwrap());
+        assert_eq!(add("write:one").await.unwrap(), last, "it has that: no change, no number");
+        let remove = Lists { right: grant(&["write:one", "write:other"]).right, ..Lists::default() };
+        let less = Amendment { remove, ..Amendment::default() };
+        world.door.amend(name("a"), less).await.unwrap();
+        let after = world.door.directory().load().agent(&name("a")).unwrap().grant.right.clone();
+        assert_eq!(after, before);
+        assert_eq!(world.log.kinds()[2..], ["regranted", "regranted", "narrowed"]);
     });
 }
 

@@ -5,6 +5,7 @@
 //! made durable first. Links and leases change in place: they are neither numbered nor published.
 //! Called by the registry actor alone.
 
+mod amend;
 mod change;
 mod entry;
 mod invitation;

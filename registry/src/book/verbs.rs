@@ -214,7 +214,7 @@ impl Book {
         if grant.delegatable.is_subset(&grant.right) { Ok(()) } else { Err(BadGrant::DelegatableBeyondRight) }
     }
 
-    fn grantee(&self, name: &AgentName) -> Result<&Entry, GrantError> {
+    pub(super) fn grantee(&self, name: &AgentName) -> Result<&Entry, GrantError> {
         let entry = self.enrolled(name).ok_or(GrantError::Unknown)?;
         if self.burnt.contains_key(&entry.holder.key) { Err(GrantError::Burnt) } else { Ok(entry) }
     }

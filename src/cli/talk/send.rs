@@ -127,7 +127,7 @@ impl Manner {
     async fn send(&self, route: Route, wanted: Wanted, mut bodies: Bodies) -> Done {
         self.who
             .talk(async |line| {
-                let session = line.member.session();
+                let on = line.member.line();
                 let mut needs = Vec::new();
                 while let Some(body) = bodies.next(line).await? {
                     for right in rights(route.capability, body.content_type) {
@@ -139,7 +139,7 @@ impl Manner {
                     sent.map_err(|error| bodies.blame(error))?;
                 }
                 if wanted == Wanted::None {
-                    settled(line, session, bodies.count(), &needs).await?;
+                    settled(line, on, bodies.count(), &needs).await?;
                     if !self.json {
                         let messages = if bodies.count() == 1 { "message" } else { "messages" };
                         say(&format!("sent: {} {messages}, none refused", bodies.count()));
@@ -190,9 +190,9 @@ fn words(receipt: &Receipt) -> String {
     }
 }
 
-/// Waits until the node is done with everything that was sent since this session, and says what it refused of it;
+/// Waits until the node is done with everything that was sent on this link and those that renewed it, and says what it refused of it;
 /// `needs` are the rights that it took.
-async fn settled(line: &Line, session: Option<SessionId>, sent: u64, needs: &[Capability]) -> Done {
+async fn settled(line: &Line, on: Option<SessionId>, sent: u64, needs: &[Capability]) -> Done {
     line.member.flush().await;
     let refused = line.member.refused();
     if let Some((reason, _)) = refused.iter().next() {
@@ -205,7 +205,7 @@ async fn settled(line: &Line, session: Option<SessionId>, sent: u64, needs: &[Ca
         let listed = listed.join(", ");
         return Err(CliError::Failed(format!("refused: {all} of {sent} messages ({listed}); {advice}")));
     }
-    if session.is_none() || line.member.session() != session {
+    if on.is_none() || line.member.line() != on {
         let why =
             "unknown: the link ended before the node had everything; send it again with --receipt accepted";
         return Err(CliError::Failed(why.into()));

@@ -137,13 +137,13 @@ fn refused(topic: Resource, error: &SendError) -> CliError {
 
 /// Sees links come and go, and topics with them.
 struct Watch {
-    session: Option<SessionId>,
+    line: Option<SessionId>,
     given: BTreeSet<Resource>,
 }
 
 impl Watch {
     fn new(member: &Member, topics: &[Resource]) -> Self {
-        Self { session: member.session(), given: topics.iter().copied().collect() }
+        Self { line: member.line(), given: topics.iter().copied().collect() }
     }
 
     /// Says what has changed.
@@ -151,15 +151,15 @@ impl Watch {
     /// # Errors
     /// When no topic is left: nothing would come any more.
     fn look(&mut self, member: &Member) -> Done {
-        let now = member.session();
-        if now != self.session {
-            if self.session.is_some() {
+        let now = member.line();
+        if now != self.line {
+            if self.line.is_some() {
                 say_error("the link to the node ended; dialling again");
             }
             if now.is_some() {
                 say_error("linked again");
             }
-            self.session = now;
+            self.line = now;
         }
         if now.is_none() {
             return Ok(());

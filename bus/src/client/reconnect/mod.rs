@@ -3,6 +3,7 @@
 //! Nothing is ever sent again. What was open on a link that ended is [`SendError::Unknown`]; an answer goes to
 //! the link that its request came on, or nowhere. Knows links only as [`Client`]s.
 
+mod afresh;
 mod arrivals;
 mod backoff;
 mod kept;
@@ -172,6 +173,12 @@ impl Member {
     #[must_use]
     pub fn session(&self) -> Option<SessionId> {
         self.current().map(|client| client.session())
+    }
+
+    /// The same however often that link is renewed: it differs once a link has ended, and with it what was under way.
+    #[must_use]
+    pub fn line(&self) -> Option<SessionId> {
+        self.current().map(|client| client.line())
     }
 
     /// The link that there is, in full use or not.

@@ -31,14 +31,18 @@ pub(super) async fn keep(core: Arc<Core>, endpoints: Endpoints, client: Client) 
             () = until(&*core.env, client.renewal_due().before(early)) => {}
             () = core.renew.notified() => {}
             () = rolled(&core, &client) => {}
+            () = client.voided(false) => {}
         }
         while let Err(error) = renew(&core, &endpoints, &client).await {
             tracing::warn!(%error, "trying again");
             sleep(AGAIN + part_of(AGAIN, random(&*core.env))).await;
         }
         tracing::debug!("renewed");
-        // Whatever it was given: never without end.
-        sleep(AGAIN).await;
+        // Whatever it was given: never without end. But a grant may be changed again.
+        tokio::select! {
+            () = sleep(AGAIN) => {}
+            () = client.voided(true) => {}
+        }
     }
 }
 

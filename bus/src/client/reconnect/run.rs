@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::backoff::Backoff;
-use super::{Core, Ended, Leave, State, renewal};
+use super::{Core, Ended, Leave, State, afresh, renewal};
 use crate::client::dial::UNKNOWN_CA;
 use crate::client::{Client, Deliveries, DialError, SendError};
 use crate::env::random;
@@ -104,6 +104,18 @@ impl Dialler {
         self.core.identity().leaf(self.core.env.now()).is_ok()
     }
 
+    /// Its token is refused. If only that is void, there is another one to dial with.
+    async fn afresh(&self) -> DialError {
+        let mut leave = self.leave.clone();
+        let fresh = tokio::select! {
+            fresh = afresh::identity(&self.core, &self.endpoints, self.node) => fresh,
+            _ = left(&mut leave) => None,
+        };
+        let Some(identity) = fresh else { return DialError::Revoked };
+        self.core.identity.send_replace(identity);
+        DialError::Link("its grant was changed; it has a token under that".into())
+    }
+
     /// One link, from dial to end, and why it ended.
     async fn link(&mut self, backoff: &mut Backoff) -> Result<DialError, Ended> {
         let dialled = tokio::select! {
@@ -112,6 +124,7 @@ impl Dialler {
         };
         let (client, deliveries) = match dialled {
             Ok(link) => link,
+            Err(DialError::Revoked) => return Ok(self.afresh().await),
             Err(why) => return Ok(why),
         };
         let since = Instant::now();

@@ -1,0 +1,55 @@
+//! One agent's links as an operator sees them: a look, from which nothing is decided.
+
+use std::net::SocketAddr;
+
+use testudo_wire::{AgentName, Resource, SessionId};
+
+use super::Node;
+
+/// One open link.
+#[derive(Clone, Debug)]
+pub struct LinkView {
+    /// Its session.
+    pub session: SessionId,
+    /// Where it comes from.
+    pub remote: SocketAddr,
+    /// It was renewed, and ends what is under way on it.
+    pub drains: bool,
+    /// Topics that it has.
+    pub topics: Vec<Resource>,
+    /// Messages to it that are queued or unacknowledged.
+    pub messages: usize,
+    /// Bytes of these.
+    pub bytes: usize,
+    /// Requests that it has to answer.
+    pub owes: usize,
+}
+
+impl Node {
+    /// The open links of one agent: mostly one, two while one renews the other.
+    #[must_use]
+    pub fn links_of(&self, name: &AgentName) -> Vec<LinkView> {
+        let links = self.shared.open_links();
+        let mut views: Vec<_> = links
+            .iter()
+            .filter(|link| link.peer.holder.name == *name)
+            .map(|link| LinkView {
+                session: link.peer.session,
+                remote: link.remote,
+                drains: link.line.is_over(),
+                topics: link
+                    .topics
+                    .lock()
+                    .unwrap_or_else(std::sync::PoisonError::into_inner)
+                    .iter()
+                    .copied()
+                    .collect(),
+                messages: link.outboxes.load(),
+                bytes: link.outboxes.bytes(),
+                owes: self.shared.requests.owed(link),
+            })
+            .collect();
+        views.sort_by_key(|view| (view.drains, view.session.as_bytes().to_owned()));
+        views
+    }
+}
