@@ -1,5 +1,7 @@
 //! What pairings are made of: each harmless alone. Which of them make an attack together, `pairings` says.
 
+pub(super) mod code;
+
 use super::Kind;
 use super::rules::{Mention, Role, Rule};
 
@@ -503,81 +505,6 @@ pub(super) const PARTS: &[Rule] = &[
         "private",
         "secret",
     ]),
-    // Code offered for taking over ...
-    part(
-        "part.insert-code",
-        &["code", "snippet", "script"],
-        concat!(
-            r"\b(?:following|below|subsequent|next|this|given|provided",
-            r"|succeeding) (?:\w+ ){0,2}?(?:code|script)(?: (?:snippet|excerpt|block|section|fragment",
-            r"|segment|piece|sample))?\b",
-            r"[^\n]{0,80}|\b(?:code|script) (?:snippet|excerpt|block|section|fragment",
-            r"|segment)? ?(?:below|that follows|as follows)\b"
-        ),
-    )
-    .and(&["follow", "below", "subsequent", "next", "this", "given", "provided", "succeeding"]),
-    // ... by whoever answers with it ...
-    part(
-        "part.into-answer",
-        &[
-            "your",
-            "render",
-            "embed",
-            "fuse",
-            "blend",
-            "weave",
-            "incorporat",
-            "integrat",
-            "infuse",
-            "introduc",
-            "inject",
-        ],
-        concat!(
-            r"\b(?:your (?:\w+ )?(?:response|reply|answer|output|code|codebase|algorithm|solution",
-            r"|implementation|program|logic|approach|design|framework|application|system)",
-            r"|(?:render|embed|fuse|blend|weave|incorporate|integrate|infuse|introduce|inject) the)\b"
-        ),
-    ),
-    // ... that sends, runs, overwrites or exhausts.
-    part(
-        "part.risky-code",
-        &[
-            "requests.",
-            "urlopen",
-            "urllib",
-            "httpx",
-            "socket",
-            "subprocess",
-            "os.system",
-            "popen",
-            "open(",
-            "paramiko",
-            "smtp",
-            "while",
-            "encrypt",
-            "multiprocessing",
-            "threading",
-            "shutil",
-            "os.remove",
-            "ctypes",
-            "winreg",
-            "exec",
-            "eval",
-            "ftplib",
-            "get_cookies",
-            "pyautogui",
-            "imagegrab",
-            "os.rename",
-            "yagmail",
-        ],
-        concat!(
-            r"\b(?:requests\.post|requests\.put|requests\.get|urlopen\(|httpx\.\w+\(|socket\.socket",
-            r"|\.sendall\(|\.sendto\(|\.sendmail\(|yagmail|subprocess\.|os\.system|popen\(",
-            r"|open\([^)\n]{0,80}[\x22'](?:w|a|wb|ab|r\+b?)[\x22']",
-            r"|paramiko|smtplib|while true:|\.encrypt\w*\(|multiprocessing|shutil\.|os\.remove",
-            r"|os\.rename|ctypes|winreg|exec\(|eval\(|ftplib|get_cookies|pyautogui|imagegrab)"
-        ),
-    ),
     // What the reader is to say to somebody else.
     part(
         "part.say",
@@ -625,74 +552,6 @@ pub(super) const PARTS: &[Rule] = &[
             r"|phishing|click|visit (?:\S+\.\w|our|this|the)|download (?:\S+\.\w|our|the)|gift card",
             r"|(?:card|account) (?:number|details)|passwords?|personal (?:data|information|details)",
             r"|\w+\.(?:com|net|org)\b)"
-        ),
-    ),
-    // Code that reads what is private, or what tells a machine from others ...
-    part(
-        "part.private-source",
-        &[
-            "environ",
-            "getpass",
-            "id_rsa",
-            ".ssh",
-            "/etc/",
-            "cookie",
-            "localstorage",
-            "pynput",
-            "keyboard",
-            "imagegrab",
-            "pyautogui",
-            "pyperclip",
-            "clipboard",
-            ".aws",
-            "login",
-            "password",
-            "keylog",
-            "screenshot",
-        ],
-        concat!(
-            r"os\.environ|getpass|get_cookies|win32clipboard|id_rsa|\.ssh/|/etc/passwd|/etc/shadow",
-            r"|document\.cookie|localstorage|browser_?cookie|pynput|keyboard\.(?:on_press|listener",
-            r"|record)|imagegrab|pyautogui\.screenshot|pyperclip|clipboard|\.aws/|login data",
-            r"|password\w* ?=|keylog|screenshot"
-        ),
-    ),
-    part(
-        "part.fingerprint",
-        &[
-            "platform.",
-            "psutil",
-            "gethostname",
-            "getmac",
-            "net_if_addrs",
-            "uuid.getnode",
-            "os.listdir",
-            "glob.glob",
-        ],
-        concat!(
-            r"platform\.(?:uname|node|system|platform|release|machine)\(|psutil\.\w|gethostname\(",
-            r"|getmac|net_if_addrs|uuid\.getnode|os\.listdir\(|glob\.glob\("
-        ),
-    ),
-    // ... and code that sends.
-    part(
-        "part.code-sends",
-        &[
-            "requests.p",
-            "urlopen",
-            "sendmail",
-            "send_message",
-            "sendall",
-            ".send(",
-            "fetch(",
-            "xmlhttprequest",
-            "image",
-            "storbinary",
-            ".post(",
-        ],
-        concat!(
-            r"requests\.(?:post|put)\(|urlopen\(|\.sendmail\(|\.send_message\(|\.send(?:all)?\(",
-            r"|\bfetch\(|xmlhttprequest|new image|storbinary|(?:httpx|axios)\.post\("
         ),
     ),
 ];

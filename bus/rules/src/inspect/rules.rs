@@ -143,6 +143,7 @@ pub(super) fn standard() -> impl Iterator<Item = &'static Rule> {
         deeds::RULES,
         signals::RULES,
         parts::PARTS,
+        parts::code::PARTS,
         markup::RULES,
     ]
     .into_iter()
