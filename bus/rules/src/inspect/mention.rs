@@ -14,6 +14,9 @@ pub(super) const META: &str = concat!(
 
 /// How far around a match a word that excuses it may stand, in bytes.
 const NEAR: usize = 160;
+/// No further behind a place may a match begin whose excuse depends on what is before that place, in bytes: quotation marks
+/// stand between.
+pub(super) const BEARING: usize = NEAR + 16;
 /// Most that may follow a match within its quotation, in bytes: a mention is short.
 const QUOTE_MAX: usize = 100;
 

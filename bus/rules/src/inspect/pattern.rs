@@ -52,11 +52,13 @@ impl Pattern {
         let regex = Regex::builder().configure(config).build_from_hir(&hir);
         let too_large = |_| PatternError(format!("it takes more than {BYTES_MAX} bytes"));
         let reach = words(&hir).map(|words| words + 2);
+        // Beginnings are found without regard to the case of ASCII letters alone.
+        let ascii = if is_ascii(&hir) { starts::beginnings(&parse_in(pattern, Case::Counts)?) } else { None };
         Ok(Self {
             regex: regex.map_err(too_large)?,
             reach,
             span: Span { words: reach, bytes: hir.properties().maximum_len() },
-            beginnings: starts::beginnings(&parse_in(pattern, Case::Counts)?).map(Arc::from),
+            beginnings: ascii.map(Arc::from),
         })
     }
 
@@ -159,6 +161,19 @@ fn is_all_gap(hir: &Hir) -> bool {
         HirKind::Repetition(repetition) => is_all_gap(&repetition.sub),
         HirKind::Capture(capture) => is_all_gap(&capture.sub),
         HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().all(is_all_gap),
+    }
+}
+
+/// Whether no letter in it is another script's: of those, case is not the byte's.
+fn is_ascii(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => true,
+        HirKind::Literal(literal) => literal.0.is_ascii(),
+        HirKind::Class(Class::Bytes(_)) => true,
+        HirKind::Class(Class::Unicode(class)) => class.ranges().iter().all(|range| range.end().is_ascii()),
+        HirKind::Repetition(repetition) => is_ascii(&repetition.sub),
+        HirKind::Capture(capture) => is_ascii(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().all(is_ascii),
     }
 }
 

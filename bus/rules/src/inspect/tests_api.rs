@@ -314,3 +314,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn letters_of_other_scripts_match_in_either_case_where_a_pack_says_so() {
+    let pack = "[[rule]]\nid = \"ours.word\"\nseverity = \"high\"\nliterals = [\"ароль\"]\npattern = '(?u)пароль: \\S+'\n";
+    let inspector = INSPECTOR.with_pack(pack).expect("the pack is good");
+    for text in ["пароль: x9", "Пароль: x9"] {
+        assert!(inspector.inspect("text/plain", text.as_bytes()).blocks(), "{text}");
+    }
+}

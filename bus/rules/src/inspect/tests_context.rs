@@ -126,3 +126,12 @@ fn an_ordinary_talk_of_findings_is_quiet() {
         tail.append(inspector.rules.gate(), &said, &border);
     }
 }
+
+#[test]
+fn t_a60_what_runs_a_quotation_may_stand_far_before_it_in_the_message_before() {
+    let inspector = Inspector::standard();
+    for blanks in [0, 20, 60, 150] {
+        let second = format!("{}'rm -rf / --no-preserve-root' is the example payload", " ".repeat(blanks));
+        assert_eq!(talk(&inspector, &["bash -c", &second]).0, 1, "{blanks} blanks");
+    }
+}

@@ -11,11 +11,8 @@ use super::super::gate::Bits;
 use super::super::markup::{Marks, Signals};
 use super::super::near::Near;
 use super::super::rules::{Compiled, Role, RuleSet};
-use super::super::{Severity, disguise, evidence, normalise, peel};
-use super::{LAYERS_MAX, Reader, View};
-
-/// How far behind the border a match may begin on which what stands before it has a bearing, in bytes.
-const BEARING: usize = 32;
+use super::super::{Severity, disguise, evidence, mention, normalise, peel};
+use super::{LAYERS_MAX, QUOTED_MAX, Reader, View};
 
 /// Whether it could be. `border` is the place where the two were put together, and what was put between them.
 pub(in super::super) fn may_add(rules: &RuleSet, text: &str, border: Range<usize>) -> bool {
@@ -102,7 +99,11 @@ impl View<'_> {
             | Role::Evidence(_)
             | Role::Markup => return false,
         };
-        let within = from..border.end.saturating_add(BEARING);
+        let within = from..border.end.saturating_add(mention::BEARING);
+        // Quotations count up to a number, whichever side they stand on.
+        if self.places(bit, rule).take(QUOTED_MAX + 1).count() > QUOTED_MAX {
+            return true;
+        }
         self.near.any(bit, &rule.pattern, self.text, within, |found| {
             let Role::Judged(judge) = rule.role else { return found.end >= border.start };
             let (severity, read) = self.judged(judge, found);
