@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use quinn::RecvStream;
+use quinn::{RecvStream, SendStream};
 use testudo_bus::client::{ClientIdentity, Outgoing};
 use testudo_bus::node::Bodies;
 use testudo_bus::stream::{FrameReader, write_frame};
-use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Subscription};
+use testudo_wire::frame::{Acknowledge, CloseReason, FromAgent, FromNode, Subscription};
 use testudo_wire::{ContentType, Limits, Refusal};
 use tokio::time::Instant;
 
@@ -24,6 +24,30 @@ const BODY: usize = 16 * 1024 * 1024 - 4096;
 struct Dripping {
     connection: quinn::Connection,
     since: Instant,
+}
+
+/// Takes the data stream a little at a time, and acknowledges each delivery as soon as it is whole.
+async fn nibble(mut stream: RecvStream, mut control: SendStream, bytes: usize, every: Duration) {
+    let mut lane = [0xff];
+    stream.read_exact(&mut lane).await.unwrap();
+    assert_eq!(lane, [0]);
+    let (mut read, mut upto) = (Vec::new(), 0);
+    while let Ok(Some(chunk)) = stream.read_chunk(bytes, true).await {
+        read.extend_from_slice(&chunk.bytes);
+        while let Some(prefix) = read.first_chunk::<4>() {
+            let len = 4 + usize::try_from(u32::from_be_bytes(*prefix)).unwrap();
+            if read.len() < len {
+                break;
+            }
+            read.drain(..len);
+            upto += 1;
+            let word = FromAgent::Acknowledge(Acknowledge { lane: 0, upto, refused: Vec::new() });
+            if write_frame(&mut control, word.encode().unwrap()).await.is_err() {
+                return;
+            }
+        }
+        pass(every).await;
+    }
 }
 
 async fn drip(mut stream: RecvStream, bytes: usize, every: Duration) {
@@ -109,6 +133,123 @@ fn t_a63_a_receiver_that_takes_a_trickle_of_a_body_is_out_in_five_seconds() {
         assert!(sent.await.unwrap().is_err(), "its sender hears so");
         let (account, _) = world.end().await;
         assert_eq!((account.submitted, account.failed), (1, 1), "{account:?}");
+    });
+}
+
+/// How long one lasts that takes 4 KiB of small messages at a time, while more wait for it than it takes.
+async fn lasts_flooded(world: &World, every: Duration, most: Duration) -> Option<Duration> {
+    let identity = world.enrol("nibbler", &["write:nothing"], &["read:logs"]).await;
+    let (connection, control, mut answers) = Narrow::connect(world, &identity, Some(4096)).await;
+    tokio::spawn(async move { while let Ok(Some(_)) = answers.next().await {} });
+    let reading = connection.clone();
+    tokio::spawn(async move {
+        nibble(reading.accept_uni().await.unwrap(), control, 4096, every).await;
+    });
+    let since = Instant::now();
+    for nth in 0..3 {
+        let sender = world.agent(&format!("sender-{nth}"), &["read:logs"], &[]).await.client;
+        let link = connection.clone();
+        tokio::spawn(async move {
+            while link.close_reason().is_none() {
+                let text = "x".repeat(60_000);
+                let message = Outgoing::new(name("nibbler"), capability("read:logs"), text.into_bytes());
+                let message = Outgoing { content_type: ContentType::text(), ..message };
+                let _ = sender.tell(message).await;
+                pass(Duration::from_millis(20)).await;
+            }
+            drop(sender);
+        });
+    }
+    tokio::select! {
+        reason = closed(&connection) => {
+            assert_eq!(reason, CloseReason::Lagging);
+            Some(since.elapsed())
+        }
+        () = pass(most) => {
+            connection.close(0_u32.into(), b"");
+            None
+        }
+    }
+}
+
+#[test]
+fn t_a63_a_receiver_that_acknowledges_small_messages_at_a_trickle_is_out_as_soon() {
+    sim(async {
+        let world = world(94);
+        // 20 KiB a second: each batch by itself is taken within five seconds.
+        let lasted = lasts_flooded(&world, Duration::from_millis(200), Duration::from_secs(30)).await;
+        assert!(lasted.is_some_and(|lasted| lasted < Duration::from_secs(8)), "{lasted:?}");
+        pass(Duration::from_secs(1)).await;
+        world.end().await;
+    });
+    sim(async {
+        let world = world(95);
+        // 400 KiB a second is enough, for as long as the flood lasts.
+        assert_eq!(lasts_flooded(&world, Duration::from_millis(10), Duration::from_secs(20)).await, None);
+        pass(Duration::from_secs(1)).await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn t_a63_a_receiver_as_slow_as_may_be_keeps_its_link_under_bodies_on_several_lanes() {
+    sim(async {
+        // Room for a body on each lane of a link.
+        let room = Bodies { bytes_max: Bodies::MAX, memory_bytes: 256 * 1024 * 1024, threads: 1 };
+        let world = World::carrying(96, room);
+        let identity = world.enrol("slowly", &["write:nothing"], &["read:logs"]).await;
+        // Two lanes of 160 KiB a second each: more than the slowest line together, and each alone less.
+        let slowly = Dripping::dial(&world, &identity, None, (16 * 1024, Duration::from_millis(100))).await;
+        let sender = world.agent("sender", &["read:logs"], &[]).await.client;
+        tokio::spawn(async move {
+            let deliver = |nth| {
+                let outgoing = Outgoing::new(name("slowly"), capability("read:logs"), body(nth));
+                sender.deliver(Outgoing { content_type: ContentType::text(), ..outgoing })
+            };
+            let _ = tokio::join!(deliver(0), deliver(1));
+        });
+        pass(Duration::from_secs(20)).await;
+        assert_eq!(world.node.metrics().account().in_flight, 2, "at once");
+        // Each takes 102 s by itself; a line of that pace alone would have carried it in 64 s.
+        pass(Duration::from_secs(70)).await;
+        assert!(slowly.connection.close_reason().is_none(), "{:?}", slowly.connection.close_reason());
+        slowly.connection.close(0_u32.into(), b"");
+        pass(Duration::from_secs(1)).await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn t_a63_where_there_is_no_memory_what_a_copy_stood_behind_is_not_its_subscribers_fault() {
+    sim(async {
+        let world = world(97);
+        // Takes a body in four seconds.
+        let identity = world.enrol("brisk", &["subscribe:second"], &[]).await;
+        let brisk =
+            Dripping::dial(&world, &identity, Some("second"), (64 * 1024, Duration::from_micros(15_000)))
+                .await;
+        let other = world.enrol("slow", &["subscribe:first"], &[]).await;
+        let slow =
+            Dripping::dial(&world, &other, Some("first"), (64 * 1024, Duration::from_millis(190))).await;
+        let mut publishers = Vec::new();
+        for who in ["first", "second", "third"] {
+            publishers.push(world.agent(who, &["publish:first", "publish:second"], &[]).await.client);
+        }
+        // The one body that slow ones may hold.
+        publishers[0].post(publication("first", 0)).await.unwrap();
+        pass(Duration::from_secs(3)).await;
+        publishers[1].post(publication("second", 1)).await.unwrap();
+        pass(Duration::from_millis(2_200)).await;
+        publishers[2].post(publication("second", 2)).await.unwrap();
+        // The second one waited for the first, and its publisher for longer than five seconds.
+        pass(Duration::from_millis(5_900)).await;
+        assert!(brisk.connection.close_reason().is_none(), "{:?}", brisk.connection.close_reason());
+        for link in [&brisk, &slow] {
+            link.connection.close(0_u32.into(), b"");
+        }
+        pass(Duration::from_secs(1)).await;
+        drop(publishers);
+        world.end().await;
     });
 }
 
