@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use quinn::{RecvStream, SendStream};
 use testudo_bus::client::{ClientIdentity, Outgoing};
 use testudo_bus::node::Bodies;
@@ -26,14 +27,26 @@ struct Dripping {
     since: Instant,
 }
 
-/// Takes the data stream a little at a time, and acknowledges each delivery as soon as it is whole.
+/// Subscribes, and waits until it is.
+async fn subscribe(control: &mut SendStream, answers: &mut FrameReader, text: &str) {
+    let frame = FromAgent::Subscribe(Subscription { topic: topic(text) });
+    write_frame(control, frame.encode().unwrap()).await.unwrap();
+    loop {
+        let frame = answers.next().await.unwrap().unwrap();
+        if let FromNode::Subscribed(word) = FromNode::decode(&frame, &Limits::standard()).unwrap() {
+            assert_eq!(word.refusal, None);
+            break;
+        }
+    }
+}
+
+/// Takes a stream of deliveries a little at a time, and acknowledges each delivery as soon as it is whole.
 async fn nibble(mut stream: RecvStream, mut control: SendStream, bytes: usize, every: Duration) {
     let mut lane = [0xff];
     stream.read_exact(&mut lane).await.unwrap();
-    assert_eq!(lane, [0]);
-    let (mut read, mut upto) = (Vec::new(), 0);
-    while let Ok(Some(chunk)) = stream.read_chunk(bytes, true).await {
-        read.extend_from_slice(&chunk.bytes);
+    let (mut read, mut upto, mut left) = (Vec::new(), 0, bytes);
+    while let Some(chunk) = sip(&mut stream, &mut left, bytes, every).await {
+        read.extend_from_slice(&chunk);
         while let Some(prefix) = read.first_chunk::<4>() {
             let len = 4 + usize::try_from(u32::from_be_bytes(*prefix)).unwrap();
             if read.len() < len {
@@ -41,19 +54,28 @@ async fn nibble(mut stream: RecvStream, mut control: SendStream, bytes: usize, e
             }
             read.drain(..len);
             upto += 1;
-            let word = FromAgent::Acknowledge(Acknowledge { lane: 0, upto, refused: Vec::new() });
+            let word = FromAgent::Acknowledge(Acknowledge { lane: lane[0], upto, refused: Vec::new() });
             if write_frame(&mut control, word.encode().unwrap()).await.is_err() {
                 return;
             }
         }
-        pass(every).await;
     }
 }
 
-async fn drip(mut stream: RecvStream, bytes: usize, every: Duration) {
-    while let Ok(Some(_)) = stream.read_chunk(bytes, true).await {
+/// Reads some of so many bytes; waits once these are read. A chunk is what came in one packet.
+async fn sip(stream: &mut RecvStream, left: &mut usize, bytes: usize, every: Duration) -> Option<Bytes> {
+    if *left == 0 {
         pass(every).await;
+        *left = bytes;
     }
+    let chunk = stream.read_chunk(*left, true).await.ok()??;
+    *left -= chunk.bytes.len();
+    Some(chunk.bytes)
+}
+
+async fn drip(mut stream: RecvStream, bytes: usize, every: Duration) {
+    let mut left = bytes;
+    while sip(&mut stream, &mut left, bytes, every).await.is_some() {}
 }
 
 impl Dripping {
@@ -64,18 +86,9 @@ impl Dripping {
         (bytes, every): (usize, Duration),
     ) -> Self {
         let window = u32::try_from(bytes).unwrap().max(1024);
-        let (connection, mut control, answers) = Narrow::connect(world, identity, Some(window)).await;
-        let mut answers: FrameReader = answers;
+        let (connection, mut control, mut answers) = Narrow::connect(world, identity, Some(window)).await;
         if let Some(text) = subscribes {
-            let frame = FromAgent::Subscribe(Subscription { topic: topic(text) });
-            write_frame(&mut control, frame.encode().unwrap()).await.unwrap();
-            loop {
-                let frame = answers.next().await.unwrap().unwrap();
-                if let FromNode::Subscribed(word) = FromNode::decode(&frame, &Limits::standard()).unwrap() {
-                    assert_eq!(word.refusal, None);
-                    break;
-                }
-            }
+            subscribe(&mut control, &mut answers, text).await;
         }
         let reading = connection.clone();
         tokio::spawn(async move {
@@ -136,14 +149,15 @@ fn t_a63_a_receiver_that_takes_a_trickle_of_a_body_is_out_in_five_seconds() {
     });
 }
 
-/// How long one lasts that takes 4 KiB of small messages at a time, while more wait for it than it takes.
-async fn lasts_flooded(world: &World, every: Duration, most: Duration) -> Option<Duration> {
+/// How long one lasts that takes so many bytes of small messages at a time, while more wait for it than it takes.
+async fn lasts_flooded(world: &World, (bytes, every): (usize, Duration), most: Duration) -> Option<Duration> {
     let identity = world.enrol("nibbler", &["write:nothing"], &["read:logs"]).await;
-    let (connection, control, mut answers) = Narrow::connect(world, &identity, Some(4096)).await;
+    let (connection, control, mut answers) =
+        Narrow::connect(world, &identity, Some(u32::try_from(bytes).unwrap())).await;
     tokio::spawn(async move { while let Ok(Some(_)) = answers.next().await {} });
     let reading = connection.clone();
     tokio::spawn(async move {
-        nibble(reading.accept_uni().await.unwrap(), control, 4096, every).await;
+        nibble(reading.accept_uni().await.unwrap(), control, bytes, every).await;
     });
     let since = Instant::now();
     for nth in 0..3 {
@@ -177,7 +191,7 @@ fn t_a63_a_receiver_that_acknowledges_small_messages_at_a_trickle_is_out_as_soon
     sim(async {
         let world = world(94);
         // 20 KiB a second: each batch by itself is taken within five seconds.
-        let lasted = lasts_flooded(&world, Duration::from_millis(200), Duration::from_secs(30)).await;
+        let lasted = lasts_flooded(&world, (4096, Duration::from_millis(200)), Duration::from_secs(30)).await;
         assert!(lasted.is_some_and(|lasted| lasted < Duration::from_secs(8)), "{lasted:?}");
         pass(Duration::from_secs(1)).await;
         world.end().await;
@@ -185,7 +199,10 @@ fn t_a63_a_receiver_that_acknowledges_small_messages_at_a_trickle_is_out_as_soon
     sim(async {
         let world = world(95);
         // 400 KiB a second is enough, for as long as the flood lasts.
-        assert_eq!(lasts_flooded(&world, Duration::from_millis(10), Duration::from_secs(20)).await, None);
+        assert_eq!(
+            lasts_flooded(&world, (65_536, Duration::from_millis(160)), Duration::from_secs(20)).await,
+            None
+        );
         pass(Duration::from_secs(1)).await;
         world.end().await;
     });
@@ -198,21 +215,21 @@ fn t_a63_a_receiver_as_slow_as_may_be_keeps_its_link_under_bodies_on_several_lan
         let room = Bodies { bytes_max: Bodies::MAX, memory_bytes: 256 * 1024 * 1024, threads: 1 };
         let world = World::carrying(96, room);
         let identity = world.enrol("slowly", &["write:nothing"], &["read:logs"]).await;
-        // Two lanes of 160 KiB a second each: more than the slowest line together, and each alone less.
-        let slowly = Dripping::dial(&world, &identity, None, (16 * 1024, Duration::from_millis(100))).await;
+        // Four lanes of 80 KiB a second each: more than the slowest line together, and each alone less.
+        let slowly = Dripping::dial(&world, &identity, None, (8192, Duration::from_millis(100))).await;
         let sender = world.agent("sender", &["read:logs"], &[]).await.client;
         tokio::spawn(async move {
             let deliver = |nth| {
-                let outgoing = Outgoing::new(name("slowly"), capability("read:logs"), body(nth));
+                let text = body(nth)[..2 * 1024 * 1024].to_vec();
+                let outgoing = Outgoing::new(name("slowly"), capability("read:logs"), text);
                 sender.deliver(Outgoing { content_type: ContentType::text(), ..outgoing })
             };
-            let _ = tokio::join!(deliver(0), deliver(1));
+            let _ = tokio::join!(deliver(0), deliver(1), deliver(2), deliver(3));
         });
-        pass(Duration::from_secs(20)).await;
-        assert_eq!(world.node.metrics().account().in_flight, 2, "at once");
-        // Each takes 102 s by itself; a line of that pace alone would have carried it in 64 s.
-        pass(Duration::from_secs(70)).await;
+        // Each takes 26 s; a line of that pace, and of that lane alone, would have carried it in eight.
+        pass(Duration::from_secs(22)).await;
         assert!(slowly.connection.close_reason().is_none(), "{:?}", slowly.connection.close_reason());
+        assert_eq!(world.node.metrics().account().in_flight, 4, "at once");
         slowly.connection.close(0_u32.into(), b"");
         pass(Duration::from_secs(1)).await;
         world.end().await;
@@ -225,9 +242,15 @@ fn t_a63_where_there_is_no_memory_what_a_copy_stood_behind_is_not_its_subscriber
         let world = world(97);
         // Takes a body in four seconds.
         let identity = world.enrol("brisk", &["subscribe:second"], &[]).await;
-        let brisk =
-            Dripping::dial(&world, &identity, Some("second"), (64 * 1024, Duration::from_micros(15_000)))
-                .await;
+        let (bytes, every) = (512 * 1024, Duration::from_millis(125));
+        let (brisk, mut control, mut answers) = Narrow::connect(&world, &identity, Some(512 * 1024)).await;
+        subscribe(&mut control, &mut answers, "second").await;
+        tokio::spawn(async move { while let Ok(Some(_)) = answers.next().await {} });
+        let reading = brisk.clone();
+        tokio::spawn(async move {
+            let _small = reading.accept_uni().await.unwrap();
+            nibble(reading.accept_uni().await.unwrap(), control, bytes, every).await;
+        });
         let other = world.enrol("slow", &["subscribe:first"], &[]).await;
         let slow =
             Dripping::dial(&world, &other, Some("first"), (64 * 1024, Duration::from_millis(190))).await;
@@ -241,11 +264,16 @@ fn t_a63_where_there_is_no_memory_what_a_copy_stood_behind_is_not_its_subscriber
         publishers[1].post(publication("second", 1)).await.unwrap();
         pass(Duration::from_millis(2_200)).await;
         publishers[2].post(publication("second", 2)).await.unwrap();
-        // The second one waited for the first, and its publisher for longer than five seconds.
-        pass(Duration::from_millis(5_900)).await;
-        assert!(brisk.connection.close_reason().is_none(), "{:?}", brisk.connection.close_reason());
-        for link in [&brisk, &slow] {
-            link.connection.close(0_u32.into(), b"");
+        let began = Instant::now();
+        // The second one waits for the first, and is done more than five seconds after it was published.
+        until("both were taken", || {
+            world.node.metrics().account().delivered == 2 || brisk.close_reason().is_some()
+        })
+        .await;
+        assert!(brisk.close_reason().is_none(), "{:?}", brisk.close_reason());
+        assert!(began.elapsed() > Duration::from_millis(5_300), "{:?}", began.elapsed());
+        for link in [&brisk, &slow.connection] {
+            link.close(0_u32.into(), b"");
         }
         pass(Duration::from_secs(1)).await;
         drop(publishers);
