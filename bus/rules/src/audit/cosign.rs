@@ -44,8 +44,7 @@ impl FromStr for WitnessKey {
     fn from_str(text: &str) -> Result<Self, VerifierKeyError> {
         let (name, id, key) =
             super::verifier::parts(text, ALGORITHM).ok_or(VerifierKeyError::WitnessShape)?;
-        // The log names its witness in a note, which must hold it whole.
-        if name.as_str().len() + name.as_str().matches('\\').count() > Note::MAX {
+        if !Self::takes(&name) {
             return Err(VerifierKeyError::WitnessName);
         }
         let key = Self { name, key };
@@ -54,6 +53,12 @@ impl FromStr for WitnessKey {
 }
 
 impl WitnessKey {
+    /// Whether a witness may have this name: a log says it in a note, which must hold it whole.
+    #[must_use]
+    pub fn takes(name: &Origin) -> bool {
+        name.as_str().len() + name.as_str().matches('\\').count() <= Note::MAX
+    }
+
     fn id(&self) -> [u8; 4] {
         key_id_of(&self.name, ALGORITHM, &self.key)
     }
