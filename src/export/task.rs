@@ -1,5 +1,7 @@
 //! One exporter: it takes from the log what it has room for, sends, and remembers how far it came.
 
+mod cursor;
+
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,10 +70,6 @@ struct Running {
     stop: watch::Receiver<Option<Instant>>,
     began: Instant,
 }
-
-/// Cursors are synced to the disk that the log is on, so not more often than this: what a crash brings again is what
-/// was sent in that time.
-const CURSOR_EVERY: Duration = Duration::from_millis(100);
 
 /// After which a log that could not be read is read again.
 const READ_AGAIN: Duration = Duration::from_secs(1);
@@ -303,49 +301,6 @@ impl Running {
             let (place, read) = &self.failing;
             let trouble = read.as_ref().or(place.as_ref()).cloned();
             self.shared.change(|state| state.log_trouble = trouble);
-        }
-    }
-
-    /// Where the next start is to go on.
-    fn cursor(&self) -> Cursor {
-        self.pump.front().map_or(self.position, |item| item.at)
-    }
-
-    /// When the cursor is to be written, if it moved: soon after a batch, and now and then while the log holds
-    /// nothing for this exporter.
-    fn cursor_due(&self) -> Option<Instant> {
-        if self.written == Some(self.cursor()) {
-            return None;
-        }
-        let every = if self.has_sent { CURSOR_EVERY } else { self.settings.interval.max(CURSOR_EVERY) };
-        Some(self.written_at.map_or_else(Instant::now, |at| at + every))
-    }
-
-    async fn remember(&mut self) {
-        if self.cursor_due().is_some_and(|due| due <= Instant::now()) {
-            self.write_cursor().await;
-        }
-    }
-
-    /// Makes the cursor durable.
-    async fn write_cursor(&mut self) {
-        let cursor = self.cursor();
-        if self.written == Some(cursor) {
-            return;
-        }
-        (self.written_at, self.has_sent) = (Some(Instant::now()), false);
-        let file = self.file.clone();
-        let write = tokio::task::spawn_blocking(move || file.write(cursor)).await;
-        match write.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
-            Ok(()) => {
-                self.written = Some(cursor);
-                self.worked(Work::Place, None);
-            }
-            // The old place stands; to go on is to send twice at worst.
-            Err(error) => {
-                let failure = format!("its place in the log cannot be written: {error}");
-                self.worked(Work::Place, Some(failure));
-            }
         }
     }
 

@@ -27,6 +27,9 @@ pub(super) struct Clock {
 struct Seen {
     wall: Timestamp,
     at: Instant,
+    /// How far it was set within the last hour in steps that each are none, in ms; and since when these are counted.
+    drift_ms: i64,
+    since: Instant,
     jump: Option<Jump>,
 }
 
@@ -39,7 +42,8 @@ struct Jump {
 
 impl Clock {
     pub(super) fn new(env: SharedEnv) -> Self {
-        let seen = Mutex::new(Seen { wall: env.now(), at: Instant::now(), jump: None });
+        let (wall, at) = (env.now(), Instant::now());
+        let seen = Mutex::new(Seen { wall, at, drift_ms: 0, since: at, jump: None });
         Self { env, seen }
     }
 
@@ -48,12 +52,22 @@ impl Clock {
         let (wall, at) = (self.env.now(), Instant::now());
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let expected = seen.wall.after(at.saturating_duration_since(seen.at)).as_millis();
-        let (ahead, back) =
-            (wall.as_millis().saturating_sub(expected), expected.saturating_sub(wall.as_millis()));
+        let step = i64::try_from(i128::from(wall.as_millis()) - i128::from(expected)).unwrap_or(i64::MAX);
         (seen.wall, seen.at) = (wall, at);
-        if ahead.max(back) > SET_MS {
-            let way = if ahead > 0 { "forward" } else { "back" };
-            seen.jump = Some(Jump { seen: at, seconds: ahead.max(back) / 1000, way });
+        if at.saturating_duration_since(seen.since) >= TOLD {
+            (seen.drift_ms, seen.since) = (0, at);
+        }
+        let is_small = step.unsigned_abs() <= SET_MS;
+        seen.drift_ms = if is_small { seen.drift_ms.saturating_add(step) } else { step };
+        let set = seen.drift_ms;
+        if set.unsigned_abs() > SET_MS {
+            let way = if set > 0 { "forward" } else { "back" };
+            // Small steps one after the other are one way that it was set.
+            let goes_on =
+                |jump: &Jump| is_small && jump.way == way && at.saturating_duration_since(jump.seen) < TOLD;
+            let before = seen.jump.filter(goes_on).map_or(0, |jump| jump.seconds);
+            seen.jump = Some(Jump { seen: at, seconds: before + set.unsigned_abs() / 1000, way });
+            (seen.drift_ms, seen.since) = (0, at);
         }
         match seen.jump.filter(|jump| at.saturating_duration_since(jump.seen) < TOLD) {
             None => Finding::healthy(),
@@ -107,5 +121,20 @@ mod tests {
         assert_eq!(pass(1, 1).await, Finding::healthy());
         let forward = pass(1, 86_401).await;
         assert!(forward.reason.unwrap().starts_with("the clock was set forward by 86400 s"));
+        // In steps that each are none: nobody else than these sets it.
+        assert_eq!(pass(7_200, 7_200).await, Finding::healthy());
+        assert_eq!(pass(60, 89).await, Finding::healthy());
+        let steps = pass(60, 89).await;
+        assert!(steps.reason.unwrap().starts_with("the clock was set forward by 58 s"));
+        for _ in 0..8 {
+            pass(60, 89).await;
+        }
+        let steps = pass(1, 1).await;
+        assert!(steps.reason.unwrap().starts_with("the clock was set forward by 290 s"));
+        // A clock that runs wrong by a little is kept right, for ever.
+        for _ in 0..48 {
+            pass(1_800, 1_801).await;
+        }
+        assert_eq!(pass(1_800, 1_801).await, Finding::healthy());
     }
 }

@@ -90,7 +90,9 @@ impl Witness {
     /// # Errors
     /// [`WitnessError`].
     pub fn open(dir: &Path, name: &str, logs: Vec<VerifierKey>, env: &dyn Env) -> Result<Self, WitnessError> {
-        let name = Origin::parse(name).ok_or_else(|| WitnessError::Name(name.to_owned()))?;
+        let name = Origin::parse(name)
+            .filter(WitnessKey::takes)
+            .ok_or_else(|| WitnessError::Name(name.to_owned()))?;
         files::private_dir(dir)?;
         let lock = lock(dir)?;
         let (heads, named) = (dir.join("heads"), dir.join("name"));

@@ -139,6 +139,7 @@ fn a_witness_that_forgot_or_is_not_itself_does_not_start() {
     assert_eq!(open("w1").unwrap().verifier(), key, "the same key");
     assert!(matches!(open("w2"), Err(WitnessError::Renamed(name)) if name.as_str() == "w1"));
     assert!(matches!(open("a name"), Err(WitnessError::Name(_))));
+    assert!(matches!(open(&"\\".repeat(65)), Err(WitnessError::Name(_))), "no log could say it");
     let heads = dir.path().join("w/heads");
     std::fs::remove_dir(&heads).unwrap();
     assert!(matches!(open("w1"), Err(WitnessError::Forgotten(_))));

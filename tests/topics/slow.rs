@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
-use quinn::RecvStream;
+use bytes::Bytes;
+use quinn::{RecvStream, SendStream};
 use testudo_bus::client::{ClientIdentity, Outgoing};
 use testudo_bus::node::Bodies;
 use testudo_bus::stream::{FrameReader, write_frame};
-use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Subscription};
+use testudo_wire::frame::{Acknowledge, CloseReason, FromAgent, FromNode, Subscription};
 use testudo_wire::{ContentType, Limits, Refusal};
 use tokio::time::Instant;
 
@@ -26,10 +27,55 @@ struct Dripping {
     since: Instant,
 }
 
-async fn drip(mut stream: RecvStream, bytes: usize, every: Duration) {
-    while let Ok(Some(_)) = stream.read_chunk(bytes, true).await {
-        pass(every).await;
+/// Subscribes, and waits until it is.
+async fn subscribe(control: &mut SendStream, answers: &mut FrameReader, text: &str) {
+    let frame = FromAgent::Subscribe(Subscription { topic: topic(text) });
+    write_frame(control, frame.encode().unwrap()).await.unwrap();
+    loop {
+        let frame = answers.next().await.unwrap().unwrap();
+        if let FromNode::Subscribed(word) = FromNode::decode(&frame, &Limits::standard()).unwrap() {
+            assert_eq!(word.refusal, None);
+            break;
+        }
     }
+}
+
+/// Takes a stream of deliveries a little at a time, and acknowledges each delivery as soon as it is whole.
+async fn nibble(mut stream: RecvStream, mut control: SendStream, bytes: usize, every: Duration) {
+    let mut lane = [0xff];
+    stream.read_exact(&mut lane).await.unwrap();
+    let (mut read, mut upto, mut left) = (Vec::new(), 0, bytes);
+    while let Some(chunk) = sip(&mut stream, &mut left, bytes, every).await {
+        read.extend_from_slice(&chunk);
+        while let Some(prefix) = read.first_chunk::<4>() {
+            let len = 4 + usize::try_from(u32::from_be_bytes(*prefix)).unwrap();
+            if read.len() < len {
+                break;
+            }
+            read.drain(..len);
+            upto += 1;
+            let word = FromAgent::Acknowledge(Acknowledge { lane: lane[0], upto, refused: Vec::new() });
+            if write_frame(&mut control, word.encode().unwrap()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Reads some of so many bytes; waits once these are read. A chunk is what came in one packet.
+async fn sip(stream: &mut RecvStream, left: &mut usize, bytes: usize, every: Duration) -> Option<Bytes> {
+    if *left == 0 {
+        pass(every).await;
+        *left = bytes;
+    }
+    let chunk = stream.read_chunk(*left, true).await.ok()??;
+    *left -= chunk.bytes.len();
+    Some(chunk.bytes)
+}
+
+async fn drip(mut stream: RecvStream, bytes: usize, every: Duration) {
+    let mut left = bytes;
+    while sip(&mut stream, &mut left, bytes, every).await.is_some() {}
 }
 
 impl Dripping {
@@ -40,18 +86,9 @@ impl Dripping {
         (bytes, every): (usize, Duration),
     ) -> Self {
         let window = u32::try_from(bytes).unwrap().max(1024);
-        let (connection, mut control, answers) = Narrow::connect(world, identity, Some(window)).await;
-        let mut answers: FrameReader = answers;
+        let (connection, mut control, mut answers) = Narrow::connect(world, identity, Some(window)).await;
         if let Some(text) = subscribes {
-            let frame = FromAgent::Subscribe(Subscription { topic: topic(text) });
-            write_frame(&mut control, frame.encode().unwrap()).await.unwrap();
-            loop {
-                let frame = answers.next().await.unwrap().unwrap();
-                if let FromNode::Subscribed(word) = FromNode::decode(&frame, &Limits::standard()).unwrap() {
-                    assert_eq!(word.refusal, None);
-                    break;
-                }
-            }
+            subscribe(&mut control, &mut answers, text).await;
         }
         let reading = connection.clone();
         tokio::spawn(async move {
@@ -109,6 +146,138 @@ fn t_a63_a_receiver_that_takes_a_trickle_of_a_body_is_out_in_five_seconds() {
         assert!(sent.await.unwrap().is_err(), "its sender hears so");
         let (account, _) = world.end().await;
         assert_eq!((account.submitted, account.failed), (1, 1), "{account:?}");
+    });
+}
+
+/// How long one lasts that takes so many bytes of small messages at a time, while more wait for it than it takes.
+async fn lasts_flooded(world: &World, (bytes, every): (usize, Duration), most: Duration) -> Option<Duration> {
+    let identity = world.enrol("nibbler", &["write:nothing"], &["read:logs"]).await;
+    let (connection, control, mut answers) =
+        Narrow::connect(world, &identity, Some(u32::try_from(bytes).unwrap())).await;
+    tokio::spawn(async move { while let Ok(Some(_)) = answers.next().await {} });
+    let reading = connection.clone();
+    tokio::spawn(async move {
+        nibble(reading.accept_uni().await.unwrap(), control, bytes, every).await;
+    });
+    let since = Instant::now();
+    for nth in 0..3 {
+        let sender = world.agent(&format!("sender-{nth}"), &["read:logs"], &[]).await.client;
+        let link = connection.clone();
+        tokio::spawn(async move {
+            while link.close_reason().is_none() {
+                let text = "x".repeat(60_000);
+                let message = Outgoing::new(name("nibbler"), capability("read:logs"), text.into_bytes());
+                let message = Outgoing { content_type: ContentType::text(), ..message };
+                let _ = sender.tell(message).await;
+                pass(Duration::from_millis(20)).await;
+            }
+            drop(sender);
+        });
+    }
+    tokio::select! {
+        reason = closed(&connection) => {
+            assert_eq!(reason, CloseReason::Lagging);
+            Some(since.elapsed())
+        }
+        () = pass(most) => {
+            connection.close(0_u32.into(), b"");
+            None
+        }
+    }
+}
+
+#[test]
+fn t_a63_a_receiver_that_acknowledges_small_messages_at_a_trickle_is_out_as_soon() {
+    sim(async {
+        let world = world(94);
+        // 20 KiB a second: each batch by itself is taken within five seconds.
+        let lasted = lasts_flooded(&world, (4096, Duration::from_millis(200)), Duration::from_secs(30)).await;
+        assert!(lasted.is_some_and(|lasted| lasted < Duration::from_secs(8)), "{lasted:?}");
+        pass(Duration::from_secs(1)).await;
+        world.end().await;
+    });
+    sim(async {
+        let world = world(95);
+        // 400 KiB a second is enough, for as long as the flood lasts.
+        assert_eq!(
+            lasts_flooded(&world, (65_536, Duration::from_millis(160)), Duration::from_secs(20)).await,
+            None
+        );
+        pass(Duration::from_secs(1)).await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn t_a63_a_receiver_as_slow_as_may_be_keeps_its_link_under_bodies_on_several_lanes() {
+    sim(async {
+        // Room for a body on each lane of a link.
+        let room = Bodies { bytes_max: Bodies::MAX, memory_bytes: 256 * 1024 * 1024, threads: 1 };
+        let world = World::carrying(96, room);
+        let identity = world.enrol("slowly", &["write:nothing"], &["read:logs"]).await;
+        // Four lanes of 80 KiB a second each: more than the slowest line together, and each alone less.
+        let slowly = Dripping::dial(&world, &identity, None, (8192, Duration::from_millis(100))).await;
+        let sender = world.agent("sender", &["read:logs"], &[]).await.client;
+        tokio::spawn(async move {
+            let deliver = |nth| {
+                let text = body(nth)[..2 * 1024 * 1024].to_vec();
+                let outgoing = Outgoing::new(name("slowly"), capability("read:logs"), text);
+                sender.deliver(Outgoing { content_type: ContentType::text(), ..outgoing })
+            };
+            let _ = tokio::join!(deliver(0), deliver(1), deliver(2), deliver(3));
+        });
+        // Each takes 26 s; a line of that pace, and of that lane alone, would have carried it in eight.
+        pass(Duration::from_secs(22)).await;
+        assert!(slowly.connection.close_reason().is_none(), "{:?}", slowly.connection.close_reason());
+        assert_eq!(world.node.metrics().account().in_flight, 4, "at once");
+        slowly.connection.close(0_u32.into(), b"");
+        pass(Duration::from_secs(1)).await;
+        world.end().await;
+    });
+}
+
+#[test]
+fn t_a63_where_there_is_no_memory_what_a_copy_stood_behind_is_not_its_subscribers_fault() {
+    sim(async {
+        let world = world(97);
+        // Takes a body in four seconds.
+        let identity = world.enrol("brisk", &["subscribe:second"], &[]).await;
+        let (bytes, every) = (512 * 1024, Duration::from_millis(125));
+        let (brisk, mut control, mut answers) = Narrow::connect(&world, &identity, Some(512 * 1024)).await;
+        subscribe(&mut control, &mut answers, "second").await;
+        tokio::spawn(async move { while let Ok(Some(_)) = answers.next().await {} });
+        let reading = brisk.clone();
+        tokio::spawn(async move {
+            let _small = reading.accept_uni().await.unwrap();
+            nibble(reading.accept_uni().await.unwrap(), control, bytes, every).await;
+        });
+        let other = world.enrol("slow", &["subscribe:first"], &[]).await;
+        let slow =
+            Dripping::dial(&world, &other, Some("first"), (64 * 1024, Duration::from_millis(190))).await;
+        let mut publishers = Vec::new();
+        for who in ["first", "second", "third"] {
+            publishers.push(world.agent(who, &["publish:first", "publish:second"], &[]).await.client);
+        }
+        // The one body that slow ones may hold.
+        publishers[0].post(publication("first", 0)).await.unwrap();
+        pass(Duration::from_secs(3)).await;
+        publishers[1].post(publication("second", 1)).await.unwrap();
+        pass(Duration::from_millis(2_200)).await;
+        publishers[2].post(publication("second", 2)).await.unwrap();
+        let began = Instant::now();
+        // The second one waits for the first, and is done more than five seconds after it was published.
+        until("both were taken", || {
+            world.node.metrics().account().delivered == 2 || brisk.close_reason().is_some()
+        })
+        .await;
+        assert!(brisk.close_reason().is_none(), "{:?}", brisk.close_reason());
+        assert!(began.elapsed() > Duration::from_millis(5_300), "{:?}", began.elapsed());
+        for link in [&brisk, &slow.connection] {
+            link.close(0_u32.into(), b"");
+        }
+        pass(Duration::from_secs(1)).await;
+        drop(publishers);
+        world.end().await;
     });
 }
 

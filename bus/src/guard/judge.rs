@@ -7,7 +7,7 @@ use testudo_rules::audit::{BundleHead, Cause, EnvelopeView, TraceId, Verdict as 
 use testudo_rules::inspect::Alert;
 use testudo_rules::pipeline::{Authorised, Decoded, Inspected, Verdict};
 use testudo_wire::frame::{CloseReason, FromNode, RefusedBundle, RefusedMessage};
-use testudo_wire::{Destination, Digest, ReceiptWish, Refusal};
+use testudo_wire::{Destination, Digest, ReceiptWish, Refusal, RegistrySequence};
 use tokio::time::Instant;
 
 use super::commit::Commit;
@@ -105,8 +105,8 @@ pub(super) fn conclude(shared: &Arc<Shared>, case: &Case, mut steps: Steps, mut 
     }
     let traced = shared.tracing.follow(&link.peer.holder.name, &inspected);
     steps.recording = Instant::now();
-    let recorded =
-        record(shared, case, &inspected, &placed).and_then(|record| shared.audit.append_bundle(record));
+    let recorded = record(shared, case, &inspected, &placed, snapshot.sequence())
+        .and_then(|record| shared.audit.append_bundle(record));
     steps.recorded = Instant::now();
     shared.metrics.took(Stage::Record, steps.recorded.saturating_duration_since(steps.recording));
     match recorded {
@@ -207,12 +207,14 @@ pub(super) fn told(alerts: &[Alert]) -> Vec<String> {
     rules(alerts).take(RULES_TOLD).map(str::to_owned).collect()
 }
 
-/// What the audit log keeps of a judged bundle, written down from where it is.
+/// What the audit log keeps of a judged bundle, written down from where it is; `registry` is what it was judged under, not
+/// what has changed since.
 fn record(
     shared: &Shared,
     case: &Case,
     inspected: &Inspected,
     placed: &Placed,
+    registry: RegistrySequence,
 ) -> Result<BundleRecord, AppendError> {
     let judged = inspected.bundle().envelopes().zip(inspected.verdicts()).enumerate();
     let envelopes = judged.map(|(position, (envelope, verdict))| {
@@ -239,8 +241,7 @@ fn record(
         lane: case.lane,
         root: inspected.bundle().root(),
     };
-    let (now, registry) = (shared.env.now(), shared.directory().sequence());
-    BundleRecord::encode(now, registry, &head, inspected.verdicts().len(), envelopes)
+    BundleRecord::encode(shared.env.now(), registry, &head, inspected.verdicts().len(), envelopes)
 }
 
 /// Whether a bundle of which nothing is left is one of many such: the first of a kind is recorded whole, those

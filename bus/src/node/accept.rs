@@ -127,7 +127,7 @@ async fn open(
         bucket,
         tell,
         shared.large_limits.body_bytes_max,
-        (shared.reserve_kib, shared.allowances.of(holder.name)),
+        (shared.reserve_kib, shared.allowances.of(holder.name, Instant::now())),
         line,
     ));
     // Whoever is not welcomed under it before it opens its data stream has closed the link.

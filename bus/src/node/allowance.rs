@@ -58,22 +58,45 @@ impl Allowance {
     }
 }
 
-/// Those of all agents. Bounded by the registry's table.
+/// So many are kept without a look at which say nothing any more.
+const KEPT: usize = 1024;
+
 #[derive(Debug, Default)]
-pub(crate) struct Allowances(Mutex<HashMap<AgentName, Both>>);
+struct All {
+    of: HashMap<AgentName, Both>,
+    /// How many there were after the last look through them.
+    left: usize,
+}
+
+/// Those of all agents: of those that have a link, and of those that spent theirs lately; and as many again.
+#[derive(Debug, Default)]
+pub(crate) struct Allowances(Mutex<All>);
+
+impl Both {
+    /// Whether nobody would miss it; `holders` have its parts besides the table.
+    fn says_nothing(&self, holders: usize, now: Instant) -> bool {
+        [&self.small, &self.bodies]
+            .iter()
+            .all(|part| Arc::strong_count(part) <= 1 + holders && part.is_whole(now))
+    }
+}
 
 impl Allowances {
     /// Those of one agent, for a link of it.
-    pub(crate) fn of(&self, name: AgentName) -> Both {
-        locked(&self.0).entry(name).or_default().clone()
+    pub(crate) fn of(&self, name: AgentName, now: Instant) -> Both {
+        let mut all = locked(&self.0);
+        if all.of.len() >= KEPT.max(2 * all.left) {
+            all.of.retain(|_, both| !both.says_nothing(0, now));
+            all.left = all.of.len();
+        }
+        all.of.entry(name).or_default().clone()
     }
 
-    /// A link of it has ended. What says nothing is not kept.
+    /// A link of it has ended, and given back its own. What says nothing is not kept; what another link of it has, is.
     pub(crate) fn link_ended(&self, name: &AgentName, now: Instant) {
         let mut all = locked(&self.0);
-        if all.get(name).is_some_and(|both| both.small.is_whole(now) && both.bodies.is_whole(now)) {
-            // A link that is still open keeps its own; the worst is that its next one begins anew.
-            all.remove(name);
+        if all.of.get(name).is_some_and(|both| both.says_nothing(1, now)) {
+            all.of.remove(name);
         }
     }
 }
@@ -103,18 +126,44 @@ mod tests {
         assert!(allowance.is_there(now + FIRST), "forgotten after as long again");
     }
 
+    fn name(text: &str) -> AgentName {
+        AgentName::parse(text).unwrap()
+    }
+
     #[test]
     fn a_link_that_ends_leaves_nothing_but_what_was_spent() {
         let (allowances, now) = (Allowances::default(), Instant::now());
-        let [good, bad] = ["good", "bad"].map(|name| AgentName::parse(name).unwrap());
-        let _ = allowances.of(good);
-        allowances.of(bad).bodies.spend(now);
+        let [good, bad] = ["good", "bad"].map(name);
+        let _ = allowances.of(good, now);
+        allowances.of(bad, now).bodies.spend(now);
         for name in [good, bad] {
             allowances.link_ended(&name, now);
         }
-        assert_eq!(locked(&allowances.0).len(), 1);
-        assert!(!allowances.of(bad).bodies.is_there(now), "of another link");
+        assert_eq!(locked(&allowances.0).of.len(), 1);
+        assert!(!allowances.of(bad, now).bodies.is_there(now), "of another link");
         allowances.link_ended(&bad, now + 2 * FIRST);
-        assert!(locked(&allowances.0).is_empty());
+        assert!(locked(&allowances.0).of.is_empty());
+    }
+
+    #[test]
+    fn t_a63_a_link_that_ends_takes_no_allowance_from_a_newer_one() {
+        let (allowances, now) = (Allowances::default(), Instant::now());
+        let (older, newer) = (allowances.of(name("agent"), now), allowances.of(name("agent"), now));
+        allowances.link_ended(&name("agent"), now);
+        drop(older);
+        newer.small.spend(now);
+        assert!(!allowances.of(name("agent"), now).small.is_there(now), "one agent has one");
+    }
+
+    #[test]
+    fn what_nobody_has_and_nobody_spent_is_swept() {
+        let (allowances, now) = (Allowances::default(), Instant::now());
+        let kept = allowances.of(name("kept"), now);
+        for nth in 0..5 * KEPT {
+            let _ = allowances.of(name(&format!("agent-{nth}")), now);
+        }
+        assert!(locked(&allowances.0).of.len() <= KEPT);
+        kept.small.spend(now);
+        assert!(!allowances.of(name("kept"), now).small.is_there(now));
     }
 }

@@ -15,8 +15,8 @@ const ACKNOWLEDGE_BODY: Duration = Duration::from_secs(8);
 const HOLD: Duration = Duration::from_millis(250);
 /// ... or a larger one for as much longer as it takes at so many bytes a second.
 const HOLD_RATE: u64 = 8 * 1024 * 1024;
-/// Where there is no memory for what nobody waits for, a publisher waits for so long in all, and then the subscriber is
-/// out.
+/// Where there is no memory for what nobody waits for, a publisher waits for so long for a copy that is being written, and
+/// then the subscriber is out.
 pub(super) const HOLD_MAX: Duration = Duration::from_secs(5);
 
 /// What an outbox may hold.
@@ -37,7 +37,7 @@ pub(crate) struct Bounds {
 pub(crate) enum Patience {
     /// Of small messages: so long; not even that when a lot waits behind it, nor does any sender wait for longer.
     Small { stuck: Duration, acknowledge: Duration },
-    /// Of a large body, once it is written; until then it may take what its size takes on the slowest line beside that.
+    /// Of a large body, once it is written; until then its writer's pace decides.
     Body { acknowledge: Duration },
 }
 

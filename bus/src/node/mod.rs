@@ -33,6 +33,7 @@ mod services;
 mod settle;
 mod shared;
 mod subscriptions;
+mod sweep;
 mod telling;
 mod topics;
 mod trust;
@@ -52,7 +53,7 @@ use testudo_wire::frame::CloseReason;
 use testudo_wire::{AgentName, Digest, Holder, Refusal, RegistrySequence};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::timeout;
 
 use crate::audit::AuditLog;
 use crate::capability::CapabilityDoor;
@@ -85,8 +86,6 @@ pub(crate) use trust::{announced, dependents};
 use certifier::Certifier;
 use shared::Given;
 
-/// Between two looks at slow subscribers.
-const LOOK: Duration = Duration::from_millis(250);
 /// How long a shut-down may drain; with the rest of it that makes five seconds.
 const DRAIN: Duration = Duration::from_secs(4);
 /// How long it waits until every peer has heard of it.
@@ -183,7 +182,7 @@ impl Node {
             tokio::spawn(run_commits(shared.clone())),
             tokio::spawn(notices::run(shared.clone())),
             tokio::spawn(subscriptions::run(shared.clone())),
-            tokio::spawn(sweep(shared.clone())),
+            tokio::spawn(sweep::sweep(shared.clone())),
             tokio::spawn(certifier::rotate(shared.clone(), name, certificate.clone(), leaf, certifying)),
         ];
         Ok(Self { endpoint, shared, guard, is_stale, certificate, certified, tasks })
@@ -328,27 +327,6 @@ async fn listen(endpoint: Endpoint, listener: Arc<Listener>) {
             tokio::spawn(accept::serve(listener.clone(), incoming, place));
         } else {
             incoming.refuse();
-        }
-    }
-}
-
-/// Four times a second: requests whose time is over; receivers that read too slowly, for every sender to them
-/// waits for its window; receivers that senders need not wait for any more.
-async fn sweep(shared: Arc<Shared>) {
-    let mut ticks = interval(LOOK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let now = ticks.tick().await;
-        shared.requests.sweep(now);
-        for link in shared.open_links() {
-            let relief = link.outboxes.let_senders_go(now);
-            // One that was renewed has a time of its own, unless others wait for it.
-            if relief.is_in_the_way || (!link.line.is_over() && link.outboxes.is_stuck(now)) {
-                link.close(CloseReason::Lagging);
-            }
-            for (parcel, cause) in relief.given_up {
-                shared.drop_parcel(&parcel, cause);
-            }
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use testudo_rules::audit::Cause;
 use tokio::time::Instant;
 
-use super::bounds::{HOLD_MAX, Patience, hold, slowest};
+use super::bounds::{HOLD_MAX, Patience, hold};
 use super::outbox::{Flight, Outbox, State, Weed};
 use super::parcel::Parcel;
 
@@ -62,18 +62,17 @@ impl Outbox {
         let State { queued, in_flight, .. } = &mut *state;
         let mut relief = Relief::default();
         let mut is_full = false;
-        for (is_queued, parcel) in queued
-            .all_mut()
-            .map(|parcel| (true, parcel))
-            .chain(in_flight.values_mut().map(|flight| (false, &mut flight.parcel)))
-        {
+        let queued_parcels = queued.all_mut().map(|parcel| (None, parcel));
+        let given = in_flight.values_mut().map(|flight| (Some(flight.since), &mut flight.parcel));
+        for (given_at, parcel) in queued_parcels.chain(given) {
             if is_overdue(parcel, now) {
                 self.allowance.spend(now);
                 if parcel.let_go() {
                     continue;
                 }
-                is_full |= is_queued;
-                relief.is_in_the_way |= !is_queued && now > parcel.since + HOLD_MAX;
+                is_full |= given_at.is_none();
+                // What it stood behind before is not the receiver's fault.
+                relief.is_in_the_way |= given_at.is_some_and(|given| now > given + HOLD_MAX);
             } else if !parcel.is_copy && !holds_senders {
                 parcel.ticket = None;
             }
@@ -94,9 +93,9 @@ impl Outbox {
                 now > flight.since + acknowledge
                     || (state.queued.peek().is_some() && now > flight.since + stuck)
             }
+            // While it is being written, its writer's pace decides: that knows what the link takes on its other lanes.
             Patience::Body { acknowledge } => {
-                let time = || acknowledge + slowest(flight.parcel.bundle.len());
-                now > flight.written.map_or_else(|| flight.since + time(), |written| written + acknowledge)
+                flight.written.is_some_and(|written| now > written + acknowledge)
             }
         }
     }

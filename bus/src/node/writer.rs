@@ -52,6 +52,8 @@ struct Writer {
     changed: watch::Receiver<RegistrySequence>,
     introduced: HashSet<TokenId>,
     weeded: Option<RegistrySequence>,
+    /// How the receiver keeps up, since there was nothing to write.
+    pace: Option<Pace>,
 }
 
 /// Runs until the link ends.
@@ -64,7 +66,8 @@ pub(crate) async fn run(shared: Arc<Shared>, link: Arc<Link>, outbox: Arc<Outbox
         Arc::new(move || closing.close(CloseReason::Lagging)),
     );
     let introduced = HashSet::new();
-    let mut writer = Writer { shared, link, outbox, stream, slot, changed, introduced, weeded: None };
+    let (weeded, pace) = (None, None);
+    let mut writer = Writer { shared, link, outbox, stream, slot, changed, introduced, weeded, pace };
     while writer.step().await.is_some() {}
 }
 
@@ -78,6 +81,7 @@ impl Writer {
             return None;
         }
         if parcels.0.is_empty() {
+            self.pace = None;
             tokio::select! {
                 () = self.outbox.ready() => {}
                 changed = self.changed.changed() => changed.ok()?,
@@ -163,7 +167,8 @@ impl Writer {
         let mut rest = chunks;
         let link = self.link.clone();
         let taken = || link.taken.load(Ordering::Relaxed);
-        let mut pace = Pace::new(Instant::now(), taken());
+        // One batch after the other is one flow: a new one is no new time.
+        let mut pace = self.pace.take().unwrap_or_else(|| Pace::new(Instant::now(), taken()));
         while !rest.is_empty() {
             let written = tokio::select! {
                 biased;
@@ -206,6 +211,7 @@ impl Writer {
                 }
             }
         }
+        self.pace = Some(pace);
         Some(())
     }
 }

@@ -59,7 +59,9 @@ impl Found {
             )));
         }
         let configured = log.config.audit.witness().map(|(_, witness)| witness);
-        let cosigned = Word { dir: log.dir()?, by: &by, said: verified.witnessed, configured }.check();
+        let cosigned =
+            Word { dir: log.dir()?, by: &by, first: verified.first, said: verified.witnessed, configured }
+                .check();
         Ok(Self { records, sealed, cosigned: cosigned.map_err(CliError::Failed)? })
     }
 
@@ -86,6 +88,8 @@ impl std::fmt::Display for Found {
 struct Word<'a> {
     dir: &'a Path,
     by: &'a VerifierKey,
+    /// The first record that retention left.
+    first: u64,
     /// The log's own word, sealed.
     said: Option<Witnessed>,
     /// The operator's.
@@ -121,6 +125,10 @@ impl Word<'_> {
                 witness.name
             ));
         };
+        if self.configured.is_none() && (1..self.first).contains(&size) {
+            // Retention went past it: what was cosigned is gone under a signed cut, and no witness asks for it any more.
+            return Ok(None);
+        }
         extends(self.dir, self.by, cosigned).map_err(|what| {
             format!(
                 "{} cosigned {size} records of this log, and it is not that log any more: {what}",

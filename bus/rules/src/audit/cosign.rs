@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use testudo_wire::{PublicKey, SecretKey, Signature};
 
 use super::checkpoint::{CheckpointError, DASH, Origin, key_id_of, only_signature, split_note};
+use super::note::Note;
 use super::verifier::VerifierKeyError;
 
 /// Ed25519 cosignature of the signed-note specification.
@@ -43,12 +44,21 @@ impl FromStr for WitnessKey {
     fn from_str(text: &str) -> Result<Self, VerifierKeyError> {
         let (name, id, key) =
             super::verifier::parts(text, ALGORITHM).ok_or(VerifierKeyError::WitnessShape)?;
+        if !Self::takes(&name) {
+            return Err(VerifierKeyError::WitnessName);
+        }
         let key = Self { name, key };
         if hex::encode(key.id()) == id { Ok(key) } else { Err(VerifierKeyError::Mismatch) }
     }
 }
 
 impl WitnessKey {
+    /// Whether a witness may have this name: a log says it in a note, which must hold it whole.
+    #[must_use]
+    pub fn takes(name: &Origin) -> bool {
+        name.as_str().len() + name.as_str().matches('\\').count() <= Note::MAX
+    }
+
     fn id(&self) -> [u8; 4] {
         key_id_of(&self.name, ALGORITHM, &self.key)
     }

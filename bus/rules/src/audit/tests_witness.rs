@@ -169,3 +169,13 @@ fn a_witness_key_is_read_whole_or_not_at_all() {
     assert_eq!(text.parse::<VerifierKey>(), Err(VerifierKeyError::Shape), "nor the other way round");
     assert_eq!(text.replacen("w1", "w2", 1).parse::<WitnessKey>(), Err(VerifierKeyError::Mismatch));
 }
+
+#[test]
+fn a_witness_has_a_name_that_a_log_can_say() {
+    let named = |name: &str| WitnessKey { name: Origin::parse(name).unwrap(), key: witness().public() };
+    for good in ["w".repeat(128), "\\".repeat(64)] {
+        assert_eq!(named(&good).to_string().parse(), Ok(named(&good)));
+    }
+    let bad = named(&"\\".repeat(65)).to_string();
+    assert_eq!(bad.parse::<WitnessKey>(), Err(VerifierKeyError::WitnessName));
+}

@@ -31,6 +31,11 @@ pub enum VerifierKeyError {
     /// Not the form.
     #[error("not a log's key; it reads NAME+ID+KEY, as `testudo audit key` prints it")]
     Shape,
+    /// A witness's name does not fit what a log says of it.
+    #[error(
+        "the witness's name is too long: 128 characters at most, of which a backslash counts two; give it a shorter one"
+    )]
+    WitnessName,
     /// Not the form of a witness's key.
     #[error("not a witness's key; it reads NAME+ID+KEY, as `testudo audit witness` prints it")]
     WitnessShape,
