@@ -108,6 +108,23 @@ fn a_right_that_is_taken_is_gone_at_once_and_the_agent_stays() {
     });
 }
 
+/// Whoever asks for no new token is bound all the same.
+#[test]
+fn a_quota_that_is_lowered_binds_a_link_that_is_open() {
+    sim(async {
+        let world = World::new(65);
+        let agent = world.agent("agent", &["read:logs"], &[]).await;
+        let slow = Amendment { bundles_per_second: Some(1), ..Amendment::default() };
+        amend(&world, "agent", slow).await;
+        let mut said = Vec::new();
+        for _ in 0..3 {
+            said.push(refused(agent.client.tell(message("agent", "read:logs", "x")).await));
+        }
+        assert_eq!(said, [Refusal::Revoked, Refusal::OverQuota, Refusal::OverQuota]);
+        world.end().await;
+    });
+}
+
 /// A token that is void because its holder is out is not asked for anew.
 #[test]
 fn a_member_that_is_revoked_asks_for_nothing() {
