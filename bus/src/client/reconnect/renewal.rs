@@ -45,10 +45,10 @@ pub(super) async fn keep(core: Arc<Core>, endpoints: Endpoints, client: Client) 
             }
         }
         tracing::debug!("renewed");
-        // Whatever it was given: never without end. But a grant may be changed again.
+        // Whatever it was given: never without end. But a grant may be changed again, or was meanwhile.
         tokio::select! {
             () = sleep(AGAIN) => {}
-            () = client.voided(true) => {}
+            () = client.voided(false) => {}
         }
     }
 }
