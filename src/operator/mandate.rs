@@ -245,11 +245,15 @@ impl Mandate {
         let Request::AgentGrant { change, .. } = request else { return Ok(()) };
         if change.delegated_only == Some(false) {
             // It could free itself.
-            return Err("not allowed; only the owner of the machine gives an agent authority of its own back".into());
+            return Err(
+                "not allowed; only the owner of the machine gives an agent authority of its own back".into(),
+            );
         }
         let Lists { right, serve, delegatable } = &change.remove;
         let served = serve.iter().find(|right| is_of_operators(right));
-        served.or_else(|| self.beyond(right.iter().chain(delegatable))).map_or(Ok(()), |beyond| Err(not_taken(beyond)))
+        served
+            .or_else(|| self.beyond(right.iter().chain(delegatable)))
+            .map_or(Ok(()), |beyond| Err(not_taken(beyond)))
     }
 
     /// Checks a change of a grant against what that is: nobody but the owner raises a quota, its own included, and nobody

@@ -158,7 +158,9 @@ fn t_a36_whoever_may_change_grants_makes_nobody_more_of_an_operator_than_itself(
         as_hr(&format!("agent grant boss {flags}")).fails(1, "nobody takes operate:", flags);
     }
     // Nobody frees itself or another, or has more of the node than it was given.
-    for (flags, says) in [("--delegated-only false", "authority"), ("--bundles-per-second 5001", "more a second")] {
+    for (flags, says) in
+        [("--delegated-only false", "authority"), ("--bundles-per-second 5001", "more a second")]
+    {
         for who in ["a", "hr"] {
             as_hr(&format!("agent grant {who} {flags}")).fails(1, says, flags);
         }

@@ -126,7 +126,9 @@ fn changes_that_come_close_together_cost_no_link() {
         let ledger = world.ledger();
         // No link but the second of each renewal, and none that had to ask for a token alone.
         let bad = |l: &&testudo_rules::audit::LinkEvent| match &l.what {
-            LinkChange::Closed { reason } => !["renewed on another link", "closed"].contains(&reason.as_str()),
+            LinkChange::Closed { reason } => {
+                !["renewed on another link", "closed"].contains(&reason.as_str())
+            }
             LinkChange::Displaced { .. } => true,
             _ => false,
         };

@@ -34,7 +34,9 @@ pub enum RenewError {
     #[error("the node gave no new certificate: {0}")]
     Refused(SendError),
     /// The agent's token is void, as its grant has changed, and the node makes none: it has not got the authority's key.
-    #[error("its token is void and this node makes none; its link goes on, and `testudo agent renew` gives it one")]
+    #[error(
+        "its token is void and this node makes none; its link goes on, and `testudo agent renew` gives it one"
+    )]
     NoToken,
     /// What it gave is not this agent's.
     #[error("the node gave a certificate or token that cannot be used: {0}")]

@@ -1,8 +1,8 @@
 //! A member whose grant was changed while it was away: its token is void, it is not. On a link of its own, which carries
 //! nothing else, it shows the token, hears why it is void, and asks for one under the grant of now.
 //!
-//! Only what a grant's change made void is replaced so. A token that an operator voided by its id stays void until an
-//! operator gives another.
+//! Only what a grant's change made void is replaced so. A token that an operator voided by its id stays void, but that
+//! puts nobody out: its agent comes by another with the next change of its grant, or as it renews a link that is open.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
