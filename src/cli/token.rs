@@ -1,6 +1,7 @@
 //! `testudo token`: mint with the authority; narrow, hand on, read and verify offline.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -201,7 +202,8 @@ impl Revoke {
         let Answer::Changed { sequence } = answer else { return Err(unexpected()) };
         say(&format!("void from now on (registry sequence {sequence})"));
         // Whose it is the id does not say.
-        eprintln!(
+        let _ = writeln!(
+            std::io::stderr(),
             "its holder is not put out: an agent whose own token it was comes by another as it renews; \
              `testudo agent revoke` puts it out, `testudo agent grant` changes its rights"
         );
