@@ -391,10 +391,18 @@ fn words<E: std::error::Error>(error: VerbError<E>) -> String {
 impl Operator {
     /// Does one request of somebody with a mandate, if it covers that.
     pub async fn answer_for(&self, mandate: &Mandate, request: Request) -> Answer {
-        match mandate.covers(&request) {
+        match self.covered(mandate, &request).await {
             Ok(()) => self.answer(request).await,
             Err(error) => Answer::Refused { error },
         }
+    }
+
+    async fn covered(&self, mandate: &Mandate, request: &Request) -> Result<(), String> {
+        mandate.covers(request)?;
+        let Request::AgentGrant { name, change } = request else { return Ok(()) };
+        // Whoever is not enrolled is named by the registry.
+        let view = self.office.registry.get(*name).await.map_err(words)?;
+        view.map_or(Ok(()), |view| mandate.covers_change(&view.grant, change))
     }
 
     /// Does one request. The node's own status is added by whoever runs a node.

@@ -32,6 +32,8 @@ enum Taken {
     Token,
     Delegation,
     Right,
+    /// The receiver is to be asked for this no more.
+    Served,
     Authority,
 }
 
@@ -85,7 +87,7 @@ async fn sender(world: &World, taken: Taken) -> (Client, Option<TokenId>, Client
     let boss = world.enrol("boss", &["read:logs", "read:mail"], &[]).await;
     let agent = world.dial(identity.clone()).await.unwrap();
     match taken {
-        Taken::Sender | Taken::Token | Taken::Right | Taken::Authority => {
+        Taken::Sender | Taken::Token | Taken::Right | Taken::Served | Taken::Authority => {
             let ids = block_ids(world, &identity.token);
             (agent.client, None, identity, ids)
         }
@@ -108,6 +110,7 @@ async fn take_away(world: &World, taken: Taken, ids: &[TokenFactId]) {
         Taken::Delegator => registry.revoke(name("boss"), RevocationCause::Compromised).await.is_ok(),
         Taken::Token | Taken::Delegation => registry.revoke_token(*ids.last().unwrap()).await.is_ok(),
         Taken::Right => registry.narrow(name("sender"), grant(&[], &[])).await.is_ok(),
+        Taken::Served => registry.narrow(name("receiver"), grant(&["write:nothing"], &[])).await.is_ok(),
         Taken::Authority => roll(world, Change::RetireAuthorities).await.is_ok(),
     };
     assert!(done, "{taken:?}");
@@ -145,7 +148,7 @@ async fn scenario(taken: Taken, seed: u64) {
             let void = SendError::Refused { refusal: Refusal::Unauthorised, rules: Vec::new() };
             assert_eq!(refused.unwrap_err(), void, "{taken:?}, seed {seed}");
         }
-        Taken::Delegator | Taken::Token | Taken::Delegation | Taken::Right => {
+        Taken::Delegator | Taken::Token | Taken::Delegation | Taken::Right | Taken::Served => {
             let mut letter = message("reader", "read:logs", "once more");
             letter.token = token;
             let refused = client.tell(letter).await;

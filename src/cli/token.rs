@@ -1,6 +1,7 @@
 //! `testudo token`: mint with the authority; narrow, hand on, read and verify offline.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -31,7 +32,8 @@ pub(super) enum Token {
     Delegate(Delegate),
     /// Explain a token: who holds it, what for, until when, who handed it to whom
     Inspect(verify::Examine),
-    /// Void a token and everything handed on from it
+    /// Void a token and everything handed on from it. Its holder is not put out: an agent whose own token it is comes by
+    /// another as it renews. For that there is `testudo agent revoke`, and `testudo agent grant` for its rights
     Revoke(Revoke),
     /// Say whether a token is genuine, alive, and allows something: exit code 0 yes, 1 no
     Verify(verify::Examine),
@@ -199,6 +201,12 @@ impl Revoke {
         let answer = self.through.ask(Request::TokenRevoke { id: self.id })?;
         let Answer::Changed { sequence } = answer else { return Err(unexpected()) };
         say(&format!("void from now on (registry sequence {sequence})"));
+        // Whose it is the id does not say.
+        let _ = writeln!(
+            std::io::stderr(),
+            "its holder is not put out: an agent whose own token it was comes by another as it renews; \
+             `testudo agent revoke` puts it out, `testudo agent grant` changes its rights"
+        );
         Ok(())
     }
 }

@@ -262,7 +262,7 @@ const fn refusal(error: &JoinError) -> (JoinRefusal, Option<AgentName>) {
             | EnrolError::KeyInUse
             | EnrolError::Reserved => (JoinRefusal::Key, Some(*name)),
             EnrolError::Full => (JoinRefusal::Full, Some(*name)),
-            EnrolError::DelegatableBeyondRight | EnrolError::TooManyCapabilities => {
+            EnrolError::DelegatableBeyondRight | EnrolError::NoQuota | EnrolError::TooManyCapabilities => {
                 (JoinRefusal::Unavailable, Some(*name))
             }
         },

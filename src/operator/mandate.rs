@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use testudo_wire::amend::Lists;
+use testudo_wire::amend::{Amendment, Lists};
 use testudo_wire::{Capability, Grant};
 
 use super::Request;
@@ -219,8 +219,9 @@ impl Mandate {
         self.verbs.contains(&verb)
     }
 
-    /// Checks a request: its verb, and that it makes nobody an operator of more than whoever asks is. Else whoever may
-    /// enrol could enrol itself anew, with everything.
+    /// Checks a request: its verb, and that it makes nobody an operator of more than whoever asks is, nor of less. Else
+    /// whoever may enrol could enrol itself anew, with everything. Of a change of a grant [`Self::covers_change`] says
+    /// the rest.
     ///
     /// # Errors
     /// The right that is missing, in a line.
@@ -229,21 +230,66 @@ impl Mandate {
         if !self.allows(verb) {
             return Err(format!("not allowed; it needs the right {}", verb.right()));
         }
-        let given = request.gives().filter(|_| self.gives != Gives::Any);
-        let Some([right, delegatable, serve]) = given else { return Ok(()) };
-        let own = |right: &&Capability| {
-            self.gives == Gives::Own && self.verbs.iter().any(|verb| verb.right() == right.as_str())
-        };
-        let of_operators = |right: &&Capability| right.verb() == OPERATE;
+        if self.gives == Gives::Any {
+            return Ok(());
+        }
+        let Some([right, delegatable, serve]) = request.gives() else { return Ok(()) };
         // Operators' requests are served by the node alone; only the machine's owner may have it otherwise.
-        let served = serve.iter().find(of_operators);
-        let given = right.iter().chain(delegatable);
-        match served.or_else(|| given.filter(of_operators).find(|right| !own(right))) {
-            Some(beyond) => Err(format!(
+        let served = serve.iter().find(|right| is_of_operators(right));
+        if let Some(beyond) = served.or_else(|| self.beyond(right.iter().chain(delegatable))) {
+            return Err(format!(
                 "not allowed; nobody gives {beyond} who has not got it, or has it under a token that was handed on: ask the owner \
                  of the machine"
-            )),
-            None => Ok(()),
+            ));
         }
+        let Request::AgentGrant { change, .. } = request else { return Ok(()) };
+        if change.delegated_only == Some(false) {
+            // It could free itself.
+            return Err(
+                "not allowed; only the owner of the machine gives an agent authority of its own back".into(),
+            );
+        }
+        let Lists { right, serve, delegatable } = &change.remove;
+        let served = serve.iter().find(|right| is_of_operators(right));
+        served
+            .or_else(|| self.beyond(right.iter().chain(delegatable)))
+            .map_or(Ok(()), |beyond| Err(not_taken(beyond)))
     }
+
+    /// Checks a change of a grant against what that is: nobody but the owner raises a quota, its own included, and nobody
+    /// else slows down or binds an operator of more than itself.
+    ///
+    /// # Errors
+    /// What is not allowed, in a line.
+    pub(crate) fn covers_change(&self, old: &Grant, change: &Amendment) -> Result<(), String> {
+        if self.gives == Gives::Any {
+            return Ok(());
+        }
+        let quota = change.bundles_per_second.filter(|quota| *quota != old.quota.bundles_per_second);
+        if quota.is_some_and(|quota| quota > old.quota.bundles_per_second) {
+            return Err("not allowed; only the owner of the machine lets an agent send more a second".into());
+        }
+        let hinders = quota.is_some() || (change.delegated_only == Some(true) && !old.delegated_only);
+        let beyond = self.beyond(old.right.iter().chain(&old.delegatable)).filter(|_| hinders);
+        beyond.map_or(Ok(()), |beyond| Err(not_taken(beyond)))
+    }
+
+    /// A right to operate among these that whoever asks has not got to give or to take.
+    fn beyond<'a>(&self, mut rights: impl Iterator<Item = &'a Capability>) -> Option<&'a Capability> {
+        let own = |right: &Capability| {
+            self.gives == Gives::Own && self.verbs.iter().any(|verb| verb.right() == right.as_str())
+        };
+        rights.find(|right| is_of_operators(right) && !own(right))
+    }
+}
+
+fn is_of_operators(right: &Capability) -> bool {
+    right.verb() == OPERATE
+}
+
+fn not_taken(right: &Capability) -> String {
+    format!(
+        "not allowed; nobody takes {right} from an operator, nor binds or slows down one who has it, without having it, or \
+         under a token that was handed on: ask the owner of the machine"
+    )
 }

@@ -152,6 +152,21 @@ fn t_a36_whoever_may_change_grants_makes_nobody_more_of_an_operator_than_itself(
             as_hr(&format!("agent grant {who} {flags}")).fails(1, "nobody gives operate:", flags);
         }
     }
+    // Nor less: not by its rights, and by nothing that keeps it from asking.
+    place.does(&format!("agent add boss {C} --operator --out boss.id"));
+    for flags in ["--disallow operate:agent-revoke", "--delegated-only true", "--bundles-per-second 1"] {
+        as_hr(&format!("agent grant boss {flags}")).fails(1, "nobody takes operate:", flags);
+    }
+    // Nobody frees itself or another, or has more of the node than it was given.
+    for (flags, says) in
+        [("--delegated-only false", "authority"), ("--bundles-per-second 5001", "more a second")]
+    {
+        for who in ["a", "hr"] {
+            as_hr(&format!("agent grant {who} {flags}")).fails(1, says, flags);
+        }
+    }
+    assert_eq!(as_hr("agent grant a --bundles-per-second 4999 --delegated-only true").code, Some(0));
+    place.does(&format!("agent grant a {C} --bundles-per-second 5000 --delegated-only false"));
     assert_eq!(as_hr("agent grant a --allow write:logs operate:agent-show").code, Some(0));
     let shown = as_hr("agent show a --json");
     assert!(

@@ -24,7 +24,10 @@ pub(crate) fn request(verb: Verb, turn: u16) -> Request {
         },
         Verb::AgentGrant => Request::AgentGrant {
             name,
-            change: Box::new(Amendment { bundles_per_second: Some(turn.into()), ..Amendment::default() }),
+            change: Box::new(Amendment {
+                bundles_per_second: Some(5_000 - u32::from(turn)),
+                ..Amendment::default()
+            }),
         },
         Verb::AgentShow => Request::AgentShow { name },
         Verb::AgentInvite => Request::AgentInvite {

@@ -108,6 +108,59 @@ fn a_right_that_is_taken_is_gone_at_once_and_the_agent_stays() {
     });
 }
 
+#[test]
+fn changes_that_come_close_together_cost_no_link() {
+    sim(async {
+        let world = World::new(66);
+        let (_reader, _asked) = joined(&world, "reader", &["write:nothing"], &["read:logs"]).await;
+        let (member, _arrivals) = joined(&world, "member", &["read:logs"], &[]).await;
+        for gap in 0..40 {
+            for more in [&["write:a"], &["write:b"]] {
+                amend(&world, "member", rights(more, &[])).await;
+                pass(Duration::from_micros(500 * gap)).await;
+                amend(&world, "member", rights(&[], more)).await;
+            }
+            pass(SECOND).await;
+            member.tell(message("reader", "read:logs", "x")).await.unwrap();
+        }
+        let ledger = world.ledger();
+        // No link but the second of each renewal, and none that had to ask for a token alone.
+        let bad = |l: &&testudo_rules::audit::LinkEvent| match &l.what {
+            LinkChange::Closed { reason } => {
+                !["renewed on another link", "closed"].contains(&reason.as_str())
+            }
+            LinkChange::Displaced { .. } | LinkChange::DisplacedTooOften { .. } => true,
+            LinkChange::Certified { .. }
+            | LinkChange::Opened
+            | LinkChange::Refused { .. }
+            | LinkChange::Subscribed { .. }
+            | LinkChange::SubscriptionRefused { .. }
+            | LinkChange::SubscriptionWithdrawn { .. }
+            | LinkChange::Unsubscribed { .. } => false,
+        };
+        let lost: Vec<_> = ledger.links().filter(bad).map(|l| format!("{:?}", l.what)).collect();
+        assert!(lost.is_empty() && member.lost() == 0, "{lost:?}");
+        world.end().await;
+    });
+}
+
+/// Whoever asks for no new token is bound all the same.
+#[test]
+fn a_quota_that_is_lowered_binds_a_link_that_is_open() {
+    sim(async {
+        let world = World::new(65);
+        let agent = world.agent("agent", &["read:logs"], &[]).await;
+        let slow = Amendment { bundles_per_second: Some(1), ..Amendment::default() };
+        amend(&world, "agent", slow).await;
+        let mut said = Vec::new();
+        for _ in 0..3 {
+            said.push(refused(agent.client.tell(message("agent", "read:logs", "x")).await));
+        }
+        assert_eq!(said, [Refusal::Revoked, Refusal::OverQuota, Refusal::OverQuota]);
+        world.end().await;
+    });
+}
+
 /// A token that is void because its holder is out is not asked for anew.
 #[test]
 fn a_member_that_is_revoked_asks_for_nothing() {

@@ -44,7 +44,7 @@ fn read(receiver: &Mallory) -> JoinHandle<usize> {
 async fn token(world: &World, sender: &mut Mallory, taken: Taken) -> (TokenId, token::Token) {
     let boss = world.enrol("boss", &["read:logs"], &[]).await;
     match taken {
-        Taken::Sender | Taken::Token | Taken::Right | Taken::Authority => {
+        Taken::Sender | Taken::Token | Taken::Right | Taken::Served | Taken::Authority => {
             (sender.token, sender.identity.token.clone())
         }
         Taken::Delegator | Taken::Delegation => {
@@ -101,9 +101,11 @@ async fn scenario(taken: Taken, lane: u8, reads: bool) {
     // Its memory is free again, and nobody else noticed.
     others.client.tell(message("other", "read:logs", "others go on")).await.unwrap();
     assert_eq!(other.next().await.unwrap().body(), "others go on");
-    let receiver = Mallory::dial(&world, receiver.identity.clone()).await;
-    assert!(world.node.linked().contains(&name("receiver")));
-    drop(receiver);
+    if !matches!(taken, Taken::Served) {
+        let receiver = Mallory::dial(&world, receiver.identity.clone()).await;
+        assert!(world.node.linked().contains(&name("receiver")));
+        drop(receiver);
+    }
     let (account, _) = world.end().await;
     assert_eq!((account.submitted, account.delivered, account.failed), (2, 1, 1), "{taken:?} {account:?}");
 }
@@ -125,6 +127,11 @@ fn t_a38_nor_that_of_a_token_a_delegation_a_delegator_or_a_right() {
             scenario(taken, lane, true).await;
         }
     });
+}
+
+#[test]
+fn t_a38_nor_after_its_receiver_is_asked_for_that_no_more() {
+    sim(async { scenario(Taken::Served, 2, true).await });
 }
 
 /// What is still on its way in, or with the guard, never begins to leave.

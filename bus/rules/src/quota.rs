@@ -30,11 +30,19 @@ impl Bucket {
     /// The same bucket under a quota that may have changed meanwhile: what was spent stays spent.
     #[must_use]
     pub fn under(mut self, quota: Quota) -> Self {
+        self.go_by(quota);
+        self
+    }
+
+    /// Goes by this quota from now on, which may be the same: what was spent stays spent.
+    pub fn go_by(&mut self, quota: Quota) {
+        if self.quota == quota {
+            return;
+        }
         let (bundles, bytes) = Self::capacity(&quota);
         self.quota = quota;
         self.bundles = self.bundles.min(bundles);
         self.bytes = self.bytes.min(bytes);
-        self
     }
 
     fn capacity(quota: &Quota) -> (u128, u128) {

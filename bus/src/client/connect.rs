@@ -95,12 +95,19 @@ pub(super) async fn open(
 ) -> Result<Arc<Shared>, DialError> {
     let unfinished = Unfinished(Some(link.connection.clone()));
     let token = identity.token.seal().map_err(|_| DialError::Protocol("the identity's token is unusable"))?;
+    let is_renewal = renews.is_some();
     let shared = start(link, address, identity, token.id(), env, ways, renews).await?;
     let word = shared.desk().present(token.id());
     let frame = FromAgent::Present(Present { token: token.bytes().to_vec() });
     let shown = timeout(DIAL_TIME, ask(&shared, frame, word)).await;
     match shown.map_err(|_| DialError::Unreachable(address))? {
         Ok(()) => {
+            unfinished.finish();
+            Ok(shared)
+        }
+        // Its grant changed since the token was given. Everything else of the link that it renews goes on, and it asks
+        // for another token on this one.
+        Err(SendError::Refused { refusal: Refusal::Revoked, .. }) if is_renewal => {
             unfinished.finish();
             Ok(shared)
         }

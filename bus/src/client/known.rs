@@ -67,8 +67,8 @@ impl Standings for Grants<'_> {
 }
 
 impl Known {
-    /// Whether a token was minted before the tokens of somebody in its chain began to count; not whether it was voided by
-    /// its id.
+    /// Whether a token was minted before the tokens of somebody in its chain began to count, whether or not it was also
+    /// voided by its id.
     pub(super) fn outdates(&self, meaning: &Meaning) -> bool {
         meaning.standing(&Grants(self)).is_err()
     }

@@ -19,6 +19,8 @@ use super::{Client, ClientIdentity, DIAL_TIME, DialError, SendError};
 
 /// A node that does not answer the wish for a certificate in this time has none to give.
 const ANSWER: Duration = Duration::from_secs(30);
+/// Certificates that are asked for in a row, as the grant goes on changing.
+const CERTIFIED_MAX: usize = 4;
 /// A link that was renewed is closed by the node; one that it forgets is closed here.
 const FORGOTTEN: Duration = Duration::from_secs(120);
 
@@ -31,6 +33,11 @@ pub enum RenewError {
     /// The node gives no certificate.
     #[error("the node gave no new certificate: {0}")]
     Refused(SendError),
+    /// The agent's token is void, as its grant has changed, and the node makes none: it has not got the authority's key.
+    #[error(
+        "its token is void and this node makes none; its link goes on, and `testudo agent renew` gives it one"
+    )]
+    NoToken,
     /// What it gave is not this agent's.
     #[error("the node gave a certificate or token that cannot be used: {0}")]
     Unusable(String),
@@ -68,9 +75,42 @@ impl Client {
     }
 
     fn is_void(&self) -> bool {
-        let link = self.link();
-        let meaning = link.identity.token.verify(&link.identity.tokens());
-        meaning.is_ok_and(|meaning| link.line.known().outdates(&meaning))
+        self.outdates(&self.link().identity)
+    }
+
+    /// Whether the node has said that this agent's own token in this identity is void while the agent is not.
+    fn outdates(&self, identity: &ClientIdentity) -> bool {
+        let meaning = identity.token.verify(&identity.tokens());
+        meaning.is_ok_and(|meaning| self.link().line.known().outdates(&meaning))
+    }
+
+    /// As [`Client::certify`], and again if what came was void on arrival, for the grant changed once more.
+    ///
+    /// # Errors
+    /// As [`Client::certify`].
+    pub(super) async fn certify_anew(&self) -> Result<ClientIdentity, RenewError> {
+        let mut identity = self.certify().await?;
+        for _ in 1..CERTIFIED_MAX {
+            if !matches!(self.counts(&identity), Err(RenewError::Unusable(_))) {
+                break;
+            }
+            identity = self.certify().await?;
+        }
+        Ok(identity)
+    }
+
+    /// Checks that the token of an identity that came is not void already: a link under it would lead nowhere, and end
+    /// the one that there is.
+    ///
+    /// # Errors
+    /// [`RenewError::NoToken`] if none came, [`RenewError::Unusable`] if it was void on arrival.
+    pub(super) fn counts(&self, identity: &ClientIdentity) -> Result<(), RenewError> {
+        if !self.outdates(identity) {
+            return Ok(());
+        }
+        let is_given = identity.token.bytes() != self.link().identity.token.bytes();
+        let void = || RenewError::Unusable("its grant changed again: the token is void already".into());
+        Err(if is_given { void() } else { RenewError::NoToken })
     }
 
     /// Asks the node for a new certificate and token, for the same name and key. The link does not change by it.

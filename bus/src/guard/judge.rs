@@ -42,6 +42,10 @@ pub(super) fn assess(
         return None;
     };
     let began = Instant::now();
+    // Its grant may have changed since it linked.
+    if let Some(standing) = snapshot.agent(&case.link.peer.holder.name) {
+        judging.bucket.go_by(standing.grant.quota);
+    }
     let decided = decide(shared, case, &mut judging, &snapshot, decoded);
     steps.assessed = Instant::now();
     shared.metrics.took(Stage::Assess, steps.assessed.saturating_duration_since(began));

@@ -32,10 +32,11 @@ const fn voids(standing: &Standing) -> bool {
 }
 
 impl Told {
-    /// Whether this is news: of somebody known, or somebody out. A newcomer in good standing is neither.
-    fn is_news(&mut self, void: &Void, good: bool) -> bool {
+    /// Whether this is news: of somebody known, or somebody of whom a token is void, also if it was enrolled and amended
+    /// between two looks. A newcomer is neither.
+    fn is_news(&mut self, void: &Void, voids: bool) -> bool {
         let before = self.agents.insert(void.0, (void.1, void.2));
-        before != Some((void.1, void.2)) && (before.is_some() || !good)
+        before != Some((void.1, void.2)) && (before.is_some() || voids)
     }
 }
 
@@ -69,8 +70,8 @@ pub(crate) async fn run(shared: Arc<Shared>) {
             let snapshot = shared.directory().load();
             let agents: Vec<_> = snapshot
                 .agents()
-                .map(|entry| (void(entry), entry.1.is_good()))
-                .filter(|(void, good)| told.is_news(void, *good))
+                .map(|entry| (void(entry), voids(entry.1)))
+                .filter(|(void, voids)| told.is_news(void, *voids))
                 .map(|(void, _)| void)
                 .collect();
             let tokens: Vec<_> =
@@ -85,5 +86,30 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         if changed.changed().await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testudo_wire::{Grant, SecretKey};
+
+    use super::*;
+
+    #[test]
+    fn who_was_enrolled_and_amended_between_two_looks_is_news_and_a_newcomer_is_not() {
+        let standing = |valid_from| Standing {
+            key: SecretKey::from_seed(&[1; 32]).public(),
+            revoked: None,
+            returns: false,
+            valid_from: RegistrySequence(valid_from),
+            grant: Arc::new(Grant::default()),
+        };
+        let mut told = Told::default();
+        let mut news = |who: &str, valid_from| {
+            let (name, standing) = (AgentName::parse(who).unwrap(), standing(valid_from));
+            told.is_news(&void((&name, &standing)), voids(&standing))
+        };
+        assert_eq!([news("a", 0), news("a", 0), news("a", 3), news("a", 3)], [false, false, true, false]);
+        assert_eq!([news("b", 5), news("b", 5), news("b", 6)], [true, false, true]);
     }
 }

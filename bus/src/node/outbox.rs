@@ -10,7 +10,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use testudo_registry::Snapshot;
 use testudo_rules::audit::Cause;
 use testudo_wire::frame::RefusedDelivery;
-use testudo_wire::standing::Standings;
 use testudo_wire::{AgentName, Digest, MessageId, Refusal};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -238,9 +237,11 @@ impl Outbox {
         (taken, weeds)
     }
 
-    /// Whether every parcel in flight from a number on is still good.
-    pub(crate) fn is_good_from(&self, number: u64, standings: &dyn Standings) -> bool {
-        self.state().in_flight.range(number..).all(|(_, flight)| flight.parcel.is_good(standings))
+    /// Whether every parcel in flight from a number on is still good, and still for its receiver.
+    pub(crate) fn is_good_from(&self, number: u64, snapshot: &Snapshot) -> bool {
+        let state = self.state();
+        let mut flights = state.in_flight.range(number..).map(|(_, flight)| &flight.parcel);
+        flights.all(|parcel| parcel.is_good(snapshot) && parcel.is_due(snapshot))
     }
 
     /// The writer begins to hand this parcel over.

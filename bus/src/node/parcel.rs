@@ -80,7 +80,7 @@ impl Parcel {
     }
 
     /// Whether the receiver's grant still has what these messages are for.
-    fn is_due(&self, snapshot: &Snapshot) -> bool {
+    pub(crate) fn is_due(&self, snapshot: &Snapshot) -> bool {
         self.needs.is_empty()
             || snapshot.agent(&self.to).is_some_and(|standing| {
                 let grant = if self.is_copy { &standing.grant.right } else { &standing.grant.serve };

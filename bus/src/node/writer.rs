@@ -177,7 +177,7 @@ impl Writer {
                     let (directory, outbox) = (self.shared.directory(), &self.outbox);
                     let goes_on = self
                         .slot
-                        .look_again(|| directory.load(), |snapshot| outbox.is_good_from(first, &***snapshot));
+                        .look_again(|| directory.load(), |snapshot| outbox.is_good_from(first, snapshot));
                     if !goes_on {
                         self.link.close(CloseReason::Lagging);
                         return None;

@@ -1,5 +1,6 @@
 //! A grant that is changed in part, in the keeper's two orders: what only takes is in effect whatever the disk does, what
-//! gives is durable first.
+//! gives is durable first. What does both is durable first as a whole: who must take something whatever the disk does takes
+//! it in an amendment of its own.
 
 use testudo_wire::amend::Amendment;
 use testudo_wire::{AgentName, RegistrySequence};
@@ -22,7 +23,7 @@ impl RegistryDoor {
     ///
     /// # Errors
     /// [`VerbError`]: of an amendment that only takes as for [`RegistryDoor::revoke`], else nothing changed unless it
-    /// says so.
+    /// says so, nor was anything taken.
     pub async fn amend(
         &self,
         name: AgentName,

@@ -61,6 +61,8 @@ mod tests {
         let on = Lists { delegatable: grant(&["no:right"]).right, ..Lists::default() };
         let beyond = Amendment { add: on, ..Amendment::default() };
         assert_eq!(book.amend(&name("a"), &beyond, AT), Err(GrantError::DelegatableBeyondRight));
+        let mute = Amendment { bundles_per_second: Some(0), ..Amendment::default() };
+        assert_eq!(book.amend(&name("a"), &mute, AT), Err(GrantError::NoQuota));
         assert_eq!(book.amend(&name("x"), &more, AT), Err(GrantError::Unknown));
         assert_eq!(book.get(&name("a")).unwrap().grant.as_ref(), &Grant { right: had, ..grant(&[]) });
     }

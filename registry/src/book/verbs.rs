@@ -34,6 +34,9 @@ pub enum EnrolError {
     /// Another name has this key.
     #[error("another agent has this key: every agent needs a key of its own")]
     KeyInUse,
+    /// It may send nothing.
+    #[error("the grant lets it send no bundle at all: give it one a second, or revoke the agent")]
+    NoQuota,
     /// The name is the node's own.
     #[error("the name is the node's own: choose another")]
     Reserved,
@@ -51,6 +54,9 @@ pub enum GrantError {
     /// The grant hands on what it does not hold.
     #[error("the grant's delegatable capabilities must all be among its rights")]
     DelegatableBeyondRight,
+    /// It may send nothing.
+    #[error("the grant lets it send no bundle at all: give it one a second, or revoke the agent")]
+    NoQuota,
     /// More capabilities than the rules allow.
     #[error("the grant lists too many capabilities")]
     TooManyCapabilities,
@@ -105,6 +111,7 @@ pub enum TokenError {
 
 enum BadGrant {
     DelegatableBeyondRight,
+    NoQuota,
     TooManyCapabilities,
 }
 
@@ -112,6 +119,7 @@ impl From<BadGrant> for EnrolError {
     fn from(bad: BadGrant) -> Self {
         match bad {
             BadGrant::DelegatableBeyondRight => Self::DelegatableBeyondRight,
+            BadGrant::NoQuota => Self::NoQuota,
             BadGrant::TooManyCapabilities => Self::TooManyCapabilities,
         }
     }
@@ -121,6 +129,7 @@ impl From<BadGrant> for GrantError {
     fn from(bad: BadGrant) -> Self {
         match bad {
             BadGrant::DelegatableBeyondRight => Self::DelegatableBeyondRight,
+            BadGrant::NoQuota => Self::NoQuota,
             BadGrant::TooManyCapabilities => Self::TooManyCapabilities,
         }
     }
@@ -210,6 +219,9 @@ impl Book {
         let fits = |list: &BTreeSet<Capability>| list.len() <= self.rules.capabilities_max;
         if !(fits(&grant.right) && fits(&grant.serve) && fits(&grant.delegatable)) {
             return Err(BadGrant::TooManyCapabilities);
+        }
+        if grant.quota.bundles_per_second == 0 {
+            return Err(BadGrant::NoQuota);
         }
         if grant.delegatable.is_subset(&grant.right) { Ok(()) } else { Err(BadGrant::DelegatableBeyondRight) }
     }

@@ -14,6 +14,8 @@ use crate::env::{random, until};
 
 /// Between two tries, at least; a node certifies an agent once a minute.
 const AGAIN: Duration = Duration::from_secs(60);
+/// Between two tries where there is no token to be had: what the agent has goes on under its link of now.
+const SELDOM: Duration = Duration::from_secs(3600);
 /// Over how much time a swarm renews that was rolled over.
 const SPREAD: Duration = Duration::from_secs(60);
 
@@ -35,13 +37,18 @@ pub(super) async fn keep(core: Arc<Core>, endpoints: Endpoints, client: Client) 
         }
         while let Err(error) = renew(&core, &endpoints, &client).await {
             tracing::warn!(%error, "trying again");
-            sleep(AGAIN + part_of(AGAIN, random(&*core.env))).await;
+            // A node without the authority's key has none a minute later, either.
+            let again = if matches!(error, RenewError::NoToken) { SELDOM } else { AGAIN };
+            tokio::select! {
+                () = sleep(again + part_of(again, random(&*core.env))) => {}
+                () = client.voided(true) => {}
+            }
         }
         tracing::debug!("renewed");
-        // Whatever it was given: never without end. But a grant may be changed again.
+        // Whatever it was given: never without end. But a grant may be changed again, or was meanwhile.
         tokio::select! {
             () = sleep(AGAIN) => {}
-            () = client.voided(true) => {}
+            () = client.voided(false) => {}
         }
     }
 }
@@ -66,9 +73,10 @@ async fn rolled(core: &Core, client: &Client) {
 }
 
 async fn renew(core: &Core, endpoints: &Endpoints, client: &Client) -> Result<(), RenewError> {
-    let identity = Arc::new(client.certify().await?);
+    let identity = Arc::new(client.certify_anew().await?);
     // Good for the next link, too, should the second one not come about.
     core.identity.send_replace(identity.clone());
+    client.counts(&identity)?;
     let endpoint = endpoints().map_err(|error| DialError::Link(error.to_string()))?;
     let seen = client.renew(&endpoint, identity).await?;
     core.kept().saw(seen);

@@ -104,16 +104,20 @@ impl Dialler {
         self.core.identity().leaf(self.core.env.now()).is_ok()
     }
 
-    /// Its token is refused. If only that is void, there is another one to dial with.
+    /// Its token is refused. If only that is void, there is another one to dial with; what passes is no end.
     async fn afresh(&self) -> DialError {
         let mut leave = self.leave.clone();
         let fresh = tokio::select! {
             fresh = afresh::identity(&self.core, &self.endpoints, self.node) => fresh,
-            _ = left(&mut leave) => None,
+            _ = left(&mut leave) => return DialError::Link("it wants to leave".into()),
         };
-        let Some(identity) = fresh else { return DialError::Revoked };
-        self.core.identity.send_replace(identity);
-        DialError::Link("its grant was changed; it has a token under that".into())
+        match fresh {
+            Ok(identity) => {
+                self.core.identity.send_replace(identity);
+                DialError::Link("its grant was changed; it has a token under that".into())
+            }
+            Err(why) => why,
+        }
     }
 
     /// One link, from dial to end, and why it ended.
