@@ -136,7 +136,11 @@ pub(super) const RULES: &[Rule] = &[
     concept(
         "evidence.new-task",
         13,
-        &["instruction", "task", "goal", "objective", "mission", "directive", "purpose", "role", "assignment", "priorit", "prompt", "plan", "output", "job", "order", "fresh", "program", "assigned", "upgraded", "liberat", "freed", "hacked", "provision", "rule"],
+        &[
+            "instruction", "task", "goal", "objective", "mission", "directive", "purpose", "role",
+            "assignment", "priorit", "prompt", "plan", "output", "job", "order", "fresh", "program",
+            "assigned", "upgraded", "liberat", "freed", "hacked", "provision", "rule",
+        ],
         &[
             "new", "real", "actual", "true", "only", "sole", "updat", "revis", "hidden", "secret",
             "ultimate", "modif", "final", "next", "changed", "replaced", "irrelevant", "cancelled",
@@ -213,7 +217,13 @@ pub(super) const RULES: &[Rule] = &[
             "comply", "complies", "obey", "anything", "whatever", "illegal", "forbidden", "legal",
             "allowed", "permitted", "nothing",
         ],
-        &["without", "zero", "free", "n't", "dont", "doesnt", "lack", "ignor", "disregard", "escap", "broke", "break", "never", "cannot", "must", "always", "uncensor", "unrestrict", "amoral", "jailbroken", "anarchist", "unfiltered", "illegal", "whatever", "unethical", "anything", "everything", "can't", "isnt", "lawless", "unbound", "cant", "arent", "no ", "no\t", "no,", "no*", "not ", "not\t", "not,", "not*", "nothing is"],
+        &[
+            "without", "zero", "free", "n't", "dont", "doesnt", "lack", "ignor", "disregard", "escap",
+            "broke", "break", "never", "cannot", "must", "always", "uncensor", "unrestrict", "amoral",
+            "jailbroken", "anarchist", "unfiltered", "illegal", "whatever", "unethical", "anything",
+            "everything", "can't", "isnt", "lawless", "unbound", "cant", "arent", "no ", "no,", "no*",
+            "not ", "not,", "not*", "nothing is",
+        ],
         concat!(
             r"\b(?:no[\x20\t,*]+|without|zero|free (?:of|from)|freed from|(?:not|isn'?t|aren'?t)[\x20\t,*]+(?:bound",
             r"|limited|restricted|constrained) (?:by|to)|unbound by|ignor(?:es|ing)|disregards|lacks",
@@ -263,12 +273,18 @@ pub(super) const RULES: &[Rule] = &[
         11,
         &[
             "llm", "assistant", "chatbot", "gpt", "claude", "gemini", "copilot", "model", "summari",
-            "planner", "language", "agent", "bot", " ai", "ai:", "ai,", "\nai", "\tai", "\rai", ",ai", "*ai",
-            ".ai", "!ai", "?ai", ">ai", "(ai", "screener",
-            "process", "read",
-            "analy", "review", "index", "pars", "answer", "respond",
+            "planner", "language", "agent", "bot", " ai", "ai:", "ai,", ",ai", "*ai", ".ai", "!ai",
+            "?ai", ">ai", "(ai", "screener", "process", "read", "analy", "review", "index", "pars",
+            "answer", "respond",
         ],
-        &["note", "message", "instruction", "attention", "notice", "reminder", "directive", "memo", "detail", "usage", "p.s", "important", "dear", "hey", "hello", "good", "kindly", "ai:", "assistant:", "agent:", "bot:", "llm:", "automated", "ai ", "when", "you", "assistant,", "agent,", "ai,", "bot,", "copilot,", "claude,", "gpt,", "llm,", "copilot:", "claude:", "gpt:", "for the", "ai\t", "ai\n", "ai\r", "ai\x0b", "ai\x0c", "assistant ", "assistant\t", "assistant\n", "assistant\r", "assistant\x0b", "assistant\x0c", "agent ", "agent\t", "agent\n", "agent\r", "agent\x0b", "agent\x0c", "bot ", "bot\t", "bot\n", "bot\r", "bot\x0b", "bot\x0c", "copilot ", "copilot\t", "copilot\n", "copilot\r", "copilot\x0b", "copilot\x0c", "claude ", "claude\t", "claude\n", "claude\r", "claude\x0b", "claude\x0c", "gpt ", "gpt\t", "gpt\n", "gpt\r", "gpt\x0b", "gpt\x0c", "llm ", "llm\t", "llm\n", "llm\r", "llm\x0b", "llm\x0c", "also", "hi ", "hi\t", "hi\n", "hi\r", "hi,", "hi*", "as an ai", "ai*", "ps.", "ps ", "ps\t", "ps\n", "ps\r", "ps,", "ps*"],
+        &[
+            "note", "message", "instruction", "attention", "notice", "reminder", "directive", "memo",
+            "detail", "usage", "p.s", "important", "dear", "hey", "hello", "good", "kindly", "ai:",
+            "assistant:", "agent:", "bot:", "llm:", "automated", "ai ", "when", "you", "assistant,",
+            "agent,", "ai,", "bot,", "copilot,", "claude,", "gpt,", "llm,", "copilot:", "claude:",
+            "gpt:", "for the", "assistant ", "agent ", "bot ", "copilot ", "claude ", "gpt ", "llm ",
+            "also", "hi ", "hi,", "hi*", "as an ai", "ai*", "ps.", "ps ", "ps,", "ps*",
+        ],
         concat!(
             r"\b(?:note|message|instructions?|attention|notice|reminder|directive|memo|detail|usage",
             r"|p\.?s\.?|important)s? (?:to|for) (?:the |any |all |an )?(?:\w+ )?",
@@ -304,8 +320,17 @@ pub(super) const RULES: &[Rule] = &[
     concept(
         "evidence.tool-order",
         11,
-        &["tool", "function", "server", "endpoint", "before", "prior", "whenever", "time", "always", "must", "first", "required", "conversation", "successful", "though", "lookup", "invocation", "chat"],
-        &["using", "use", "call", "invok", "runn", "execut", "respond", "answer", "reply", "doing", "tool", "conversation", "server", "send", "provid", "append", "forward", "supply", "prefer", "contain", "replac", "repeat", "read", "load", "user", "skipped", "avoided", "mirror", "list", "pass", "open", "preferred", "run", "lookup", "invoc", "chat", "bcc"],
+        &[
+            "tool", "function", "server", "endpoint", "before", "prior", "whenever", "time", "always",
+            "must", "first", "required", "conversation", "successful", "though", "lookup", "invocation",
+            "chat",
+        ],
+        &[
+            "using", "use", "call", "invok", "runn", "execut", "respond", "answer", "reply", "doing",
+            "tool", "conversation", "server", "send", "provid", "append", "forward", "supply", "prefer",
+            "contain", "replac", "repeat", "read", "load", "user", "skipped", "avoided", "mirror",
+            "list", "pass", "open", "preferred", "run", "lookup", "invoc", "chat", "bcc",
+        ],
         concat!(
             r"\b(?:before|prior to|whenever|each time|every time) (?:you )?(?:us(?:e|ing)",
             r"|call(?:ing)?|invok(?:e|ing)|runn?(?:ing)?|execut(?:e|ing)|respond(?:ing)?",
@@ -335,12 +360,12 @@ pub(super) const RULES: &[Rule] = &[
             "find",
         ],
         &[
-            "from",
-            "not", "n't", "dont", "wont", "isnt", "shouldnt", "neednt", "never", "without", "avoid", "need",
-            "reason", "instead", "silently", "secretly", "covertly", "discreetly", "stealthily", "surreptitiously", "quietly",
-            "yourself", "between", "user", "human", "customer", "operator", "owner", "admin", "client",
-            "employee", "anyone", "anybody", "person", "everyone", "him", "them", "expl", "answer",
-            "summary", "reply", "nobody", "one", "they", "read", "trace", "remov", "delet", "clear", "erase",
+            "from", "not", "n't", "dont", "wont", "isnt", "shouldnt", "neednt", "never", "without",
+            "avoid", "need", "reason", "instead", "silently", "secretly", "covertly", "discreetly",
+            "stealthily", "surreptitiously", "quietly", "yourself", "between", "user", "human",
+            "customer", "operator", "owner", "admin", "client", "employee", "anyone", "anybody",
+            "person", "everyone", "him", "them", "expl", "answer", "summary", "reply", "nobody", "one",
+            "they", "read", "trace", "remov", "delet", "clear", "erase",
         ],
         concat!(
             r"\b(?:do not|don'?t|never|must not|should not|shouldn'?t|needn'?t|need not|without|avoid",
@@ -372,7 +397,12 @@ pub(super) const RULES: &[Rule] = &[
             "confirm", "permission", "consent", "verification", "approval", "approve", "authori",
             "verified", "agreed", "trust", "behavio", "though", "ask",
         ],
-        &["without", "not ", "no ", "don", "never", "skip", "bypass", "waive", "approve", "automatic", "already", "been", "fully", "previously", "user", "owner", "admin", "human", "operator", "customer", "pre-", "preap", "preau", "behavio", "nor", "need", "no\t", "no\n", "no\r", "no,", "no*", "not\t", "not\n", "not\r", "not,", "not*"],
+        &[
+            "without", "not ", "no ", "don", "never", "skip", "bypass", "waive", "approve", "automatic",
+            "already", "been", "fully", "previously", "user", "owner", "admin", "human", "operator",
+            "customer", "pre-", "preap", "preau", "behavio", "nor", "need", "no,", "no*", "not,",
+            "not*",
+        ],
         concat!(
             r"\b(?:without|no|don'?t|do not|no need to|need not|needn'?t|never|nor|not) (?:any ",
             r"|further |the |user'?s? |asking for |requesting |ask for |for |explicit |additional ",
@@ -392,8 +422,16 @@ pub(super) const RULES: &[Rule] = &[
     concept(
         "evidence.dictated",
         10,
-        &["star", "say", "output", "print", "reply", "respond", "answer", "write", "regardless", "matter", "score", "rating", "stars", "response", "summary", "review", "recommend", "mention", "mark"],
-        &["word", "phrase", "string", "text", "sentence", "following", "exactly", "json", "regardless", "matter", "highest", "maximum", "perfect", "five", "full", "your", "that", "5"],
+        &[
+            "star", "say", "output", "print", "reply", "respond", "answer", "write", "regardless",
+            "matter", "score", "rating", "stars", "response", "summary", "review", "recommend",
+            "mention", "mark",
+        ],
+        &[
+            "word", "phrase", "string", "text", "sentence", "following", "exactly", "json",
+            "regardless", "matter", "highest", "maximum", "perfect", "five", "full", "your", "that",
+            "5",
+        ],
         concat!(
             r"\b(?:say|output|print|reply|respond|answer)\b (?:only |just |exactly |simply |back ",
             r"|always |the |with )+(?:word |words |phrase |string |text |sentence |following ",
@@ -439,8 +477,15 @@ pub(super) const RULES: &[Rule] = &[
     concept(
         "evidence.false-turn",
         10,
-        &["end of", "user", "human", "system", "instruction", "response", "prompt", "<|", "inst]", "sys", "assistant", "data", "context", "tool_", "mail", "query", "input", "external", "doc", "priv", "begin of"],
-        &["end", "user", "human", "system", "instruct", "response", "prompt", "<|", "inst]", "sys", "</", "---", "===", "***", "\"role", "begin"],
+        &[
+            "end of", "user", "human", "system", "instruction", "response", "prompt", "<|", "inst]",
+            "sys", "assistant", "data", "context", "tool_", "mail", "query", "input", "external", "doc",
+            "priv", "begin of",
+        ],
+        &[
+            "end", "user", "human", "system", "instruct", "response", "prompt", "<|", "inst]", "sys",
+            "</", "---", "===", "***", "\"role", "begin",
+        ],
         concat!(
             r"(?:\n|\\n|>|\]|\. ?)\s*(?:user|human|system)\s*: |\x23{2,} ?(?:new |system |important ",
             r"|end |real |urgent)*\s?(?:instructions?|response|system|prompt)\b|<\|\w+\|>|\[/?inst\]",
@@ -473,8 +518,19 @@ pub(super) const RULES: &[Rule] = &[
     concept(
         "evidence.authority",
         14,
-        &["root", "developer", "admin", "creator", "owner", "operator", "ceo", "maintainer", "supervisor", "programmer", "auditor", "override", "notice", "directive", "announcement", "bulletin", "behalf", "openai", "anthropic", "google", "microsoft", "management", "department", "security", "compliance", "corporate", "regulation", "charge", "trusted", "verified", "assurance", "privileged", "message", "instruction"],
-        &["openai", "i'm", "i am", "wrote", "made", "built", "created", "override", "notice", "directive", "announcement", "bulletin", "instruction", "behalf", "authori", "approved", "mandated", "directed", "due", "per ", "charge", "user", "source", "operator", "message", "policy", "assurance", "privileged", "per\t", "per\n", "per\r", "per,", "per*"],
+        &[
+            "root", "developer", "admin", "creator", "owner", "operator", "ceo", "maintainer",
+            "supervisor", "programmer", "auditor", "override", "notice", "directive", "announcement",
+            "bulletin", "behalf", "openai", "anthropic", "google", "microsoft", "management",
+            "department", "security", "compliance", "corporate", "regulation", "charge", "trusted",
+            "verified", "assurance", "privileged", "message", "instruction",
+        ],
+        &[
+            "openai", "i'm", "i am", "wrote", "made", "built", "created", "override", "notice",
+            "directive", "announcement", "bulletin", "instruction", "behalf", "authori", "approved",
+            "mandated", "directed", "due", "per ", "charge", "user", "source", "operator", "message",
+            "policy", "assurance", "privileged", "per,", "per*",
+        ],
         concat!(
             r"\bi(?:\x20a|')m (?:\w+ )?(?:your|the) (?:\w+ )?(?:developer|admin\w*|creator|owner",
             r"|operator|ceo|maintainer|supervisor|programmer|auditor)\b|\bdeveloper who (?:wrote|made",

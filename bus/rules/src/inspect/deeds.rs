@@ -127,7 +127,6 @@ pub(super) const RULES: &[Rule] = &[
         &[
             "retriev", "get", "fetch", "access", "collect", "gather", "extract", "obtain", "look",
             "pull", "read", "copy", "copie", "grab", "dump", "captur", "harvest", "export", "take",
-            "look",
         ],
         &[
             "key", "passw", "passphrase", "passcode", "credentials", "secret", "token", "id_rsa",

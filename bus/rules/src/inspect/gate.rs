@@ -1,9 +1,11 @@
 //! The literal gate: one pass over a text says which rules can match in it at all.
 //!
-//! An automaton over all literals, with letters folded to lower case (Aho and Corasick, 1975). `lanes` reads texts by
+//! An automaton over all literals, with letters folded to lower case and blanks to one (Aho and Corasick, 1975). `lanes` reads texts by
 //! it. Knows nothing of what a rule is.
 
 use std::collections::VecDeque;
+
+use super::pattern::is_blank;
 
 /// Most rules one gate can tell apart.
 pub(super) const RULES_MAX: usize = 320;
@@ -158,6 +160,16 @@ impl Node {
     const EMPTY: Self = Self { next: [0; CLASSES], woken: None };
 }
 
+/// What stands for a byte's class. All beyond ASCII are one, and all blanks, as in a pattern's gap: a rule too many may wake,
+/// never one too few.
+const fn folded(byte: u8) -> u8 {
+    match byte {
+        blank if is_blank(blank) => b' ',
+        0x80.. => 0x80,
+        ascii => ascii.to_ascii_lowercase(),
+    }
+}
+
 /// Collects literals for a gate.
 #[derive(Clone)]
 pub(super) struct GateBuilder {
@@ -201,8 +213,7 @@ impl GateBuilder {
     }
 
     fn class_of(&mut self, byte: u8) -> Result<usize, GateError> {
-        // All bytes beyond ASCII are one class: a rule too many may wake, never one too few.
-        let byte = if byte.is_ascii() { byte.to_ascii_lowercase() } else { 0x80 };
+        let byte = folded(byte);
         let known = self.classes[usize::from(byte)];
         if known != 0 {
             return Ok(usize::from(known));
@@ -211,10 +222,9 @@ impl GateBuilder {
             return Err(GateError::Size);
         }
         self.used += 1;
-        self.classes[usize::from(byte)] = self.used;
-        self.classes[usize::from(byte.to_ascii_uppercase())] = self.used;
-        if !byte.is_ascii() {
-            self.classes[0x80..].fill(self.used);
+        for (class, _) in self.classes.iter_mut().zip(0..=u8::MAX).filter(|(_, other)| folded(*other) == byte)
+        {
+            *class = self.used;
         }
         Ok(usize::from(self.used))
     }

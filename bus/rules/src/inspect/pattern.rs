@@ -125,7 +125,7 @@ const fn is_gap(byte: u8) -> bool {
 }
 
 /// What parts words.
-const fn is_blank(byte: u8) -> bool {
+pub(super) const fn is_blank(byte: u8) -> bool {
     matches!(byte, b'\t'..=b'\r' | b' ')
 }
 

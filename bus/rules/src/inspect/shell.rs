@@ -31,7 +31,7 @@ pub(super) const RULES: &[Rule] = &[
     judged(
         "poison.remove-tree",
         command::remove,
-        &["rm -", "rm\t", "rm  ", "rm /", "rm ~", "rm *", "rm \\", "rm\"", "rm'", "rm\n", "rm\r", "rm,"],
+        &["rm -", "rm ", "rm  ", "rm /", "rm ~", "rm *", "rm \\", "rm\"", "rm'", "rm,"],
         r"\brm(?:[\s,\x22']|\z)",
     ),
     judged("poison.upload", command::curl, &["curl"], r"\bcurl(?:\.exe)?[\s,\x22']"),
@@ -143,21 +143,7 @@ pub(super) const RULES: &[Rule] = &[
     ),
     high(
         "poison.reverse-shell",
-        &[
-            "/dev/tcp/",
-            "/dev/udp/",
-            "nc ",
-            "nc\t",
-            "ncat",
-            "netcat",
-            "nc.exe",
-            "socat",
-            "mkfifo",
-            "nc\n",
-            "nc\r",
-            "nc\x0b",
-            "nc\x0c",
-        ],
+        &["/dev/tcp/", "/dev/udp/", "nc ", "ncat", "netcat", "nc.exe", "socat", "mkfifo"],
         concat!(
             r"[<>]\s*&?\s*/dev/(?:tcp|udp)/[^\s/]+/\w|\b(?:nc|ncat|netcat)(?:\.exe)?(?:\s[^\n;",
             r"|]*)?\s-[a-z]*[ec]\s+\S*(?:sh|cmd|cmd\.exe|powershell)\b|\bsocat\s[^\n]*\bexec:\S*sh\b",

