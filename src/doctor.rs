@@ -4,23 +4,19 @@
 //! Looks and changes nothing: it opens no store and no log. Of a running node it knows what that says of itself.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
 use testudo_bus::env::Env;
-use testudo_bus::tls;
 
 use crate::config::Config;
 use crate::health::{Finding, State};
 use crate::operator::{Answer, Request};
 use crate::packs::Packs;
-use crate::server::{self, AskError, CA_NEAR_END};
-use crate::swarm::{Keys, SwarmError};
+use crate::server::{self, AskError, SOCKET_BYTES};
+use crate::swarm::Keys;
 
 /// Less room than this on the disk of the data, in bytes, is too little to sleep well.
 const ROOM_MIN: u64 = 1 << 30;
-/// What the system must allow a socket's buffers to hold a burst of handshakes, in bytes.
-const SOCKET_BYTES: u64 = 4 << 20;
 /// Where Linux keeps that limit.
 const SOCKET_LIMITS: [&str; 2] = ["net.core.rmem_max", "net.core.wmem_max"];
 
@@ -55,23 +51,15 @@ fn well<T>(done: Result<T, impl std::fmt::Display>) -> Finding {
     done.map_or_else(|error| Finding::unhealthy(error.to_string()), |_| Finding::healthy())
 }
 
-/// Whether the keys are there, private and this swarm's, and the CA has time left.
+/// Whether the keys are there, private, this swarm's and of one piece, and the CAs have time left.
 fn keys(config: &Config, env: &dyn Env) -> Finding {
     let keys = match Keys::read(&config.node.keys) {
-        Ok(keys) if keys.swarm() == config.swarm.id => keys,
-        Ok(_) => return Finding::unhealthy(SwarmError::OtherSwarm(config.node.keys.clone()).to_string()),
+        Ok(keys) => keys,
         Err(error) => return Finding::unhealthy(error.to_string()),
     };
-    let now = env.now();
-    match tls::not_after(&keys.certificate) {
-        Ok(end) if end <= now => Finding::unhealthy(
-            "the CA's certificate has ended; roll it over with `testudo swarm trust rotate-ca`, then `retire-ca`",
-        ),
-        Ok(end) if end <= now.after(CA_NEAR_END) => Finding::degraded(
-            "the CA's certificate ends within 30 days; roll it over with `testudo swarm trust rotate-ca`, then `retire-ca`",
-        ),
-        Ok(_) => Finding::healthy(),
-        Err(error) => Finding::unhealthy(format!("the CA's certificate cannot be read: {error}")),
+    match server::belong_together(config, &keys, env) {
+        Ok(()) => server::ca_ends(keys.holding().cas.iter().map(|ca| &ca.certificate), env.now()),
+        Err(error) => Finding::unhealthy(error.to_string()),
     }
 }
 
@@ -92,7 +80,7 @@ fn disk(data: &Path) -> Finding {
 /// Whether a socket may hold a burst; `None` where the system does not say.
 fn socket_limit(name: &str) -> Option<Finding> {
     let file = Path::new("/proc/sys").join(name.replace('.', "/"));
-    let bytes: u64 = std::fs::read_to_string(file).ok()?.trim().parse().ok()?;
+    let bytes: usize = std::fs::read_to_string(file).ok()?.trim().parse().ok()?;
     let advice = || format!("{bytes}: bursts are lost; set it with `sysctl -w {name}={SOCKET_BYTES}`");
     Some(if bytes < SOCKET_BYTES { Finding::degraded(advice()) } else { Finding::healthy() })
 }
@@ -118,27 +106,12 @@ async fn node(config: &Config) -> Vec<Examined> {
 }
 
 fn addresses(config: &Config) -> Vec<Examined> {
-    let udp = |at, flag| free(at, flag, server::udp(at).map(drop));
     let (listen, health, join) = (config.node.listen, config.node.health, config.node.join_at());
     vec![
-        Examined::of("address for agents", udp(listen, "node.listen")),
-        Examined::of("address for newcomers", udp(join, "node.join")),
-        Examined::of("address for health", free(health, "node.health", TcpListener::bind(health).map(drop))),
+        Examined::of("address for agents", well(server::bind(listen, "node.listen"))),
+        Examined::of("address for newcomers", well(server::bind(join, "node.join"))),
+        Examined::of("address for health", well(server::bind_pages(health, "node.health"))),
     ]
-}
-
-fn free(at: SocketAddr, key: &str, bound: io::Result<()>) -> Finding {
-    match bound {
-        Ok(()) => Finding::healthy(),
-        Err(error) => {
-            let what = if error.kind() == io::ErrorKind::AddrInUse {
-                "it is taken by another process".to_owned()
-            } else {
-                error.to_string()
-            };
-            Finding::unhealthy(format!("{at}: {what}; choose another one with {key} in the configuration"))
-        }
-    }
 }
 
 /// How it all is: as its worst finding.

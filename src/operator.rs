@@ -299,7 +299,7 @@ pub struct AgentLine {
 }
 
 impl AgentLine {
-    fn of(view: &AgentView) -> Self {
+    fn of(view: &AgentView, certified_until: Option<Timestamp>) -> Self {
         let state = match view.state {
             testudo_wire::State::Active => "active".to_owned(),
             testudo_wire::State::Enrolled => "enrolled".to_owned(),
@@ -313,7 +313,7 @@ impl AgentLine {
             grant: view.grant.as_ref().clone(),
             valid_from: view.valid_from,
             last_seen_ms: view.last_seen.map(Timestamp::as_millis),
-            certificate_until_ms: None,
+            certificate_until_ms: certified_until.map(Timestamp::as_millis),
         }
     }
 }
@@ -435,12 +435,8 @@ impl Operator {
             Request::AgentGrant { name, change } => self.grant(name, *change).await,
             Request::AgentShow { name } => self.show(name).await,
             Request::AgentList => {
-                let (agents, roots) = (registry.list().await.map_err(words)?, &self.office.roots);
-                let line = |view: &AgentView| AgentLine {
-                    certificate_until_ms: roots.certified_until(&view.holder.name).map(Timestamp::as_millis),
-                    ..AgentLine::of(view)
-                };
-                Ok(Answer::Agents { agents: agents.iter().map(line).collect() })
+                let agents = registry.list().await.map_err(words)?;
+                Ok(Answer::Agents { agents: agents.iter().map(|view| self.line(view)).collect() })
             }
             Request::AgentInvite { name, key, grant, seconds, host } => {
                 self.invite(name, key, grant, Duration::from_secs(seconds), host).await

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 use testudo_bus::node::{LinkView, Node};
+use testudo_registry::AgentView;
 use testudo_wire::amend::Amendment;
 use testudo_wire::{AgentName, Resource, SessionId, Timestamp};
 
@@ -65,12 +66,16 @@ impl AgentDetail {
 }
 
 impl Operator {
+    /// An agent as lists have it.
+    pub(super) fn line(&self, view: &AgentView) -> AgentLine {
+        AgentLine::of(view, self.office.roots.certified_until(&view.holder.name))
+    }
+
     pub(super) async fn show(&self, name: AgentName) -> Done {
         let view = self.view(name).await?;
-        let certified = self.office.roots.certified_until(&name).map(Timestamp::as_millis);
-        let line = AgentLine { certificate_until_ms: certified, ..AgentLine::of(&view) };
         let revoked_at_ms = view.revoked_at.map(Timestamp::as_millis);
-        Ok(Answer::Agent(Box::new(AgentDetail { line, revoked_at_ms, links: Vec::new() })))
+        let (line, links) = (self.line(&view), Vec::new());
+        Ok(Answer::Agent(Box::new(AgentDetail { line, revoked_at_ms, links })))
     }
 
     pub(super) async fn grant(&self, name: AgentName, amendment: Amendment) -> Done {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls_pki_types::CertificateDer;
 use testudo_bus::audit::Health as AuditHealth;
 use testudo_bus::env::SharedEnv;
 use testudo_bus::node::Node;
@@ -21,7 +22,7 @@ const STORE_FAILING: Duration = Duration::from_secs(120);
 /// The issuer may take so long before it counts.
 const RENEWING: Duration = Duration::from_secs(180);
 /// A CA's certificate that ends so soon is to be replaced.
-pub(crate) const CA_NEAR_END: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const CA_NEAR_END: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The checks of a node.
 pub(super) fn of_node(
@@ -53,18 +54,12 @@ pub(super) fn of_node(
         checker.register("exporters", move || std::future::ready(exporting(&exporters)));
     }
     register("ca", |node, now| {
-        let advice = "a CA's certificate is near its end; roll it over with `testudo swarm trust rotate-ca`, then `retire-ca`, or replace the mount's in issuer.issuing_ca_file";
         let roots = node.office().roots;
         let rooted = roots.load().clone();
         // The oldest certifies the node, the newest the agents, unless those are certified elsewhere.
         let own = [rooted.own().certificate(), rooted.issuing().certificate()];
         let elsewhere = roots.agents_elsewhere().unwrap_or_default();
-        let certificates: Result<Vec<_>, _> = own.into_iter().chain(elsewhere).map(not_after).collect();
-        match certificates.map(|all| all.into_iter().min()) {
-            Ok(Some(first)) => ends(first, CA_NEAR_END, now, advice),
-            Ok(None) => Finding::unhealthy("there is no CA; restart the node"),
-            Err(error) => Finding::unhealthy(error.to_string()),
-        }
+        ca_ends(own.into_iter().chain(elsewhere), now)
     });
     let clock = Clock::new(env.clone());
     checker.register("clock", move || std::future::ready(clock.check()));
@@ -113,6 +108,20 @@ fn certificate(leaf: &Leaf, now: Timestamp) -> Finding {
         Finding::degraded(format!("the node's certificate was not renewed and ends in {left} minutes"))
     } else {
         Finding::healthy()
+    }
+}
+
+/// The CAs' certificates, of which the first to end counts.
+pub(crate) fn ca_ends<'c>(
+    certificates: impl Iterator<Item = &'c CertificateDer<'static>>,
+    now: Timestamp,
+) -> Finding {
+    let advice = "a CA's certificate is near its end; roll it over with `testudo swarm trust rotate-ca`, then `retire-ca`, or replace the mount's in issuer.issuing_ca_file";
+    let ends_at: Result<Vec<_>, _> = certificates.map(not_after).collect();
+    match ends_at.map(|all| all.into_iter().min()) {
+        Ok(Some(first)) => ends(first, CA_NEAR_END, now, advice),
+        Ok(None) => Finding::unhealthy("there is no CA; restart the node"),
+        Err(error) => Finding::unhealthy(error.to_string()),
     }
 }
 

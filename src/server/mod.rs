@@ -44,7 +44,7 @@ use crate::swarm::{Keys, SwarmError};
 
 use admin::SocketFile;
 pub use admin::{AskError, ask};
-pub(crate) use checks::CA_NEAR_END;
+pub(crate) use checks::ca_ends;
 use folder::Folder;
 pub(crate) use folder::belong_together;
 use guard::Rules;
@@ -55,7 +55,7 @@ use witnessing::Witnessing;
 /// What shows a health page that the operator asks, in the data folder; another one at each start.
 const HEALTH_SECRET: &str = "health.secret";
 /// Socket buffers that hold a burst of handshakes (measured fact M13).
-const SOCKET_BYTES: usize = 4 * 1024 * 1024;
+pub(crate) const SOCKET_BYTES: usize = 4 * 1024 * 1024;
 
 /// Why a node, or an operator's command on its folder, cannot start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -196,6 +196,11 @@ pub fn offline(config: &Config) -> Result<Operator, ServerError> {
 /// [`ServerError`]; its advice names `flag`.
 pub(crate) fn bind(at: SocketAddr, flag: &'static str) -> Result<UdpSocket, ServerError> {
     udp(at).map_err(|error| listen_error(at, flag, error))
+}
+
+/// The same for the health pages.
+pub(crate) fn bind_pages(at: SocketAddr, flag: &'static str) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(at).map_err(|error| listen_error(at, flag, error))
 }
 
 /// Who may ask a node's operator over its socket.
@@ -417,7 +422,7 @@ impl Server {
     pub fn start(config: &Config) -> Result<Self, ServerError> {
         let links = bind(config.node.listen, "--listen")?;
         let listen = |e| listen_error(config.node.health, "--health", e);
-        let pages = TcpListener::bind(config.node.health).and_then(web::listen).map_err(listen)?;
+        let pages = web::listen(bind_pages(config.node.health, "--health")?).map_err(listen)?;
         let health = pages.local_addr().map_err(listen)?;
         let keys = Keys::read(&config.node.keys)?;
         let running = Running::start(config, keys, links, Operators::Served)?;

@@ -8,7 +8,7 @@ use testudo_rules::audit::{
 };
 use testudo_wire::{RegistrySequence, Timestamp};
 
-use super::writer::{AppendError, Appended, AuditLog};
+use super::writer::{AppendError, Appended, AuditLog, sealed};
 
 /// A record of a bundle, ready to be written.
 #[derive(Debug)]
@@ -36,8 +36,7 @@ impl BundleRecord {
         let mut frame = Vec::new();
         let start = frame::begin(&mut frame);
         let of = encode_bundle((at, registry), head, count, envelopes, &mut frame)?;
-        let leaf = frame::seal(start, &mut frame)
-            .ok_or_else(|| AppendError::TooLarge(frame.len().saturating_sub(frame::HEADER_BYTES)))?;
+        let leaf = sealed(start, &mut frame)?;
         Ok(Self { at, registry, frame, leaf, of })
     }
 }

@@ -154,6 +154,12 @@ impl State {
     }
 }
 
+/// Seals the frame that was begun at `at`; only its index is still to come.
+pub(super) fn sealed(at: usize, frame: &mut [u8]) -> Result<LogHash, AppendError> {
+    let too_large = frame.len().saturating_sub(frame::HEADER_BYTES);
+    frame::seal(at, frame).ok_or(AppendError::TooLarge(too_large))
+}
+
 impl AuditLog {
     /// Writes a record; returns after `write(2)` did, and once in a segment after the sync of the old one.
     ///
@@ -244,8 +250,7 @@ impl AuditLog {
         frame.clear();
         let at = frame::begin(&mut frame);
         let written = record.encode_to(&mut frame).map_err(AppendError::from).and_then(|()| {
-            let leaf = frame::seal(at, &mut frame)
-                .ok_or_else(|| AppendError::TooLarge(frame.len().saturating_sub(frame::HEADER_BYTES)))?;
+            let leaf = sealed(at, &mut frame)?;
             self.write_frame(state, &mut frame, leaf)
         });
         state.buffer = frame;

@@ -18,7 +18,7 @@ use super::shared::Shared;
 use super::{Client, ClientIdentity, DIAL_TIME, DialError, SendError};
 
 /// A node that does not answer the wish for a certificate in this time has none to give.
-const ANSWER: Duration = Duration::from_secs(30);
+pub(super) const ANSWER: Duration = Duration::from_secs(30);
 /// Certificates that are asked for in a row, as the grant goes on changing.
 const CERTIFIED_MAX: usize = 4;
 /// A link that was renewed is closed by the node; one that it forgets is closed here.

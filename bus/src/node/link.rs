@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use quinn::Connection;
@@ -135,7 +135,7 @@ pub(crate) struct Link {
     pub(crate) floods: Floods,
     pub(crate) news: News,
     /// Topics that this link has subscribed to.
-    pub(crate) topics: Mutex<BTreeSet<Resource>>,
+    topics: Mutex<BTreeSet<Resource>>,
     /// Room, in KiB, for bodies on lanes of their own that are not settled.
     pub(crate) reserve: Arc<Semaphore>,
     introduced: Mutex<HashSet<Holder>>,
@@ -218,6 +218,11 @@ impl Link {
             link = newer;
         }
         link
+    }
+
+    /// Topics that it has subscribed to.
+    pub(crate) fn topics(&self) -> MutexGuard<'_, BTreeSet<Resource>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queues a control frame. A peer that does not read its control stream loses its link.

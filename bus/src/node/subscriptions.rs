@@ -1,7 +1,7 @@
 //! What agents say about topics, and what the directory says about their right to them: asked when they
 //! subscribe, at every change of their grant, and once more for every publication.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use testudo_rules::audit::{LinkChange, Note};
 use testudo_wire::frame::{FromNode, Subscribed};
@@ -28,7 +28,7 @@ fn enter(shared: &Shared, link: &Arc<Link>, topic: Resource) -> Result<(), Refus
     if !may(&shared.directory().load(), link, &Capability::subscribe(&topic)) {
         return Err(Refusal::Unauthorised);
     }
-    let mut topics = link.topics.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut topics = link.topics();
     if topics.len() >= PER_LINK && !topics.contains(&topic) {
         return Err(Refusal::Overloaded);
     }
@@ -42,7 +42,7 @@ fn enter(shared: &Shared, link: &Arc<Link>, topic: Resource) -> Result<(), Refus
 
 /// Whether this link has a topic.
 pub(super) fn has(link: &Link, topic: &Resource) -> bool {
-    link.topics.lock().unwrap_or_else(PoisonError::into_inner).contains(topic)
+    link.topics().contains(topic)
 }
 
 /// An agent wants a topic no more.
@@ -53,7 +53,7 @@ pub(super) fn unsubscribe(shared: &Shared, link: &Arc<Link>, topic: &Resource) {
 }
 
 fn leave(shared: &Shared, link: &Arc<Link>, topic: &Resource) -> bool {
-    let mut topics = link.topics.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut topics = link.topics();
     if !topics.remove(topic) {
         return false;
     }
@@ -64,14 +64,14 @@ fn leave(shared: &Shared, link: &Arc<Link>, topic: &Resource) -> bool {
 
 /// A link was renewed: the newer one stands on every list in its place, and no copy goes to both.
 pub(super) fn hand_on(shared: &Shared, older: &Arc<Link>, newer: &Arc<Link>) {
-    let topics = std::mem::take(&mut *older.topics.lock().unwrap_or_else(PoisonError::into_inner));
+    let topics = std::mem::take(&mut *older.topics());
     topics.iter().for_each(|topic| shared.topics.hand_on(topic, older, newer));
-    *newer.topics.lock().unwrap_or_else(PoisonError::into_inner) = topics;
+    *newer.topics() = topics;
 }
 
 /// A link has ended: it is on no list any more.
 pub(super) fn end(shared: &Shared, link: &Arc<Link>) {
-    let topics = std::mem::take(&mut *link.topics.lock().unwrap_or_else(PoisonError::into_inner));
+    let topics = std::mem::take(&mut *link.topics());
     topics.iter().for_each(|topic| _ = shared.topics.unsubscribe(topic, link));
     shared.metrics.unsubscribed(topics.len());
 }
@@ -82,7 +82,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     while changed.changed().await.is_ok() {
         let gone = shared.topics.withdraw(&shared.directory().load());
         for (topic, link) in gone {
-            link.topics.lock().unwrap_or_else(PoisonError::into_inner).remove(&topic);
+            link.topics().remove(&topic);
             shared.metrics.unsubscribed(1);
             shared.note_link(&link, LinkChange::SubscriptionWithdrawn { topic: note(&topic) });
             let refusal = Some(Refusal::Unauthorised);

@@ -37,13 +37,7 @@ impl Node {
                 session: link.peer.session,
                 remote: link.remote,
                 drains: link.line.is_over(),
-                topics: link
-                    .topics
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .iter()
-                    .copied()
-                    .collect(),
+                topics: link.topics().iter().copied().collect(),
                 messages: link.outboxes.load(),
                 bytes: link.outboxes.bytes(),
                 owes: self.shared.requests.owed(link),

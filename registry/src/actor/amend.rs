@@ -40,10 +40,7 @@ impl Verb for Amend {
         let change = keeper.book.amend(&self.name, &self.amendment, keeper.wall());
         match change.map_err(VerbError::Refused)? {
             Some(change) if matches!(change.kind, ChangeKind::Regranted { .. }) => {
-                let sequence = keeper.admit(change).await?;
-                // It may also have taken something away.
-                keeper.pass_barrier().await;
-                Ok(sequence)
+                Ok(keeper.replace(change).await?)
             }
             change => keeper.withhold(change).await,
         }

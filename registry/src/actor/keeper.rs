@@ -255,6 +255,11 @@ impl Keeper {
         grant: Grant,
     ) -> Result<RegistrySequence, VerbError<GrantError>> {
         let change = self.book.regrant(&name, grant, self.wall()).map_err(VerbError::Refused)?;
+        Ok(self.replace(change).await?)
+    }
+
+    /// Another grant: durable first, like whatever gives.
+    pub(super) async fn replace(&mut self, change: Change) -> Result<RegistrySequence, Down> {
         let sequence = self.admit(change).await?;
         // It may also have taken something away.
         self.pass_barrier().await;

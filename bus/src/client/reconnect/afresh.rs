@@ -6,7 +6,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use testudo_wire::frame::{FromAgent, FromNode, Present};
 use testudo_wire::{Limits, Refusal};
@@ -15,13 +14,9 @@ use tokio::time::timeout;
 use super::Core;
 use super::run::Endpoints;
 use crate::client::known::Known;
-use crate::client::{ClientIdentity, DialError, OpenLink, dial, explain};
+use crate::client::renewing::ANSWER;
+use crate::client::{ClientIdentity, DialError, GRACE, OpenLink, dial, explain};
 use crate::stream::write_frame;
-
-/// A node certifies within this, whoever its issuer is.
-const ANSWER: Duration = Duration::from_secs(30);
-/// For the goodbye to arrive.
-const LAST_WORD: Duration = Duration::from_secs(2);
 
 /// The same identity with a token that counts, and a certificate as new.
 ///
@@ -41,7 +36,7 @@ pub(super) async fn identity(
     if let Ok(goodbye) = FromAgent::Goodbye.encode()
         && write_frame(&mut link.control, goodbye).await.is_ok()
     {
-        let _ = timeout(LAST_WORD, link.connection.closed()).await;
+        let _ = timeout(GRACE, link.connection.closed()).await;
     }
     link.connection.close(0_u32.into(), b"goodbye");
     fresh.map(Arc::new)
