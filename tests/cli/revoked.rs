@@ -20,9 +20,16 @@ fn enrol(place: &Place, name: &str) {
     place.does(&format!("agent add {name} {C} --allow read:logs --out {name}.id"));
 }
 
+/// Tries again while there is no answer: on a machine that builds beside, one dial's three seconds may be too few.
 async fn dial(place: &Place, node: &Node, name: &str) -> Result<(Client, Deliveries), DialError> {
     let mut identity = Identity::load(&place.path(&format!("{name}.id"))).unwrap();
     identity.node = node.listen.parse().unwrap();
+    for _ in 0..4 {
+        match testudo::dial(&identity).await {
+            Err(DialError::Unreachable(_)) => {}
+            answer => return answer,
+        }
+    }
     testudo::dial(&identity).await
 }
 

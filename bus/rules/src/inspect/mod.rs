@@ -34,6 +34,7 @@ mod pairings;
 mod parts;
 mod pattern;
 mod peel;
+mod relaxed;
 mod rules;
 mod scan;
 mod shell;
@@ -43,6 +44,7 @@ mod starts;
 mod sweep;
 mod tails;
 mod takeover;
+mod trie;
 mod vetting;
 mod wreck;
 

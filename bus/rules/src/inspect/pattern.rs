@@ -11,6 +11,7 @@ use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 use regex_syntax::hir::{Class, Hir, HirKind};
 
+use super::relaxed::relaxed;
 use super::starts::{self, Beginning};
 
 /// Largest program of one pattern and largest cache of its automaton, in bytes.
@@ -27,6 +28,8 @@ pub(super) struct PatternError(String);
 #[derive(Clone, Debug)]
 pub(super) struct Pattern {
     regex: Regex,
+    /// Matches whatever `regex` does, and more; cheaper to ask.
+    relaxed: Option<Regex>,
     reach: Option<u32>,
     span: Span,
     beginnings: Option<Arc<[Beginning]>>,
@@ -49,13 +52,17 @@ impl Pattern {
             .utf8_empty(false)
             .nfa_size_limit(Some(BYTES_MAX))
             .hybrid_cache_capacity(BYTES_MAX);
-        let regex = Regex::builder().configure(config).build_from_hir(&hir);
-        let too_large = |_| PatternError(format!("it takes more than {BYTES_MAX} bytes"));
+        let build = |hir: &Hir| {
+            let regex = Regex::builder().configure(config.clone()).build_from_hir(hir);
+            regex.map_err(|_| PatternError(format!("it takes more than {BYTES_MAX} bytes")))
+        };
         let reach = words(&hir).map(|words| words + 2);
         // Beginnings are found without regard to the case of ASCII letters alone.
         let ascii = if is_ascii(&hir) { starts::beginnings(&parse_in(pattern, Case::Counts)?) } else { None };
         Ok(Self {
-            regex: regex.map_err(too_large)?,
+            regex: build(&hir)?,
+            // Without it every text is asked the dear way.
+            relaxed: relaxed(&hir).and_then(|hir| build(&hir).ok()),
             reach,
             span: Span { words: reach, bytes: hir.properties().maximum_len() },
             beginnings: ascii.map(Arc::from),
@@ -84,13 +91,19 @@ impl Pattern {
 
     /// The match that begins where a part of the text does.
     pub(super) fn find_first(&self, text: &[u8], part: Range<usize>) -> Option<Range<usize>> {
-        let input = Input::new(text).range(part).anchored(Anchored::Yes);
-        self.regex.search(&input).map(|found| found.range())
+        self.search(Input::new(text).range(part).anchored(Anchored::Yes))
     }
 
     /// The first match within a part of the text. What stands around the part is seen, too.
     pub(super) fn find(&self, text: &[u8], part: Range<usize>) -> Option<Range<usize>> {
-        self.regex.search(&Input::new(text).range(part)).map(|found| found.range())
+        self.search(Input::new(text).range(part))
+    }
+
+    fn search(&self, input: Input<'_>) -> Option<Range<usize>> {
+        if self.relaxed.as_ref().is_some_and(|relaxed| !relaxed.is_match(input.clone())) {
+            return None;
+        }
+        self.regex.search(&input).map(|found| found.range())
     }
 
     /// Whether it matches anywhere.
@@ -120,7 +133,7 @@ fn parse_in(pattern: &str, case: Case) -> Result<Hir, PatternError> {
 }
 
 /// What a gap is made of.
-const fn is_gap(byte: u8) -> bool {
+pub(super) const fn is_gap(byte: u8) -> bool {
     is_blank(byte) || matches!(byte, b',' | b'*')
 }
 
@@ -153,7 +166,7 @@ fn words(hir: &Hir) -> Option<u32> {
 }
 
 /// Whether everything that it matches is a part of a gap.
-fn is_all_gap(hir: &Hir) -> bool {
+pub(super) fn is_all_gap(hir: &Hir) -> bool {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => false,
         HirKind::Literal(literal) => literal.0.iter().all(|byte| is_gap(*byte)),

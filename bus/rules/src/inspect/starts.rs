@@ -1,32 +1,37 @@
 //! Where in a text a match of a rule may begin: at one of the few texts that all its matches begin with.
 //!
-//! These beginnings are read off the pattern, and one pass over a text finds those of all rules that are awake in it. A
-//! rule then looks only there, and stops looking where the pattern fails, instead of reading on for another beginning.
+//! These beginnings are read off the pattern, with every gap in them one blank. One pass over a text folded in the same
+//! way finds those of all rules that are awake in it. A rule then looks only there, and stops looking where the pattern
+//! fails, instead of reading on for another beginning.
 //! *Invariant*: what a rule finds is the same as if it had read the whole text.
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 use regex_syntax::hir::literal::Extractor;
-use regex_syntax::hir::{Hir, HirKind, Look};
+use regex_syntax::hir::{Hir, HirKind, Look, Repetition};
 
 use super::gate::{Bits, RULES_MAX};
+use super::pattern::{is_all_gap, is_gap};
+use super::trie::{Trie, TrieBuilder};
 
 /// Longest beginning, in bytes.
-const BYTES_MAX: usize = 8;
+const BYTES_MAX: usize = 16;
 /// Shortest beginning, in bytes. Shorter ones stand everywhere.
 const BYTES_MIN: usize = 2;
-/// Most beginnings of one rule.
-const MANY: usize = 400;
+/// Most beginnings of one way in which a rule matches, and of all of them.
+const MANY_OF_ONE: usize = 400;
+const MANY: usize = 1_600;
 /// Most bytes of a match before what is known of its beginning.
 const LEAD_MAX: usize = 2;
 /// Largest class of characters of which each is a beginning of its own.
 const CLASS_MAX: usize = 12;
 /// Most places noted in one text; where there are more, rules look everywhere.
 const PLACES_MAX: usize = 1 << 15;
+/// What stands for a gap.
+const BLANK: u8 = b' ';
 
 /// How matches of a pattern begin.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Beginning {
-    /// In lower case.
+    /// In lower case, each gap one blank.
     text: Vec<u8>,
     /// Fewest and most bytes of the match before it.
     lead: (u8, u8),
@@ -65,8 +70,8 @@ fn add_of(parts: &[Hir], all: &mut Vec<Beginning>) -> Option<()> {
             at_word |= most == 0 && *look == Look::WordAscii;
             continue;
         }
-        let rest = parts.get(place..).unwrap_or_default();
-        if let Some(texts) = texts_of(&Hir::concat(rest.to_vec())) {
+        let rest = parts.get(place..).unwrap_or_default().iter().map(with_blanks).collect();
+        if let Some(texts) = texts_of(&Hir::concat(rest)) {
             let lead = (u8::try_from(least).ok()?, u8::try_from(most).ok()?);
             // Only where the first byte is one of a word does the border of a word mean that one begins.
             all.extend(texts.into_iter().map(|text| {
@@ -84,20 +89,51 @@ fn add_of(parts: &[Hir], all: &mut Vec<Beginning>) -> Option<()> {
     None
 }
 
+/// The same with one blank for each gap.
+fn with_blanks(hir: &Hir) -> Hir {
+    if is_all_gap(hir) && hir.properties().minimum_len().is_some_and(|least| least > 0) {
+        return Hir::literal([BLANK]);
+    }
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) | HirKind::Literal(_) | HirKind::Class(_) => hir.clone(),
+        HirKind::Repetition(repetition) => {
+            let sub = Box::new(with_blanks(&repetition.sub));
+            Hir::repetition(Repetition { sub, ..repetition.clone() })
+        }
+        HirKind::Capture(capture) => with_blanks(&capture.sub),
+        HirKind::Concat(parts) => Hir::concat(parts.iter().map(with_blanks).collect()),
+        HirKind::Alternation(ways) => Hir::alternation(ways.iter().map(with_blanks).collect()),
+    }
+}
+
 fn texts_of(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     let mut extractor = Extractor::new();
-    extractor.limit_class(CLASS_MAX).limit_total(MANY).limit_literal_len(BYTES_MAX);
+    extractor.limit_class(CLASS_MAX).limit_total(MANY_OF_ONE).limit_literal_len(BYTES_MAX);
     let found = extractor.extract(hir);
     let mut texts = found
         .literals()?
         .iter()
-        .map(|literal| literal.as_bytes().iter().take(BYTES_MAX).map(u8::to_ascii_lowercase).collect())
+        .map(|literal| fold(literal.as_bytes()).map(|(_, byte)| byte).collect())
         .collect::<Vec<Vec<u8>>>();
     texts.sort_unstable();
     // What begins with another says no more.
     texts.dedup_by(|text, known| text.starts_with(known));
-    let telling = !texts.is_empty() && texts.iter().all(|text| text.len() >= BYTES_MIN);
-    telling.then_some(texts)
+    // A match that begins with a gap may begin anywhere in it.
+    let telling = |text: &Vec<u8>| text.len() >= BYTES_MIN && text.first() != Some(&BLANK);
+    (!texts.is_empty() && texts.iter().all(telling)).then_some(texts)
+}
+
+/// The bytes of a text in lower case, each run of a gap as one blank, and where each stands.
+fn fold(text: &[u8]) -> impl Iterator<Item = (usize, u8)> {
+    let mut in_gap = false;
+    text.iter().enumerate().filter_map(move |(at, byte)| {
+        let was_in_gap = std::mem::replace(&mut in_gap, is_gap(*byte));
+        match (was_in_gap, in_gap) {
+            (true, true) => None,
+            (false, true) => Some((at, BLANK)),
+            (_, false) => Some((at, byte.to_ascii_lowercase())),
+        }
+    })
 }
 
 const fn is_word(byte: u8) -> bool {
@@ -109,17 +145,15 @@ const fn is_word(byte: u8) -> bool {
 struct Begins {
     rule: u16,
     lead: (u8, u8),
-    at_word: bool,
 }
 
 /// The beginnings of all rules.
 #[derive(Clone, Debug)]
 pub(super) struct Starts {
-    automaton: Option<AhoCorasick>,
-    /// For each text of the automaton, the rules, ...
-    begins: Vec<Vec<Begins>>,
-    /// ... and the same as a set.
-    rules: Vec<Bits>,
+    /// Those that stand where a word begins, ...
+    of_words: Trie<Begins>,
+    /// ... and those that stand anywhere.
+    others: Trie<Begins>,
     /// Rules of which all beginnings are known.
     known: Bits,
 }
@@ -127,60 +161,46 @@ pub(super) struct Starts {
 impl Starts {
     /// Of no rule.
     pub(super) fn none() -> Self {
-        Self { automaton: None, begins: Vec::new(), rules: Vec::new(), known: Bits::default() }
+        Self::of(std::iter::empty())
     }
 
     /// Of these rules, each in its place.
     pub(super) fn of<'r>(rules: impl Iterator<Item = Option<&'r [Beginning]>>) -> Self {
-        let mut starts = Self::none();
-        let mut texts = std::collections::BTreeMap::<&[u8], Vec<Begins>>::new();
+        let (mut of_words, mut others) = (TrieBuilder::default(), TrieBuilder::default());
+        let mut known = Bits::default();
         for (rule, beginnings) in rules.enumerate() {
             let (Some(beginnings), Ok(number)) = (beginnings, u16::try_from(rule)) else { continue };
-            starts.known.insert(rule);
+            known.insert(rule);
             for Beginning { text, lead, at_word } in beginnings {
-                texts.entry(text).or_default().push(Begins { rule: number, lead: *lead, at_word: *at_word });
+                let trie = if *at_word { &mut of_words } else { &mut others };
+                trie.add(text, Begins { rule: number, lead: *lead });
             }
         }
-        let automaton = AhoCorasickBuilder::new()
-            .kind(Some(AhoCorasickKind::DFA))
-            .ascii_case_insensitive(true)
-            .build(texts.keys())
-            .ok();
-        // Without it every rule looks everywhere, which is as good and slower.
-        if automaton.is_none() {
-            return Self::none();
-        }
-        starts.automaton = automaton;
-        for begins in texts.into_values() {
-            let mut rules = Bits::default();
-            begins.iter().for_each(|begins| rules.insert(usize::from(begins.rule)));
-            starts.rules.push(rules);
-            starts.begins.push(begins);
-        }
-        starts
+        Self { of_words: of_words.build(), others: others.build(), known }
     }
 
     /// Where matches of these rules may begin.
     pub(super) fn find(&self, text: &[u8], rules: &Bits) -> Found {
         let known = rules.meet(&self.known);
         let mut found = Found { known, places: Vec::new(), last: [0; RULES_MAX] };
-        let Some(automaton) = self.automaton.as_ref().filter(|_| !known.is_empty()) else {
-            return Found { known: Bits::default(), ..found };
-        };
-        for hit in automaton.find_overlapping_iter(text) {
-            let at = hit.pattern().as_usize();
-            if self.rules.get(at).is_none_or(|rules| rules.meet(&known).is_empty()) {
-                continue;
-            }
-            let inside =
-                hit.start().checked_sub(1).and_then(|before| text.get(before)).is_some_and(|b| is_word(*b));
-            for begins in self.begins.get(at).into_iter().flatten() {
-                if known.has(usize::from(begins.rule)) && !(begins.at_word && inside) {
+        if known.is_empty() {
+            return found;
+        }
+        let (places, folded): (Vec<usize>, Vec<u8>) = fold(text).unzip();
+        let mut inside = false;
+        for (at, place) in places.into_iter().enumerate() {
+            let rest = folded.get(at..).unwrap_or_default();
+            let mut note = |begins: &[Begins]| {
+                for begins in begins.iter().filter(|begins| known.has(usize::from(begins.rule))) {
                     for lead in begins.lead.0..=begins.lead.1 {
-                        found.note(begins.rule, hit.start().checked_sub(usize::from(lead)));
+                        found.note(begins.rule, place.checked_sub(usize::from(lead)));
                     }
                 }
+            };
+            if !std::mem::replace(&mut inside, rest.first().copied().is_some_and(is_word)) {
+                self.of_words.walk(rest, &mut note);
             }
+            self.others.walk(rest, &mut note);
             if found.places.len() > PLACES_MAX {
                 found.known = Bits::default();
                 break;
