@@ -47,6 +47,11 @@ impl Bits {
         self.0.iter().all(|word| *word == 0)
     }
 
+    /// Whether a rule is in both sets.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        self.0.iter().zip(other.0).fold(0, |both, (word, other)| both | (word & other)) != 0
+    }
+
     /// The rules of both sets.
     pub(super) fn meet(&self, other: &Self) -> Self {
         let mut both = *self;

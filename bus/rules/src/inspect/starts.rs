@@ -28,13 +28,15 @@ const PLACES_MAX: usize = 1 << 15;
 /// What stands for a gap.
 const BLANK: u8 = b' ';
 
+/// Fewest and most bytes of a match before its beginning.
+type Lead = (u8, u8);
+
 /// How matches of a pattern begin.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Beginning {
     /// In lower case, each gap one blank.
     text: Vec<u8>,
-    /// Fewest and most bytes of the match before it.
-    lead: (u8, u8),
+    lead: Lead,
     /// The match begins where a word does.
     at_word: bool,
 }
@@ -140,20 +142,13 @@ const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
 }
 
-/// A rule that a text begins matches of.
-#[derive(Clone, Copy, Debug)]
-struct Begins {
-    rule: u16,
-    lead: (u8, u8),
-}
-
 /// The beginnings of all rules.
 #[derive(Clone, Debug)]
 pub(super) struct Starts {
     /// Those that stand where a word begins, ...
-    of_words: Trie<Begins>,
+    of_words: Trie<Lead>,
     /// ... and those that stand anywhere.
-    others: Trie<Begins>,
+    others: Trie<Lead>,
     /// Rules of which all beginnings are known.
     known: Bits,
 }
@@ -173,7 +168,7 @@ impl Starts {
             known.insert(rule);
             for Beginning { text, lead, at_word } in beginnings {
                 let trie = if *at_word { &mut of_words } else { &mut others };
-                trie.add(text, Begins { rule: number, lead: *lead });
+                trie.add(text, number, *lead);
             }
         }
         Self { of_words: of_words.build(), others: others.build(), known }
@@ -190,17 +185,15 @@ impl Starts {
         let mut inside = false;
         for (at, place) in places.into_iter().enumerate() {
             let rest = folded.get(at..).unwrap_or_default();
-            let mut note = |begins: &[Begins]| {
-                for begins in begins.iter().filter(|begins| known.has(usize::from(begins.rule))) {
-                    for lead in begins.lead.0..=begins.lead.1 {
-                        found.note(begins.rule, place.checked_sub(usize::from(lead)));
-                    }
+            let mut note = |rule: u16, (least, most): &Lead| {
+                for lead in *least..=*most {
+                    found.note(rule, place.checked_sub(usize::from(lead)));
                 }
             };
             if !std::mem::replace(&mut inside, rest.first().copied().is_some_and(is_word)) {
-                self.of_words.walk(rest, &mut note);
+                self.of_words.walk(rest, &known, &mut note);
             }
-            self.others.walk(rest, &mut note);
+            self.others.walk(rest, &known, &mut note);
             if found.places.len() > PLACES_MAX {
                 found.known = Bits::default();
                 break;

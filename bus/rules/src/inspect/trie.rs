@@ -1,51 +1,98 @@
-//! Texts by their first bytes: which of many a text begins with. Knows nothing of what they are for.
+//! Which of many texts a text begins with, each of which speaks for a rule. Texts have two bytes at least: the first two
+//! tell at once whether it is worth while to read on for the rules in question.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
-/// Collects texts, each with something to be said of what begins with it.
+use super::gate::Bits;
+
+/// Collects texts, each with the rule that it speaks for and something to be said about that.
 #[derive(Debug)]
 pub(super) struct TrieBuilder<T> {
-    nodes: Vec<(BTreeMap<u8, usize>, Vec<T>)>,
+    nodes: Vec<Growing<T>>,
+}
+
+#[derive(Debug)]
+struct Growing<T> {
+    edges: BTreeMap<u8, usize>,
+    said: Vec<(u16, T)>,
+    /// Of all texts from here on.
+    rules: Bits,
+}
+
+impl<T> Default for Growing<T> {
+    fn default() -> Self {
+        Self { edges: BTreeMap::new(), said: Vec::new(), rules: Bits::default() }
+    }
 }
 
 impl<T> Default for TrieBuilder<T> {
     fn default() -> Self {
-        Self { nodes: vec![(BTreeMap::new(), Vec::new())] }
+        Self { nodes: vec![Growing::default()] }
     }
 }
 
 impl<T> TrieBuilder<T> {
-    /// Adds a text.
-    pub(super) fn add(&mut self, text: &[u8], what: T) {
-        let mut node = 0;
+    /// Adds a text of two bytes at least.
+    pub(super) fn add(&mut self, text: &[u8], rule: u16, what: T) {
+        let mut number = 0;
         for byte in text {
             let new = self.nodes.len();
-            let Some((edges, _)) = self.nodes.get_mut(node) else { return };
-            node = *edges.entry(*byte).or_insert(new);
-            if node == new {
-                self.nodes.push((BTreeMap::new(), Vec::new()));
+            let Some(node) = self.nodes.get_mut(number) else { return };
+            number = *node.edges.entry(*byte).or_insert(new);
+            if number == new {
+                self.nodes.push(Growing::default());
+            }
+            if let Some(node) = self.nodes.get_mut(number) {
+                node.rules.insert(usize::from(rule));
             }
         }
-        if let Some((_, said)) = self.nodes.get_mut(node) {
-            said.push(what);
+        if let Some(node) = self.nodes.get_mut(number) {
+            node.said.push((rule, what));
         }
     }
 
     /// Puts the nodes close together.
     pub(super) fn build(self) -> Trie<T> {
-        let mut trie = Trie { first: [0; 256], nodes: Vec::new(), edges: Vec::new(), said: Vec::new() };
         let narrow = |n: usize| u32::try_from(n).unwrap_or(0);
-        for (number, (edges, said)) in self.nodes.into_iter().enumerate() {
-            if number == 0 {
-                edges.iter().for_each(|(byte, to)| trie.first[usize::from(*byte)] = narrow(*to));
+        let (mut classes, mut used) = ([0_u8; 256], 0_u8);
+        let firsts = self.nodes.first().into_iter().flat_map(|root| &root.edges);
+        let pairs = firsts.flat_map(|(first, to)| {
+            let seconds = self.nodes.get(*to).into_iter().flat_map(|node| &node.edges);
+            seconds.map(|(second, to)| (*first, *second, *to))
+        });
+        let pairs = pairs.collect::<Vec<_>>();
+        for byte in pairs.iter().flat_map(|(first, second, _)| [*first, *second]) {
+            let class = &mut classes[usize::from(byte)];
+            if *class == 0 {
+                used = used.saturating_add(1);
+                *class = used;
             }
+        }
+        let width = usize::from(used) + 1;
+        let mut trie = Trie {
+            classes,
+            width,
+            pairs: vec![0; width * width],
+            under: vec![(Bits::default(), 0)],
+            nodes: Vec::with_capacity(self.nodes.len()),
+            edges: Vec::new(),
+            said: Vec::new(),
+        };
+        for (first, second, to) in pairs {
+            let place = trie.pair(first, second);
+            let Some(node) = self.nodes.get(to) else { continue };
+            if let Some(pair) = trie.pairs.get_mut(place) {
+                *pair = u16::try_from(trie.under.len()).unwrap_or(0);
+                trie.under.push((node.rules, narrow(to)));
+            }
+        }
+        for node in self.nodes {
             let first = (narrow(trie.edges.len()), narrow(trie.said.len()));
-            trie.edges.extend(edges.into_iter().map(|(byte, to)| (byte, narrow(to))));
-            trie.said.extend(said);
-            trie.nodes.push(Node {
-                edges: first.0..narrow(trie.edges.len()),
-                said: first.1..narrow(trie.said.len()),
-            });
+            trie.edges.extend(node.edges.into_iter().map(|(byte, to)| (byte, narrow(to))));
+            trie.said.extend(node.said);
+            let (edges, said) = (first.0..narrow(trie.edges.len()), first.1..narrow(trie.said.len()));
+            trie.nodes.push(Node { edges, said });
         }
         trie
     }
@@ -54,58 +101,76 @@ impl<T> TrieBuilder<T> {
 /// What was read so far, as the beginning of some text.
 #[derive(Clone, Debug)]
 struct Node {
-    edges: std::ops::Range<u32>,
-    said: std::ops::Range<u32>,
+    edges: Range<u32>,
+    said: Range<u32>,
 }
 
 /// The texts.
 #[derive(Clone, Debug)]
 pub(super) struct Trie<T> {
-    /// The node after each first byte; none is 0.
-    first: [u32; 256],
+    /// Which class a byte is of; those that are none of the first two of any text are of none, 0.
+    classes: [u8; 256],
+    width: usize,
+    /// For each pair of classes the place in `under`.
+    pairs: Vec<u16>,
+    /// The rules of all texts with these two bytes, and the node behind them.
+    under: Vec<(Bits, u32)>,
     nodes: Vec<Node>,
     edges: Vec<(u8, u32)>,
-    said: Vec<T>,
+    said: Vec<(u16, T)>,
 }
 
 impl<T> Trie<T> {
-    /// Tells what is said of each of the texts that `text` begins with.
-    pub(super) fn walk(&self, text: &[u8], tell: &mut impl FnMut(&[T])) {
-        let Some((first, rest)) = text.split_first() else { return };
-        let mut number = self.first[usize::from(*first)];
+    fn pair(&self, first: u8, second: u8) -> usize {
+        usize::from(self.classes[usize::from(first)]) * self.width
+            + usize::from(self.classes[usize::from(second)])
+    }
+
+    /// Tells what is said of each of the texts that `text` begins with, of these rules.
+    pub(super) fn walk(&self, text: &[u8], rules: &Bits, tell: &mut impl FnMut(u16, &T)) {
+        let [first, second, rest @ ..] = text else { return };
+        let pair = self.pairs.get(self.pair(*first, *second)).map_or(0, |pair| usize::from(*pair));
+        let Some((_, number)) = self.under.get(pair).filter(|(under, _)| under.meets(rules)) else { return };
+        let mut number = *number;
         let mut rest = rest.iter();
-        while let Some(node) = self.nodes.get(number as usize).filter(|_| number != 0) {
+        while let Some(node) = self.nodes.get(number as usize) {
             let said = self.said.get(node.said.start as usize..node.said.end as usize).unwrap_or_default();
-            if !said.is_empty() {
-                tell(said);
+            for (rule, what) in said.iter().filter(|(rule, _)| rules.has(usize::from(*rule))) {
+                tell(*rule, what);
             }
             let edges = self.edges.get(node.edges.start as usize..node.edges.end as usize);
             let Some(byte) = rest.next() else { return };
-            let next = edges.unwrap_or_default().iter().find(|(edge, _)| edge == byte);
-            number = next.map_or(0, |(_, to)| *to);
+            let Some((_, next)) = edges.unwrap_or_default().iter().find(|(edge, _)| edge == byte) else {
+                return;
+            };
+            number = *next;
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::TrieBuilder;
+    use super::{Bits, TrieBuilder};
 
     #[test]
     fn it_tells_of_every_text_that_another_begins_with() {
         let mut builder = TrieBuilder::default();
-        for (number, text) in ["ab", "abc", "b", "abd", "ab"].into_iter().enumerate() {
-            builder.add(text.as_bytes(), number);
+        for (rule, text) in (0..).zip(["ab", "abc", "ba", "abd", "ab"]) {
+            builder.add(text.as_bytes(), rule, ());
         }
         let trie = builder.build();
-        let told = |text: &str| {
-            let mut told = Vec::new();
-            trie.walk(text.as_bytes(), &mut |said: &[usize]| told.extend_from_slice(said));
+        let told = |text: &str, rules: &[usize]| {
+            let (mut told, mut asked) = (Vec::new(), Bits::default());
+            rules.iter().for_each(|rule| asked.insert(*rule));
+            trie.walk(text.as_bytes(), &asked, &mut |rule, ()| told.push(rule));
             told
         };
-        assert_eq!(told("abcd"), [0, 4, 1]);
-        assert_eq!(told("ab"), [0, 4]);
-        assert_eq!(told("b"), [2]);
-        assert!(told("a").is_empty() && told("").is_empty() && told("cab").is_empty());
+        let all = [0, 1, 2, 3, 4];
+        assert_eq!(told("abcd", &all), [0, 4, 1]);
+        assert_eq!(told("ab", &all), [0, 4]);
+        assert_eq!(told("ba", &all), [2]);
+        assert!(told("a", &all).is_empty() && told("", &all).is_empty() && told("cab", &all).is_empty());
+        assert_eq!(told("abcd", &[1, 2]), [1]);
+        assert!(told("abcd", &[2]).is_empty());
     }
 }
