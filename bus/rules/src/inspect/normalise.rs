@@ -24,14 +24,22 @@ pub(super) struct TooLong;
 pub(super) fn fold(text: &str) -> Result<Folded, TooLong> {
     let mut folded = Folded::default();
     let mut hidden = String::new();
-    let visible = text.chars().filter(|c| keep(*c, &mut folded, &mut hidden)).collect::<String>();
     let limit = text.len() * 2 + 64;
-    let mut plain = String::with_capacity(visible.len());
-    for c in visible.nfkd().filter(|c| !is_accent(*c)) {
-        if plain.len() + c.len_utf8() > limit {
-            return Err(TooLong);
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        // ASCII stays as it is, and nothing around it moves over it.
+        let (ascii, after) = rest.split_at(run(rest, u8::is_ascii));
+        push_visible(ascii, &mut plain);
+        let (other, after) = after.split_at(run(after, |byte| !byte.is_ascii()));
+        rest = after;
+        let visible = other.chars().filter(|c| keep(*c, &mut folded, &mut hidden));
+        for c in visible.nfkd().filter(|c| !is_accent(*c)) {
+            if plain.len() + c.len_utf8() > limit {
+                return Err(TooLong);
+            }
+            plain.push(c);
         }
-        plain.push(c);
     }
     folded.text = unmix(plain, &mut folded.mixed);
     folded.hidden = hidden.bytes().filter(u8::is_ascii_alphabetic).count() > HIDDEN_FLAG_MAX;
@@ -40,6 +48,17 @@ pub(super) fn fold(text: &str) -> Result<Folded, TooLong> {
         folded.text.push_str(&hidden);
     }
     Ok(folded)
+}
+
+/// How many of the first bytes are of one sort.
+fn run(text: &str, sort: impl Fn(&u8) -> bool) -> usize {
+    text.bytes().position(|byte| !sort(&byte)).unwrap_or(text.len())
+}
+
+/// Adds a piece of ASCII without control characters.
+fn push_visible(ascii: &str, plain: &mut String) {
+    let is_hidden = |c: char| c.is_ascii_control() && !matches!(c, '\t' | '\n' | '\r');
+    plain.extend(ascii.split(is_hidden));
 }
 
 /// Letters a flag emoji spells in tag characters, at most (a country and a region).
@@ -102,7 +121,7 @@ fn script_of(c: char) -> Script {
 /// the text mixes elsewhere and, for a word of one script, every letter of it has a Latin twin.
 fn unmix(text: String, mixed: &mut bool) -> String {
     *mixed = words(&text).any(is_mixed);
-    if !*mixed && !text.chars().any(|c| ALWAYS.iter().any(|(from, _)| *from == c)) {
+    if !*mixed && !text.chars().filter(|c| !c.is_ascii()).any(|c| ALWAYS.iter().any(|(from, _)| *from == c)) {
         return text;
     }
     let mut out = String::with_capacity(text.len());
