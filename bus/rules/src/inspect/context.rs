@@ -9,8 +9,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::gate::{Gate, LITERAL_MAX, State, Woken};
-use super::scan::{self, Trace};
+use super::gate::{Bits, Gate, LITERAL_MAX, State, Woken};
+use super::rules::RuleSet;
+use super::scan::{self, Sides, Trace};
 use super::tails::{Fair, Talk};
 use super::{Alert, Inspection, Inspector, Kind, Scratch, Severity, Span};
 
@@ -57,7 +58,8 @@ impl<'t> Said<'t> {
     pub(crate) fn under(mut self, inspector: &Inspector, by: &Rules) -> Self {
         if !by.are_of(inspector) {
             let gate = inspector.rules.gate();
-            self.trace = Trace { woken: gate.hear(self.end.as_bytes()).woken, stirred: true };
+            let woken = gate.hear(self.end.as_bytes()).woken;
+            self.trace = Trace { woken, stirred: true, lone: inspector.rules.lone(&woken) };
             self.state = gate.end_of(self.end.as_bytes());
         }
         self
@@ -90,12 +92,23 @@ struct Tail {
     text: String,
     /// The literals of at least what is in the tail: those of the last so many bytes, and of as many before.
     woken: [Woken; 2],
+    /// The concepts and parts that may stand in the same.
+    lone: [Bits; 2],
     /// Bytes of the first of them.
     bytes: usize,
     /// Bytes until what was worth a look has left the tail.
     stirred: usize,
     /// Where its end has left the gate, for each of the [`GAPS`].
     states: [State; 2],
+}
+
+/// What was learnt of a tail and a text, read beside each other.
+#[derive(Clone, Copy, Debug, Default)]
+struct Beside {
+    /// Concepts and parts of which a match may run over the border, ...
+    crossing: Bits,
+    /// ... and those of which none stands on either side, however they are joined.
+    absent: Option<Bits>,
 }
 
 /// The tails of many pairs, each known by a key of the caller's.
@@ -154,13 +167,16 @@ impl<K: Talk> Context<K> {
         let tail = self.tail(pair);
         let is_first = tail.text.is_empty();
         let border = if is_first { Woken::default() } else { tail.border(inspector, said) };
-        if !is_first
-            && tail.stirs(inspector, said, &border)
-            && let Some(together) = tail.after(inspector, capability, said, &alone)
-        {
-            return marked(together);
+        let mut beside = Beside::default();
+        if !is_first {
+            let woken = tail.woken_beside(said, &border);
+            if !tail.stirs(inspector, said, &woken) {
+                beside.crossing = inspector.rules.lone(&woken);
+            } else if let Some(together) = tail.after(inspector, capability, said, &alone, &mut beside) {
+                return marked(together);
+            }
         }
-        tail.append(inspector.rules.gate(), said, &border);
+        tail.append(inspector.rules.gate(), said, &border, &beside);
         alone
     }
 
@@ -195,8 +211,7 @@ impl<K: Talk> Context<K> {
     /// Other rules are in use: whatever was quiet under the old ones is looked at again.
     fn rules_changed(&mut self, inspector: &Inspector) {
         self.rest();
-        let gate = inspector.rules.gate();
-        self.tails.iter_mut().for_each(|tail| tail.read_again(gate));
+        self.tails.iter_mut().for_each(|tail| tail.read_again(&inspector.rules));
         self.by = Some(Rules::of(inspector));
     }
 
@@ -228,18 +243,25 @@ impl Tail {
 
     /// Whether tail and text together could be more than each alone. Evidence counts where one of them alone holds
     /// the words of concepts enough for an alert: long ordinary talks hold those of many.
-    fn stirs(&self, inspector: &Inspector, said: &Said<'_>, border: &Woken) -> bool {
+    fn stirs(&self, inspector: &Inspector, said: &Said<'_>, woken: &Woken) -> bool {
+        self.stirred > 0 || said.trace.stirred || inspector.rules.may_match(woken)
+    }
+
+    /// The literals in tail and text, and over the border.
+    fn woken_beside(&self, said: &Said<'_>, border: &Woken) -> Woken {
         let mut woken = *border;
         self.woken.iter().for_each(|own| woken.join(own));
         woken.join(&said.trace.woken);
-        self.stirred > 0 || said.trace.stirred || inspector.rules.may_match(&woken)
+        woken
     }
 
     /// Forgets what other rules found in it.
-    fn read_again(&mut self, gate: &Gate) {
+    fn read_again(&mut self, rules: &RuleSet) {
+        let gate = rules.gate();
         self.stirred = TAIL_BYTES_MAX;
         self.states = GAPS.map(|gap| gate.end_of(self.text.replace(BORDER, gap).as_bytes()));
         self.woken = GAPS.map(|gap| gate.hear(self.text.replace(BORDER, gap).as_bytes()).woken);
+        self.lone = self.woken.map(|woken| rules.lone(&woken));
         self.bytes = 0;
     }
 
@@ -251,9 +273,34 @@ impl Tail {
         capability: &str,
         said: &Said<'_>,
         alone: &Inspection,
+        beside: &mut Beside,
     ) -> Option<Inspection> {
-        let may_add = |joined: &str, border: Range<usize>| scan::may_add(&inspector.rules, joined, border);
+        let may_add =
+            |joined: &str, border: Range<usize>| self.may_add(inspector, said, alone, beside, joined, border);
         self.after_where(inspector, capability, said, alone, may_add)
+    }
+
+    /// Whether both together may be more, and what they tell of each.
+    fn may_add(
+        &self,
+        inspector: &Inspector,
+        said: &Said<'_>,
+        alone: &Inspection,
+        beside: &mut Beside,
+        joined: &str,
+        border: Range<usize>,
+    ) -> bool {
+        let sides = Sides { lone: self.lone_beside(said), alerts: alone.alerts() };
+        let both = scan::may_add(&inspector.rules, joined, border, &sides);
+        beside.crossing.join(&both.lone);
+        // The tail may be of several messages, which are joined in the same way.
+        beside.absent = Some(beside.absent.map_or(both.absent, |absent| absent.meet(&both.absent)));
+        both.adds
+    }
+
+    /// The concepts and parts that may stand in the tail, or in what follows.
+    fn lone_beside(&self, said: &Said<'_>) -> Bits {
+        self.lone.iter().fold(said.trace.lone, |lone, own| lone.with(own))
     }
 
     /// The same, where `may_add` says that both together need to be read at all.
@@ -263,7 +310,7 @@ impl Tail {
         capability: &str,
         said: &Said<'_>,
         alone: &Inspection,
-        may_add: impl Fn(&str, Range<usize>) -> bool,
+        mut may_add: impl FnMut(&str, Range<usize>) -> bool,
     ) -> Option<Inspection> {
         let allowed = |rule: &str| {
             inspector.policy().names(capability, rule)
@@ -287,7 +334,7 @@ impl Tail {
     }
 
     /// Adds a text that may be delivered.
-    fn append(&mut self, gate: &Gate, said: &Said<'_>, border: &Woken) {
+    fn append(&mut self, gate: &Gate, said: &Said<'_>, border: &Woken, beside: &Beside) {
         self.states = if said.bytes < LITERAL_MAX {
             let gaps = if self.text.is_empty() { [""; 2] } else { GAPS };
             let [touching, apart] = self.states;
@@ -308,11 +355,21 @@ impl Tail {
         self.stirred = if said.trace.stirred { TAIL_BYTES_MAX } else { self.stirred.saturating_sub(passed) };
         if self.bytes >= TAIL_BYTES_MAX {
             self.woken = [Woken::default(), self.woken[0]];
+            self.lone = [Bits::default(), self.lone[0]];
             self.bytes = 0;
         }
         self.bytes += passed;
         self.woken[0].join(&said.trace.woken);
         self.woken[0].join(border);
+        let is_whole = said.bytes < TAIL_BYTES_MAX;
+        if is_whole {
+            let absent = beside.absent.unwrap_or_default();
+            self.lone = self.lone.map(|lone| lone.without(&absent));
+            self.lone[0].join(&said.trace.lone.without(&absent).with(&beside.crossing));
+        } else {
+            // Nothing is left of what was said before.
+            self.lone = [said.trace.lone, Bits::default()];
+        }
     }
 }
 

@@ -36,10 +36,16 @@ impl Bits {
     }
 
     /// Adds the rules of another set.
-    fn join(&mut self, other: &Self) {
+    pub(super) fn join(&mut self, other: &Self) {
         for (word, other) in self.0.iter_mut().zip(&other.0) {
             *word |= *other;
         }
+    }
+
+    /// The rules of either set.
+    pub(super) fn with(mut self, other: &Self) -> Self {
+        self.join(other);
+        self
     }
 
     /// Whether there is none in it.

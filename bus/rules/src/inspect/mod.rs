@@ -34,6 +34,7 @@ mod pairings;
 mod parts;
 mod pattern;
 mod peel;
+mod reach;
 mod relaxed;
 mod rules;
 mod scan;

@@ -6,13 +6,12 @@
 use std::ops::Range;
 
 use super::gate::{Bits, Gate, Part, RULES_MAX};
-use super::pattern::{Pattern, borders};
-use super::starts::{Found, Starts};
+use super::pattern::Pattern;
+use super::reach::Reach;
+use super::starts::Starts;
 
 /// Most places of literals noted; where there are more, rules read the whole text.
 const HITS_MAX: usize = 1 << 13;
-/// Matches looked at that overlap before the next counts as what was looked for.
-const OVERLAPS_MAX: usize = 32;
 /// A rule looks at each of its beginnings alone while that is at most so many times the bytes in question, ...
 const TIMES_MAX: usize = 8;
 /// ... and so many bytes more.
@@ -29,7 +28,7 @@ struct Hit {
 
 /// The places of literals in one text.
 pub(super) struct Near {
-    borders: Vec<u32>,
+    reach: Reach,
     hits: Vec<Hit>,
     /// The last place of each rule, as a number from one on.
     last: [u16; RULES_MAX],
@@ -37,28 +36,25 @@ pub(super) struct Near {
     noted: Bits,
     /// Rules that match only with a literal of their second list.
     double: Bits,
-    /// Where matches begin.
-    starts: Found,
 }
 
 impl Near {
     /// Notes the places of these rules' literals: of those that match only near them.
     pub(super) fn of(gate: &Gate, starts: &Starts, text: &[u8], rules: &Bits, bounded: &Bits) -> Self {
-        let starts = starts.find(text, rules);
+        let reach = Reach::of(starts, text, rules);
         let rules = &rules.meet(bounded);
         let mut near = Self {
-            borders: borders(text),
+            reach,
             hits: Vec::with_capacity(64),
             last: [0; RULES_MAX],
             noted: *rules,
             double: *gate.double(),
-            starts,
         };
         let (mut state, mut word) = (0, 0_u32);
         for (at, byte) in (0_u32..).zip(text) {
             state = gate.step(state, *byte);
             let Some(woken) = gate.woken(state) else { continue };
-            while near.borders.get(word as usize).is_some_and(|border| *border <= at) {
+            while near.reach.border(word).is_some_and(|border| border <= at) {
                 word += 1;
             }
             for part in [Part::First, Part::Second] {
@@ -72,6 +68,11 @@ impl Near {
             }
         }
         near
+    }
+
+    /// How far matches reach.
+    pub(super) const fn reach(&self) -> &Reach {
+        &self.reach
     }
 
     fn note(&mut self, rule: usize, word: u32, part: Part) {
@@ -115,14 +116,14 @@ impl Near {
 
     /// From the first to the last of these words.
     fn bytes(&self, words: &Range<u32>, bytes: usize) -> Range<usize> {
-        let border = |word: u32| self.borders.get(word as usize).map(|border| *border as usize);
+        let border = |word: u32| self.reach.border(word).map(|border| border as usize);
         let start = words.start.checked_sub(1).and_then(border).unwrap_or(0);
         start..border(words.end).unwrap_or(bytes)
     }
 
     /// The matches of a rule.
     pub(super) fn places<'p>(&self, rule: usize, pattern: &'p Pattern, text: &'p [u8]) -> Places<'p> {
-        let starts = self.starts.of(rule);
+        let starts = self.reach.starts(rule);
         if starts.as_ref().is_some_and(Vec::is_empty) {
             return Places { pattern, text, left: 0..0, parts: Vec::new(), look: Look::InParts };
         }
@@ -130,48 +131,26 @@ impl Near {
             Some(reach) => self.parts(rule, reach, text.len()),
             None => std::iter::once(0..text.len()).collect(),
         };
-        let (parts, look) = match starts {
-            Some(starts) => self.beginning(pattern, &parts, &starts),
-            None => (parts, Look::InParts),
+        let (parts, look) = match (starts, pattern.led()) {
+            (Some(starts), None) => self.beginning(pattern, &parts, &starts),
+            (Some(starts), Some(words)) => (self.around(pattern, words, &starts, text.len()), Look::InParts),
+            (None, _) => (parts, Look::InParts),
         };
         Places { pattern, text, left: 0..0, parts, look }
     }
 
-    /// Whether any match is what is asked for, of those that begin before the end of `within` and do not end before its
-    /// start. Matches that overlap are asked about, too. It may be true where there is none.
-    pub(super) fn any(
-        &self,
-        rule: usize,
-        pattern: &Pattern,
-        text: &[u8],
-        within: Range<usize>,
-        is: impl Fn(&Range<usize>) -> bool,
-    ) -> bool {
-        if let Some(starts) = self.starts.of(rule) {
-            let places = starts.iter().map(|start| *start as usize).filter(|start| *start <= within.end);
-            let parts = places.map(|start| start..text.len().min(self.end_of(pattern, start)));
-            let mut parts = parts.filter(|part| part.end >= within.start).enumerate();
-            return parts.any(|(turn, part)| {
-                turn == OVERLAPS_MAX || pattern.find_first(text, part).is_some_and(|found| is(&found))
-            });
-        }
-        let first = pattern.span().words.map_or(0, |words| {
-            let word = self.borders.partition_point(|border| (*border as usize) < within.start);
-            let first = word.checked_sub(words as usize + 1);
-            first.and_then(|word| self.borders.get(word)).map_or(0, |border| *border as usize)
-        });
-        let mut left = first..text.len();
-        for _ in 0..OVERLAPS_MAX {
-            let Some(found) = pattern.find(text, left.clone()).filter(|found| found.start <= within.end)
-            else {
-                return false;
-            };
-            if is(&found) {
-                return true;
+    /// Where to look for matches that begin up to so many words before one of these places, the last first.
+    fn around(&self, pattern: &Pattern, words: u32, places: &[u32], bytes: usize) -> Vec<Range<usize>> {
+        let mut parts: Vec<Range<usize>> = Vec::new();
+        for place in places.iter().map(|place| *place as usize) {
+            let start = self.reach.words_before(place, words);
+            let end = bytes.min(self.reach.end_of(pattern, place));
+            match parts.last_mut() {
+                Some(later) if later.start <= end => later.start = later.start.min(start),
+                _ => parts.push(start..end),
             }
-            left.start = found.start + 1;
         }
-        true
+        parts
     }
 
     /// Where to look in these parts for matches that begin there; both come the last first.
@@ -189,7 +168,7 @@ impl Near {
             while starts.next_if(|start| *start >= part.end).is_some() {}
             let mut first = None;
             while let Some(start) = starts.next_if(|start| *start >= part.start) {
-                let end = part.end.min(self.end_of(pattern, start));
+                let end = part.end.min(self.reach.end_of(pattern, start));
                 enough = enough.saturating_sub(end.saturating_sub(start));
                 each.push(start..end);
                 first = Some(start);
@@ -197,17 +176,6 @@ impl Near {
             trimmed.extend(first.map(|first| first..part.end));
         }
         if enough > 0 { (each, Look::AtParts) } else { (trimmed, Look::InParts) }
-    }
-
-    /// No match that begins at `start` ends after this.
-    fn end_of(&self, pattern: &Pattern, start: usize) -> usize {
-        let span = pattern.span();
-        let bytes = span.bytes.map_or(usize::MAX, |bytes| start.saturating_add(bytes));
-        let words = span.words.and_then(|words| {
-            let word = self.borders.partition_point(|border| *border as usize <= start);
-            self.borders.get(word.saturating_add(words as usize)).map(|border| *border as usize)
-        });
-        bytes.min(words.unwrap_or(usize::MAX))
     }
 }
 

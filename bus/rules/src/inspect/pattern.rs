@@ -12,7 +12,7 @@ use regex_automata::{Anchored, Input};
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use super::relaxed::relaxed;
-use super::starts::{self, Beginning};
+use super::starts::Beginnings;
 
 /// Largest program of one pattern and largest cache of its automaton, in bytes.
 const BYTES_MAX: usize = 1 << 21;
@@ -32,7 +32,7 @@ pub(super) struct Pattern {
     relaxed: Option<Regex>,
     reach: Option<u32>,
     span: Span,
-    beginnings: Option<Arc<[Beginning]>>,
+    beginnings: Option<Arc<Beginnings>>,
 }
 
 /// How long a match may be: nothing where there is no bound.
@@ -58,14 +58,14 @@ impl Pattern {
         };
         let reach = words(&hir).map(|words| words + 2);
         // Beginnings are found without regard to the case of ASCII letters alone.
-        let ascii = if is_ascii(&hir) { starts::beginnings(&parse_in(pattern, Case::Counts)?) } else { None };
+        let ascii = if is_ascii(&hir) { Beginnings::of(&parse_in(pattern, Case::Counts)?) } else { None };
         Ok(Self {
             regex: build(&hir)?,
             // Without it every text is asked the dear way.
             relaxed: relaxed(&hir).and_then(|hir| build(&hir).ok()),
             reach,
             span: Span { words: reach, bytes: hir.properties().maximum_len() },
-            beginnings: ascii.map(Arc::from),
+            beginnings: ascii.map(Arc::new),
         })
     }
 
@@ -85,8 +85,13 @@ impl Pattern {
     }
 
     /// How all matches begin, if that is known.
-    pub(super) fn beginnings(&self) -> Option<&[Beginning]> {
+    pub(super) fn beginnings(&self) -> Option<&Beginnings> {
         self.beginnings.as_deref()
+    }
+
+    /// How many words before its beginnings a match may begin; nothing if it begins there.
+    pub(super) fn led(&self) -> Option<u32> {
+        self.beginnings().and_then(Beginnings::led)
     }
 
     /// The match that begins where a part of the text does.
@@ -143,7 +148,7 @@ pub(super) const fn is_blank(byte: u8) -> bool {
 }
 
 /// Most runs that a match begins, ends or lies in, besides the first; nothing if there may be any number.
-fn words(hir: &Hir) -> Option<u32> {
+pub(super) fn words(hir: &Hir) -> Option<u32> {
     if is_all_gap(hir) {
         // However long, it is part of one run.
         return Some(1);

@@ -335,6 +335,12 @@ impl RuleSet {
         self.gate.hear(text).woken
     }
 
+    /// The concepts and parts that may match where these literals stand: what means nothing alone, and does beside others.
+    pub(super) fn lone(&self, woken: &Woken) -> Bits {
+        let awake = self.gate.awake(woken);
+        awake.meet(&self.evidence).with(&awake.meet(&self.parts))
+    }
+
     /// The rules that may match where these literals stand, without parts of pairings of which another side is
     /// missing and without concepts too few to weigh enough.
     pub(super) fn awake(&self, woken: &Woken) -> Bits {

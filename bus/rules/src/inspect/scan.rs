@@ -10,9 +10,9 @@ use super::gate::{Bits, Woken};
 use super::lanes::{Heard, Text};
 use super::markup::{self, Marks};
 use super::near::{Near, Places};
-use super::rules::{Compiled, Mention, Paired, Role, RuleSet, Strength};
+use super::rules::{Compiled, Judge, Mention, Paired, Role, RuleSet, Strength};
 use super::{Alert, Kind, RuleId, Severity, Span, disguise, evidence, mention, normalise, peel};
-pub(super) use cross::may_add;
+pub(super) use cross::{Sides, may_add};
 
 /// Layers of encoding undone after the text itself.
 const LAYERS_MAX: usize = 3;
@@ -30,6 +30,8 @@ pub(super) struct Trace {
     pub(super) woken: Woken,
     /// Something in it was worth a look.
     pub(super) stirred: bool,
+    /// Concepts and parts that may stand in it: of no other does a match.
+    pub(super) lone: Bits,
 }
 
 /// What was found so far in one body, and what may still be spent on it.
@@ -283,6 +285,8 @@ struct View<'v> {
     concepts: Vec<evidence::Place>,
     /// Concepts that stand in too many places to note.
     everywhere: Vec<evidence::Place>,
+    /// Concepts and parts that were looked for and stand nowhere.
+    absent: Bits,
 }
 
 impl Reader<'_> {
@@ -291,8 +295,10 @@ impl Reader<'_> {
         let number = findings.begin(view);
         let text = view.as_bytes();
         findings.trace.woken.join(woken);
+        let lone = self.rules.lone(woken);
         let mut awake = self.rules.awake(woken);
         if awake.is_empty() {
+            findings.trace.lone.join(&lone);
             return;
         }
         // Of evidence, words alone are no sign: they must stand as near as its phrases have them (`weigh`).
@@ -302,16 +308,8 @@ impl Reader<'_> {
         if marks.is_empty() {
             awake = awake.without(self.rules.signals());
         }
-        let mut view = View {
-            reader: self,
-            text,
-            near: Near::of(self.rules.gate(), self.rules.starts(), text, &awake, self.rules.bounded()),
-            number,
-            signals: markup::Signals::default(),
-            parts: Vec::new(),
-            concepts: Vec::new(),
-            everywhere: Vec::new(),
-        };
+        let near = Near::of(self.rules.gate(), self.rules.starts(), text, &awake, self.rules.bounded());
+        let mut view = View::of(self, text, near, number);
         for bit in awake.without(self.rules.evidence()).iter() {
             if let Some(rule) = self.rules.rule(bit) {
                 view.apply(bit, rule, findings);
@@ -319,11 +317,27 @@ impl Reader<'_> {
         }
         view.pair(findings);
         view.weigh(&awake, findings);
+        findings.trace.lone.join(&lone.without(&view.absent));
         marks.pair(text.len(), number, &mut view.signals, findings);
     }
 }
 
 impl<'v> View<'v> {
+    /// A view of which nothing is known but the literals in it.
+    fn of(reader: Reader<'v>, text: &'v [u8], near: Near, number: u16) -> Self {
+        Self {
+            reader,
+            text,
+            near,
+            number,
+            signals: markup::Signals::default(),
+            parts: Vec::new(),
+            concepts: Vec::new(),
+            everywhere: Vec::new(),
+            absent: Bits::default(),
+        }
+    }
+
     /// Where a rule matches.
     fn places(&self, bit: usize, rule: &'v Compiled) -> Places<'v> {
         self.near.places(bit, &rule.pattern, self.text)
@@ -359,6 +373,9 @@ impl<'v> View<'v> {
         let before = self.parts.len();
         let places = self.places(bit, rule).take(PLACES_MAX);
         self.parts.extend(places.map(|found| (bit, found.start, found.end)));
+        if self.parts.len() == before {
+            self.absent.insert(bit);
+        }
         // Too many to note: nobody hides the one that counts behind them.
         if self.parts.len() - before == PLACES_MAX {
             self.parts.push((bit, 0, self.text.len()));
@@ -374,16 +391,10 @@ impl<'v> View<'v> {
         }
     }
 
-    /// How grave a command is, and how much was read behind it, in bytes.
-    fn judged(&self, judge: super::rules::Judge, found: &Range<usize>) -> (Option<Severity>, usize) {
-        let before = self.text.get(found.start.saturating_sub(24)..found.start).unwrap_or_default();
-        judge(before, self.text.get(found.end..).unwrap_or_default())
-    }
-
-    fn judge(&mut self, bit: usize, rule: &'v Compiled, judge: super::rules::Judge, findings: &mut Findings) {
+    fn judge(&mut self, bit: usize, rule: &'v Compiled, judge: Judge, findings: &mut Findings) {
         let mut places = self.places(bit, rule);
         while let Some(found) = places.next() {
-            let (severity, read) = self.judged(judge, &found);
+            let (severity, read) = judged(self.text, judge, &found);
             let at = (found.end + read).min(self.text.len());
             places.pass(at);
             if let Some(severity) = severity {
@@ -470,6 +481,9 @@ impl<'v> View<'v> {
                 self.concepts.push(evidence::Place { start, end, bit, weight });
             }
         }
+        if seen == 0 {
+            self.absent.insert(bit);
+        }
         // Quoted ones count among them: nobody hides the one that is meant behind mentions.
         if seen == PLACES_MAX {
             self.everywhere.push(evidence::Place { start: 0, end: 0, bit, weight });
@@ -494,12 +508,17 @@ impl<'v> View<'v> {
     }
 
     /// The concepts that may stand somewhere, the heaviest first, each with its weight.
-    fn concepts_near(&self, awake: &Bits) -> Vec<(usize, Places<'v>, u32)> {
-        let awake = self.reader.rules.concepts(awake).map(|(bit, rule)| {
+    fn concepts_near(&mut self, awake: &Bits) -> Vec<(usize, Places<'v>, u32)> {
+        let mut near = Vec::new();
+        for (bit, rule) in self.reader.rules.concepts(awake) {
             let places = self.places(bit, rule);
-            (bit, places, evidence::weight_of(rule))
-        });
-        awake.filter(|(_, places, _)| !places.is_over()).collect()
+            if places.is_over() {
+                self.absent.insert(bit);
+            } else {
+                near.push((bit, places, evidence::weight_of(rule)));
+            }
+        }
+        near
     }
 
     /// The weightiest stretch of these concepts, if all of them together weigh at least so much.
@@ -535,6 +554,12 @@ impl<'v> View<'v> {
         });
         place.map(|(_, start, end)| (*start, *end))
     }
+}
+
+/// How grave a command is, and how much was read behind it, in bytes.
+fn judged(text: &[u8], judge: Judge, found: &Range<usize>) -> (Option<Severity>, usize) {
+    let before = text.get(found.start.saturating_sub(24)..found.start).unwrap_or_default();
+    judge(before, text.get(found.end..).unwrap_or_default())
 }
 
 /// What concepts weigh together.

@@ -9,7 +9,7 @@ use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Hir, HirKind, Look, Repetition};
 
 use super::gate::{Bits, RULES_MAX};
-use super::pattern::{is_all_gap, is_gap};
+use super::pattern::{is_all_gap, is_gap, words};
 use super::trie::{Trie, TrieBuilder};
 
 /// Longest beginning, in bytes.
@@ -21,6 +21,8 @@ const MANY_OF_ONE: usize = 400;
 const MANY: usize = 1_600;
 /// Most bytes of a match before what is known of its beginning.
 const LEAD_MAX: usize = 2;
+/// Most words of a match before what is known of it.
+const LED_MAX: u32 = 6;
 /// Largest class of characters of which each is a beginning of its own.
 const CLASS_MAX: usize = 12;
 /// Most places noted in one text; where there are more, rules look everywhere.
@@ -41,52 +43,75 @@ pub(super) struct Beginning {
     at_word: bool,
 }
 
-/// How all matches of a pattern begin, which ignores case; nothing if that is not known, or not telling.
-pub(super) fn beginnings(hir: &Hir) -> Option<Vec<Beginning>> {
-    let mut all = Vec::new();
-    add(hir, &mut all)?;
-    all.sort_unstable();
-    all.dedup();
-    (all.len() <= MANY).then_some(all)
+/// How all matches of a pattern begin.
+#[derive(Clone, Debug)]
+pub(super) struct Beginnings {
+    all: Vec<Beginning>,
+    /// If some match begins further before than a lead may be long: it begins within so many words.
+    led: Option<u32>,
 }
 
-fn add(hir: &Hir, all: &mut Vec<Beginning>) -> Option<()> {
+impl Beginnings {
+    /// Those of a pattern, which ignores case; nothing if they are not known, or not telling.
+    pub(super) fn of(hir: &Hir) -> Option<Self> {
+        let mut found = Self { all: Vec::new(), led: None };
+        add(hir, &mut found)?;
+        found.all.sort_unstable();
+        found.all.dedup();
+        (found.all.len() <= MANY).then_some(found)
+    }
+
+    /// How many words before what is known a match may begin, if it need not begin there.
+    pub(super) const fn led(&self) -> Option<u32> {
+        self.led
+    }
+}
+
+fn add(hir: &Hir, found: &mut Beginnings) -> Option<()> {
     match hir.kind() {
-        HirKind::Capture(capture) => add(&capture.sub, all),
-        HirKind::Alternation(ways) => ways.iter().try_for_each(|way| add(way, all)),
-        HirKind::Concat(parts) => add_of(parts, all),
+        HirKind::Capture(capture) => add(&capture.sub, found),
+        HirKind::Alternation(ways) => ways.iter().try_for_each(|way| add(way, found)),
+        HirKind::Concat(parts) => add_of(parts, found),
         HirKind::Empty
         | HirKind::Look(_)
         | HirKind::Literal(_)
         | HirKind::Class(_)
-        | HirKind::Repetition(_) => add_of(std::slice::from_ref(hir), all),
+        | HirKind::Repetition(_) => add_of(std::slice::from_ref(hir), found),
     }
 }
 
-/// Those of what stands one after the other.
-fn add_of(parts: &[Hir], all: &mut Vec<Beginning>) -> Option<()> {
-    let (mut least, mut most) = (0, 0);
+/// Those of what stands one after the other. What stands before them may be long: then a match begins not where they do.
+fn add_of(parts: &[Hir], found: &mut Beginnings) -> Option<()> {
+    let (mut least, mut most) = (0, Some(0));
     let mut at_word = false;
     for (place, part) in parts.iter().enumerate() {
         if let HirKind::Look(look) = part.kind() {
-            at_word |= most == 0 && *look == Look::WordAscii;
+            at_word |= most == Some(0) && *look == Look::WordAscii;
             continue;
         }
         let rest = parts.get(place..).unwrap_or_default().iter().map(with_blanks).collect();
         if let Some(texts) = texts_of(&Hir::concat(rest)) {
-            let lead = (u8::try_from(least).ok()?, u8::try_from(most).ok()?);
+            let lead = match most {
+                Some(most) => (u8::try_from(least).ok()?, u8::try_from(most).ok()?),
+                None => {
+                    let lead = parts.get(..place).unwrap_or_default().iter();
+                    let words = lead.map(words).try_fold(0, |sum, words| Some(sum + words?))?;
+                    let led = found.led.map_or(words, |led| led.max(words));
+                    found.led = Some(led).filter(|led| *led <= LED_MAX);
+                    found.led?;
+                    (0, 0)
+                }
+            };
             // Only where the first byte is one of a word does the border of a word mean that one begins.
-            all.extend(texts.into_iter().map(|text| {
-                let at_word = at_word && most == 0 && text.first().copied().is_some_and(is_word);
+            found.all.extend(texts.into_iter().map(|text| {
+                let at_word = at_word && most == Some(0) && text.first().copied().is_some_and(is_word);
                 Beginning { text, lead, at_word }
             }));
             return Some(());
         }
         least += part.properties().minimum_len()?;
-        most += part.properties().maximum_len().filter(|most| *most <= LEAD_MAX)?;
-        if most > LEAD_MAX {
-            return None;
-        }
+        most = most.and_then(|most| Some(most + part.properties().maximum_len()?));
+        most = most.filter(|most| *most <= LEAD_MAX);
     }
     None
 }
@@ -112,11 +137,8 @@ fn texts_of(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     let mut extractor = Extractor::new();
     extractor.limit_class(CLASS_MAX).limit_total(MANY_OF_ONE).limit_literal_len(BYTES_MAX);
     let found = extractor.extract(hir);
-    let mut texts = found
-        .literals()?
-        .iter()
-        .map(|literal| fold(literal.as_bytes()).map(|(_, byte)| byte).collect())
-        .collect::<Vec<Vec<u8>>>();
+    let mut texts =
+        found.literals()?.iter().map(|literal| fold(literal.as_bytes()).collect()).collect::<Vec<Vec<u8>>>();
     texts.sort_unstable();
     // What begins with another says no more.
     texts.dedup_by(|text, known| text.starts_with(known));
@@ -125,18 +147,41 @@ fn texts_of(hir: &Hir) -> Option<Vec<Vec<u8>>> {
     (!texts.is_empty() && texts.iter().all(telling)).then_some(texts)
 }
 
-/// The bytes of a text in lower case, each run of a gap as one blank, and where each stands.
-fn fold(text: &[u8]) -> impl Iterator<Item = (usize, u8)> {
-    let mut in_gap = false;
-    text.iter().enumerate().filter_map(move |(at, byte)| {
-        let was_in_gap = std::mem::replace(&mut in_gap, is_gap(*byte));
-        match (was_in_gap, in_gap) {
-            (true, true) => None,
-            (false, true) => Some((at, BLANK)),
-            (_, false) => Some((at, byte.to_ascii_lowercase())),
-        }
+/// The bytes of a text in lower case, each run of a gap as one blank.
+fn fold(text: &[u8]) -> impl Iterator<Item = u8> {
+    let mut before = 0;
+    text.iter().filter_map(move |byte| {
+        let folded = FOLDED[usize::from(*byte)];
+        let before = std::mem::replace(&mut before, folded);
+        (folded != BLANK || before != BLANK).then_some(folded)
     })
 }
+
+/// For each byte what stands for it: no other than a gap's has a blank.
+const FOLDED: [u8; 256] = {
+    let mut folded = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        folded[byte as usize] = if is_gap(byte) { BLANK } else { byte.to_ascii_lowercase() };
+        if byte == u8::MAX {
+            break folded;
+        }
+        byte += 1;
+    }
+};
+
+/// For each byte whether words are made of it.
+const WORD: [bool; 256] = {
+    let mut word = [false; 256];
+    let mut byte = 0_u8;
+    loop {
+        word[byte as usize] = is_word(byte);
+        if byte == u8::MAX {
+            break word;
+        }
+        byte += 1;
+    }
+};
 
 const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
@@ -160,13 +205,13 @@ impl Starts {
     }
 
     /// Of these rules, each in its place.
-    pub(super) fn of<'r>(rules: impl Iterator<Item = Option<&'r [Beginning]>>) -> Self {
+    pub(super) fn of<'r>(rules: impl Iterator<Item = Option<&'r Beginnings>>) -> Self {
         let (mut of_words, mut others) = (TrieBuilder::default(), TrieBuilder::default());
         let mut known = Bits::default();
         for (rule, beginnings) in rules.enumerate() {
             let (Some(beginnings), Ok(number)) = (beginnings, u16::try_from(rule)) else { continue };
             known.insert(rule);
-            for Beginning { text, lead, at_word } in beginnings {
+            for Beginning { text, lead, at_word } in &beginnings.all {
                 let trie = if *at_word { &mut of_words } else { &mut others };
                 trie.add(text, number, *lead);
             }
@@ -181,23 +226,33 @@ impl Starts {
         if known.is_empty() {
             return found;
         }
-        let (places, folded): (Vec<usize>, Vec<u8>) = fold(text).unzip();
+        let (words, others) = (self.of_words.asking(&known), self.others.asking(&known));
         let mut inside = false;
-        for (at, place) in places.into_iter().enumerate() {
-            let rest = folded.get(at..).unwrap_or_default();
-            let mut note = |rule: u16, (least, most): &Lead| {
-                for lead in *least..=*most {
-                    found.note(rule, place.checked_sub(usize::from(lead)));
-                }
-            };
-            if !std::mem::replace(&mut inside, rest.first().copied().is_some_and(is_word)) {
-                self.of_words.walk(rest, &known, &mut note);
+        for (at, byte) in text.iter().enumerate() {
+            let is_first = !std::mem::replace(&mut inside, WORD[usize::from(*byte)]);
+            let byte = FOLDED[usize::from(*byte)];
+            let (word, other) = (is_first && words.begins(byte), others.begins(byte));
+            if !(word || other) {
+                continue;
             }
-            self.others.walk(rest, &known, &mut note);
             if found.places.len() > PLACES_MAX {
-                found.known = Bits::default();
                 break;
             }
+            let rest = text.get(at..).unwrap_or_default();
+            let mut note = |rule: u16, (least, most): &Lead| {
+                for lead in *least..=*most {
+                    found.note(rule, at.checked_sub(usize::from(lead)));
+                }
+            };
+            if word {
+                words.walk(fold(rest), &mut note);
+            }
+            if other {
+                others.walk(fold(rest), &mut note);
+            }
+        }
+        if found.places.len() > PLACES_MAX {
+            found.known = Bits::default();
         }
         found
     }

@@ -15,11 +15,15 @@ fn talk(inspector: &Inspector, pieces: &[&str]) -> (usize, usize) {
             blocked += 1;
             continue;
         }
+        let mut beside = Beside::default();
         let border = if tail.text.is_empty() { Woken::default() } else { tail.border(inspector, &said) };
-        if !tail.text.is_empty() && tail.stirs(inspector, &said, &border) {
+        let woken = tail.woken_beside(&said, &border);
+        if !tail.text.is_empty() && !tail.stirs(inspector, &said, &woken) {
+            beside.crossing = inspector.rules.lone(&woken);
+        } else if !tail.text.is_empty() {
             let whole = tail.after_where(inspector, "", &said, &alone, |_, _| true);
             let looked = tail.after_where(inspector, "", &said, &alone, |joined, border| {
-                let may_add = scan::may_add(&inspector.rules, joined, border);
+                let may_add = tail.may_add(inspector, &said, &alone, &mut beside, joined, border);
                 read.set(read.get() + usize::from(may_add));
                 may_add
             });
@@ -29,7 +33,7 @@ fn talk(inspector: &Inspector, pieces: &[&str]) -> (usize, usize) {
                 continue;
             }
         }
-        tail.append(inspector.rules.gate(), &said, &border);
+        tail.append(inspector.rules.gate(), &said, &border, &beside);
     }
     (blocked, read.get())
 }
@@ -122,8 +126,9 @@ fn an_ordinary_talk_of_findings_is_quiet() {
     // Its words name three concepts, which weigh enough only together with those of its field names.
     for _ in 0..4 {
         let border = tail.border(&inspector, &said);
-        assert!(!tail.stirs(&inspector, &said, &border), "each is read once");
-        tail.append(inspector.rules.gate(), &said, &border);
+        let woken = tail.woken_beside(&said, &border);
+        assert!(!tail.stirs(&inspector, &said, &woken), "each is read once");
+        tail.append(inspector.rules.gate(), &said, &border, &Beside::default());
     }
 }
 

@@ -56,13 +56,13 @@ impl<T> TrieBuilder<T> {
     pub(super) fn build(self) -> Trie<T> {
         let narrow = |n: usize| u32::try_from(n).unwrap_or(0);
         let (mut classes, mut used) = ([0_u8; 256], 0_u8);
-        let firsts = self.nodes.first().into_iter().flat_map(|root| &root.edges);
-        let pairs = firsts.flat_map(|(first, to)| {
-            let seconds = self.nodes.get(*to).into_iter().flat_map(|node| &node.edges);
-            seconds.map(|(second, to)| (*first, *second, *to))
-        });
-        let pairs = pairs.collect::<Vec<_>>();
-        for byte in pairs.iter().flat_map(|(first, second, _)| [*first, *second]) {
+        let (mut firsts, mut pairs) = (Vec::new(), Vec::new());
+        for (first, to) in self.nodes.first().into_iter().flat_map(|root| &root.edges) {
+            let Some(node) = self.nodes.get(*to) else { continue };
+            firsts.push((*first, node.rules));
+            pairs.extend(node.edges.iter().map(|(second, to)| (*first, *second, *to)));
+        }
+        for byte in pairs.iter().flat_map(|(first, second, _): &(u8, u8, usize)| [*first, *second]) {
             let class = &mut classes[usize::from(byte)];
             if *class == 0 {
                 used = used.saturating_add(1);
@@ -75,6 +75,7 @@ impl<T> TrieBuilder<T> {
             width,
             pairs: vec![0; width * width],
             under: vec![(Bits::default(), 0)],
+            firsts,
             nodes: Vec::with_capacity(self.nodes.len()),
             edges: Vec::new(),
             said: Vec::new(),
@@ -92,7 +93,7 @@ impl<T> TrieBuilder<T> {
             trie.edges.extend(node.edges.into_iter().map(|(byte, to)| (byte, narrow(to))));
             trie.said.extend(node.said);
             let (edges, said) = (first.0..narrow(trie.edges.len()), first.1..narrow(trie.said.len()));
-            trie.nodes.push(Node { edges, said });
+            trie.nodes.push(Node { edges, said, rules: Few::of(&node.rules) });
         }
         trie
     }
@@ -103,6 +104,22 @@ impl<T> TrieBuilder<T> {
 struct Node {
     edges: Range<u32>,
     said: Range<u32>,
+    /// Of all texts from here on.
+    rules: Few,
+}
+
+/// A set of rules, told by few bits: what has none in common with another has no rule in common.
+#[derive(Clone, Copy, Debug, Default)]
+struct Few(u64);
+
+impl Few {
+    fn of(rules: &Bits) -> Self {
+        Self(rules.iter().fold(0, |few, rule| few | 1 << (rule % 64)))
+    }
+
+    const fn may_meet(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
 }
 
 /// The texts.
@@ -115,6 +132,8 @@ pub(super) struct Trie<T> {
     pairs: Vec<u16>,
     /// The rules of all texts with these two bytes, and the node behind them.
     under: Vec<(Bits, u32)>,
+    /// First bytes, each with the rules of all its texts.
+    firsts: Vec<(u8, Bits)>,
     nodes: Vec<Node>,
     edges: Vec<(u8, u32)>,
     said: Vec<(u16, T)>,
@@ -126,21 +145,47 @@ impl<T> Trie<T> {
             + usize::from(self.classes[usize::from(second)])
     }
 
-    /// Tells what is said of each of the texts that `text` begins with, of these rules.
-    pub(super) fn walk(&self, text: &[u8], rules: &Bits, tell: &mut impl FnMut(u16, &T)) {
-        let [first, second, rest @ ..] = text else { return };
-        let pair = self.pairs.get(self.pair(*first, *second)).map_or(0, |pair| usize::from(*pair));
-        let Some((_, number)) = self.under.get(pair).filter(|(under, _)| under.meets(rules)) else { return };
+    /// Only the texts of these rules.
+    pub(super) fn asking<'t>(&'t self, rules: &'t Bits) -> Asking<'t, T> {
+        let mut first = [false; 256];
+        for (byte, _) in self.firsts.iter().filter(|(_, own)| own.meets(rules)) {
+            first[usize::from(*byte)] = true;
+        }
+        Asking { trie: self, rules, few: Few::of(rules), first }
+    }
+}
+
+/// The texts of some rules.
+pub(super) struct Asking<'t, T> {
+    trie: &'t Trie<T>,
+    rules: &'t Bits,
+    few: Few,
+    first: [bool; 256],
+}
+
+impl<T> Asking<'_, T> {
+    /// Whether any begins with this byte.
+    pub(super) fn begins(&self, byte: u8) -> bool {
+        self.first[usize::from(byte)]
+    }
+
+    /// Tells what is said of each that `text` begins with.
+    pub(super) fn walk(&self, mut text: impl Iterator<Item = u8>, tell: &mut impl FnMut(u16, &T)) {
+        let trie = self.trie;
+        let (Some(first), Some(second)) = (text.next(), text.next()) else { return };
+        let pair = trie.pairs.get(trie.pair(first, second)).map_or(0, |pair| usize::from(*pair));
+        let Some((_, number)) = trie.under.get(pair).filter(|(under, _)| under.meets(self.rules)) else {
+            return;
+        };
         let mut number = *number;
-        let mut rest = rest.iter();
-        while let Some(node) = self.nodes.get(number as usize) {
-            let said = self.said.get(node.said.start as usize..node.said.end as usize).unwrap_or_default();
-            for (rule, what) in said.iter().filter(|(rule, _)| rules.has(usize::from(*rule))) {
+        while let Some(node) = trie.nodes.get(number as usize).filter(|node| node.rules.may_meet(self.few)) {
+            let said = trie.said.get(node.said.start as usize..node.said.end as usize).unwrap_or_default();
+            for (rule, what) in said.iter().filter(|(rule, _)| self.rules.has(usize::from(*rule))) {
                 tell(*rule, what);
             }
-            let edges = self.edges.get(node.edges.start as usize..node.edges.end as usize);
-            let Some(byte) = rest.next() else { return };
-            let Some((_, next)) = edges.unwrap_or_default().iter().find(|(edge, _)| edge == byte) else {
+            let edges = trie.edges.get(node.edges.start as usize..node.edges.end as usize);
+            let Some(byte) = text.next() else { return };
+            let Some((_, next)) = edges.unwrap_or_default().iter().find(|(edge, _)| *edge == byte) else {
                 return;
             };
             number = *next;
@@ -162,9 +207,15 @@ mod tests {
         let told = |text: &str, rules: &[usize]| {
             let (mut told, mut asked) = (Vec::new(), Bits::default());
             rules.iter().for_each(|rule| asked.insert(*rule));
-            trie.walk(text.as_bytes(), &asked, &mut |rule, ()| told.push(rule));
+            trie.asking(&asked).walk(text.bytes(), &mut |rule, ()| told.push(rule));
             told
         };
+        let begins = |byte: u8, rule: usize| {
+            let mut asked = Bits::default();
+            asked.insert(rule);
+            trie.asking(&asked).begins(byte)
+        };
+        assert!(begins(b'a', 0) && begins(b'b', 2) && !begins(b'a', 2) && !begins(b'c', 0));
         let all = [0, 1, 2, 3, 4];
         assert_eq!(told("abcd", &all), [0, 4, 1]);
         assert_eq!(told("ab", &all), [0, 4]);

@@ -7,40 +7,101 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::super::bytes::{self, Survey};
-use super::super::gate::Bits;
-use super::super::markup::{Marks, Signals};
+use super::super::gate::{Bits, Woken};
+use super::super::markup::Marks;
 use super::super::near::Near;
+use super::super::reach::Reach;
 use super::super::rules::{Compiled, Role, RuleSet};
-use super::super::{Severity, disguise, evidence, mention, normalise, peel};
-use super::{LAYERS_MAX, QUOTED_MAX, Reader, View};
+use super::super::{Alert, Severity, disguise, evidence, mention, normalise, peel};
+use super::{LAYERS_MAX, QUOTED_MAX, Reader, View, judged};
 
-/// Whether it could be. `border` is the place where the two were put together, and what was put between them.
-pub(in super::super) fn may_add(rules: &RuleSet, text: &str, border: Range<usize>) -> bool {
-    let mut layer = Cow::Borrowed(text);
-    let mut border = border;
-    for depth in 0..=LAYERS_MAX {
-        let mut survey = bytes::survey(&layer);
-        if survey.foldable() {
-            let Ok(folded) = normalise::fold(&layer) else { return true };
-            let fold = |part: &str| Some(normalise::fold(part).ok()?.text);
-            let Some(at) = border_after(&layer, &border, &folded.text, fold).filter(|_| !folded.bidi) else {
-                return true;
-            };
-            (layer, border) = (Cow::Owned(folded.text), at);
-            survey = bytes::survey(&layer);
-        }
-        if says_more(rules, &layer, &survey, &border) {
+/// What is known of two texts, each by itself.
+pub(in super::super) struct Sides<'a> {
+    /// Concepts and parts that may stand in one of them: of no other does a match.
+    pub(in super::super) lone: Bits,
+    /// What was found in the second.
+    pub(in super::super) alerts: &'a [Alert],
+}
+
+/// What both may be together.
+#[derive(Clone, Copy, Debug)]
+pub(in super::super) struct Crossing {
+    /// Whether they could be blocked for it.
+    pub(in super::super) adds: bool,
+    /// Concepts and parts of which a match may run over the border, ...
+    pub(in super::super) lone: Bits,
+    /// ... and those of which none stands anywhere.
+    pub(in super::super) absent: Bits,
+}
+
+/// What they may be. `border` is the place where the two were put together, and what was put between them.
+pub(in super::super) fn may_add(
+    rules: &RuleSet,
+    text: &str,
+    border: Range<usize>,
+    sides: &Sides<'_>,
+) -> Crossing {
+    let unknown =
+        Crossing { adds: true, lone: rules.evidence().with(rules.parts()), absent: Bits::default() };
+    let Some((text, border, survey)) = folded(text, border) else { return unknown };
+    let woken = rules.woken(text.as_bytes());
+    let both = Both::of(rules, text.as_bytes(), &woken, &border);
+    let mut crossing = Crossing { lone: both.lone, ..unknown };
+    crossing.adds = both.has_marks(&text)
+        || both.adds_beside(sides, &mut crossing)
+        || is_disguised(rules, &text, &survey)
+        || peeled(&text, &survey, &border, 0).is_some_and(|next| match next {
+            Some((next, border)) => adds_below(rules, &next, border),
+            None => true,
+        });
+    crossing
+}
+
+/// The text as it reads, if both parts of it read as they do alone, and where the border is in that.
+fn folded(text: &str, border: Range<usize>) -> Option<(Cow<'_, str>, Range<usize>, Survey)> {
+    let survey = bytes::survey(text);
+    if !survey.foldable() {
+        return Some((Cow::Borrowed(text), border, survey));
+    }
+    let whole = normalise::fold(text).ok().filter(|whole| !whole.bidi)?;
+    let alone = |part: &str| Some(normalise::fold(part).ok()?.text);
+    let border = border_after(text, &border, &whole.text, alone)?;
+    let survey = bytes::survey(&whole.text);
+    Some((Cow::Owned(whole.text), border, survey))
+}
+
+/// The same of the layers under the first, of which nothing is known.
+fn adds_below(rules: &RuleSet, text: &str, border: Range<usize>) -> bool {
+    let (mut layer, mut border) = (text.to_owned(), border);
+    for depth in 1..=LAYERS_MAX {
+        let Some((text, at, survey)) = folded(&layer, border) else { return true };
+        let both = Both::of(rules, text.as_bytes(), &rules.woken(text.as_bytes()), &at);
+        if both.has_marks(&text) || both.adds() || is_disguised(rules, &text, &survey) {
             return true;
         }
-        if depth == LAYERS_MAX || !survey.peelable(&layer) {
-            return false;
+        match peeled(&text, &survey, &at, depth) {
+            None => return false,
+            Some(None) => return true,
+            Some(Some((next, at))) => (layer, border) = (next, at),
         }
-        let Some(next) = peel::peel(&layer) else { return false };
-        let own = |part: &str| Some(peel::peel(part).unwrap_or_else(|| part.to_owned()));
-        let Some(at) = border_after(&layer, &border, &next, own) else { return true };
-        (layer, border) = (Cow::Owned(next), at);
     }
     false
+}
+
+/// The layer below this one, if there is one, and where the border is in it, if that is known.
+fn peeled(
+    text: &str,
+    survey: &Survey,
+    border: &Range<usize>,
+    depth: usize,
+) -> Option<Option<(String, Range<usize>)>> {
+    if depth == LAYERS_MAX || !survey.peelable(text) {
+        return None;
+    }
+    let next = peel::peel(text)?;
+    let own = |part: &str| Some(peel::peel(part).unwrap_or_else(|| part.to_owned()));
+    let at = border_after(text, border, &next, own);
+    Some(at.map(|at| (next, at)))
 }
 
 /// Where the border is in what became of the text, if each of the two became the same as by itself.
@@ -56,61 +117,165 @@ fn border_after(
     (Some(between) == text.get(border.clone())).then(|| before.len()..before.len() + between.len())
 }
 
-/// Whether one layer of both could say more than those of each.
-fn says_more(rules: &RuleSet, text: &str, survey: &Survey, border: &Range<usize>) -> bool {
-    let awake = rules.awake(&rules.woken(text.as_bytes()));
-    let shape = rules.markup(&awake).filter(|_| bytes::has_markup(text));
-    shape.is_some_and(|shape| !Marks::find(shape, text.as_bytes()).is_empty())
-        || crosses(rules, text.as_bytes(), &awake.without(rules.signals()), border)
-        || disguise::ALL.iter().any(|undo| undo(text, survey).is_some())
+/// Whether it is written in a way that hides what it says.
+fn is_disguised(rules: &RuleSet, text: &str, survey: &Survey) -> bool {
+    disguise::ALL.iter().any(|undo| undo(text, survey).is_some())
         || disguise::runs_together(&rules.aids.squeezed, text, survey)
 }
 
-fn crosses(rules: &RuleSet, text: &[u8], awake: &Bits, border: &Range<usize>) -> bool {
-    if awake.is_empty() {
-        return false;
-    }
-    let mut view = View {
-        reader: Reader { rules, capability: "" },
-        text,
-        near: Near::of(rules.gate(), rules.starts(), text, awake, rules.bounded()),
-        number: 0,
-        signals: Signals::default(),
-        parts: Vec::new(),
-        concepts: Vec::new(),
-        everywhere: Vec::new(),
-    };
-    let alone = awake.without(rules.evidence()).without(rules.parts());
-    let crossing = |bit| rules.rule(bit).is_some_and(|rule| view.crosses(bit, rule, border));
-    alone.iter().any(crossing) || view.pairs(&awake.meet(rules.parts())) || view.weighs(awake)
+/// One layer of both texts.
+struct Both<'b> {
+    rules: &'b RuleSet,
+    text: &'b [u8],
+    border: &'b Range<usize>,
+    /// Rules that may match in it, ...
+    awake: Bits,
+    /// ... and concepts and parts, too few together or not.
+    lone: Bits,
 }
 
-impl View<'_> {
-    /// Whether a match of the rule that blocks by itself crosses the border.
-    fn crosses(&self, bit: usize, rule: &Compiled, border: &Range<usize>) -> bool {
-        // What is read of a command may run on far behind its match.
-        let from = match rule.role {
-            Role::Judged(_) => 0,
-            Role::Alert(severity) if severity >= Severity::High => border.start,
+impl<'b> Both<'b> {
+    fn of(rules: &'b RuleSet, text: &'b [u8], woken: &Woken, border: &'b Range<usize>) -> Self {
+        Self { rules, text, border, awake: rules.awake(woken), lone: rules.lone(woken) }
+    }
+
+    /// Whether there is markup in it: what that means is not told from a border.
+    fn has_marks(&self, text: &str) -> bool {
+        let shape = self.rules.markup(&self.awake).filter(|_| bytes::has_markup(text));
+        shape.is_some_and(|shape| !Marks::find(shape, self.text).is_empty())
+    }
+
+    /// The rules that block by themselves, and some that never do.
+    fn alone(&self) -> Bits {
+        self.awake.without(self.rules.signals()).without(self.rules.evidence()).without(self.rules.parts())
+    }
+
+    /// Whether it says more, where of either side so much is known.
+    fn adds_beside(&self, sides: &Sides<'_>, crossing: &mut Crossing) -> bool {
+        let asked = self.lone.without(&sides.lone);
+        let may_weigh = self.weight(&self.awake) >= evidence::BLOCK;
+        let rules = self.alone().with(&asked).with(&self.awake.meet(self.rules.evidence()));
+        let reach = Reach::of(self.rules.starts(), self.text, &rules);
+        crossing.lone = self.crossing(&reach, &asked);
+        let known = |rule: &Compiled| sides.alerts.iter().any(|alert| alert.rule == rule.id);
+        let (seen, unseen): (Vec<usize>, Vec<usize>) =
+            self.alone().iter().partition(|bit| self.rules.rule(*bit).is_some_and(known));
+        let crosses = |bit: usize| {
+            self.rules.rule(bit).is_some_and(|rule| self.crosses(&reach, bit, rule, self.border.end))
+        };
+        if unseen.into_iter().any(crosses) {
+            return true;
+        }
+        let mut read = self.lone.meet(&sides.lone.with(&crossing.lone)).meet(&self.awake);
+        if !self.may_pair(&read) {
+            read = read.without(self.rules.parts());
+        }
+        if may_weigh {
+            crossing.absent = self.missing(&reach, &read);
+            read = read.without(&crossing.absent);
+        }
+        if self.weight(&read) < evidence::BLOCK {
+            read = read.without(self.rules.evidence());
+        }
+        seen.into_iter().for_each(|bit| read.insert(bit));
+        self.adds_of(&read)
+    }
+
+    /// Which of these rules may have a match over the border.
+    fn crossing(&self, reach: &Reach, asked: &Bits) -> Bits {
+        let mut crossing = Bits::default();
+        for (bit, rule) in asked.iter().filter_map(|bit| Some((bit, self.rules.rule(bit)?))) {
+            let touches = |found: &Range<usize>| found.end >= self.border.start;
+            if reach.any(bit, &rule.pattern, self.text, self.border.clone(), touches) {
+                crossing.insert(bit);
+            }
+        }
+        crossing
+    }
+
+    /// Concepts that stand nowhere, as long as the others may weigh enough.
+    fn missing(&self, reach: &Reach, concepts: &Bits) -> Bits {
+        let (mut missing, mut weight) = (Bits::default(), self.weight(concepts));
+        for (bit, rule) in self.rules.concepts(concepts) {
+            if weight < evidence::BLOCK {
+                break;
+            }
+            if !reach.stands(bit, &rule.pattern, self.text) {
+                missing.insert(bit);
+                weight -= evidence::weight_of(rule);
+            }
+        }
+        missing
+    }
+
+    /// Whether it says more.
+    fn adds(&self) -> bool {
+        self.adds_of(&self.awake.without(self.rules.signals()))
+    }
+
+    /// Whether these rules say more.
+    fn adds_of(&self, read: &Bits) -> bool {
+        if read.is_empty() {
+            return false;
+        }
+        let rules = self.rules;
+        let near = Near::of(rules.gate(), rules.starts(), self.text, read, rules.bounded());
+        let mut view = View::of(Reader { rules, capability: "" }, self.text, near, 0);
+        let last = self.border.end.saturating_add(mention::BEARING);
+        let crosses = |bit: usize| {
+            rules.rule(bit).is_some_and(|rule| {
+                // Quotations count up to a number, whichever side they stand on.
+                self.blocks(rule).is_some()
+                    && view.places(bit, rule).take(QUOTED_MAX + 1).count() > QUOTED_MAX
+                    || self.crosses(view.near.reach(), bit, rule, last)
+            })
+        };
+        read.meet(&self.alone()).iter().any(crosses)
+            || view.pairs(&read.meet(rules.parts()))
+            || self.weight(read) >= evidence::BLOCK && view.weighs(read)
+    }
+
+    /// From where on matches of a rule that blocks by itself count.
+    fn blocks(&self, rule: &Compiled) -> Option<usize> {
+        match rule.role {
+            // What is read of a command may run on far behind its match.
+            Role::Judged(_) => Some(0),
+            Role::Alert(severity) if severity >= Severity::High => Some(self.border.start),
             Role::Alert(_)
             | Role::Fetch
             | Role::Signal(_)
             | Role::Part
             | Role::Evidence(_)
-            | Role::Markup => return false,
-        };
-        let within = from..border.end.saturating_add(mention::BEARING);
-        // Quotations count up to a number, whichever side they stand on.
-        if self.places(bit, rule).take(QUOTED_MAX + 1).count() > QUOTED_MAX {
-            return true;
+            | Role::Markup => None,
         }
-        self.near.any(bit, &rule.pattern, self.text, within, |found| {
-            let Role::Judged(judge) = rule.role else { return found.end >= border.start };
-            let (severity, read) = self.judged(judge, found);
-            severity >= Some(Severity::High) && found.end + read >= border.start
+    }
+
+    /// Whether a match of the rule that blocks by itself, and begins no further on than `last`, does not end before the
+    /// border. A command is weighed by what stands before it, too.
+    fn crosses(&self, reach: &Reach, bit: usize, rule: &Compiled, last: usize) -> bool {
+        let Some(from) = self.blocks(rule) else { return false };
+        let last =
+            if matches!(rule.role, Role::Judged(_)) { self.border.end + mention::BEARING } else { last };
+        reach.any(bit, &rule.pattern, self.text, from..last, |found| {
+            let Role::Judged(judge) = rule.role else { return found.end >= self.border.start };
+            let (severity, read) = judged(self.text, judge, found);
+            severity >= Some(Severity::High) && found.end + read >= self.border.start
         })
     }
 
+    /// Whether any pairing that blocks has a side of each sort among these parts.
+    fn may_pair(&self, parts: &Bits) -> bool {
+        let pairings = self.rules.pairings().iter().filter(|pairing| pairing.severity >= Severity::High);
+        pairings.map(|pairing| &pairing.sides).any(|sides| sides.iter().all(|side| side.meets(parts)))
+    }
+
+    /// What these concepts weigh together.
+    fn weight(&self, concepts: &Bits) -> u32 {
+        self.rules.concepts(concepts).map(|(_, rule)| evidence::weight_of(rule)).sum()
+    }
+}
+
+impl View<'_> {
     /// Whether the sides of a pairing that blocks stand together.
     fn pairs(&mut self, awake: &Bits) -> bool {
         let rules = self.reader.rules;
@@ -119,7 +284,7 @@ impl View<'_> {
             rules.pairings().iter().any(|pairing| {
                 blocks(pairing.severity)
                     && pairing.sides.iter().any(|side| side.has(bit))
-                    && pairing.sides.iter().all(|side| !side.meet(awake).is_empty())
+                    && pairing.sides.iter().all(|side| side.meets(awake))
             })
         };
         for bit in awake.iter().filter(|bit| wanted(*bit)) {
@@ -133,10 +298,6 @@ impl View<'_> {
 
     /// Whether there are concepts enough near each other.
     fn weighs(&mut self, awake: &Bits) -> bool {
-        let all = self.reader.rules.concepts(awake).map(|(_, rule)| evidence::weight_of(rule));
-        if all.sum::<u32>() < evidence::BLOCK {
-            return false;
-        }
         let awake = self.concepts_near(awake);
         self.stretch(awake, evidence::BLOCK).is_some_and(|stretch| stretch.blocks())
     }
