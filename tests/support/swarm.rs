@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use testudo_bus::audit::{AuditLog, Recovery};
 use testudo_bus::client::ClientIdentity;
+use testudo_bus::clock::NodeClock;
 use testudo_bus::env::{Env, SharedEnv, random};
 use testudo_bus::node::{Bodies, Commit, Node, NodeParts, StartError};
 use testudo_bus::roots::{HeldCa, Holding, Keep, KeepError, Roots};
@@ -236,7 +237,7 @@ impl Swarm {
             bodies: self.bodies,
             inspector: Inspector::standard().with_body_limit(self.bodies.bytes_max as usize),
             spans: self.spans.clone(),
-            env: self.env.clone(),
+            clock: NodeClock::new(self.env.clone()),
             socket,
         })?;
         Ok((node, recovery))

@@ -61,11 +61,10 @@ pub fn encode_bundle<'a, P: Spelt, V: Borrow<Verdict>>(
     let mut runs = Runs::new();
     let mut written = Written::default();
     let mut envelopes = envelopes.into_iter();
-    let rows = writer.bin_room(rows).chunks_exact_mut(ROW);
-    for (row, envelope) in rows.zip(&mut envelopes) {
-        let (message, digest) = row.split_at_mut(ID);
-        message.copy_from_slice(envelope.message.as_bytes());
-        digest.copy_from_slice(envelope.digest.as_bytes());
+    let (rows, _) = writer.bin_room(rows).as_chunks_mut::<ROW>();
+    for (row, envelope) in rows.iter_mut().zip(&mut envelopes) {
+        row[..ID].copy_from_slice(envelope.message.as_bytes());
+        row[ID..].copy_from_slice(envelope.digest.as_bytes());
         correlations.add(&envelope.message, &envelope.correlation);
         written.messages += 1;
         written.copies += u64::from(envelope.verdict.borrow().copies());
@@ -232,6 +231,13 @@ struct Bytes(#[serde(with = "serde_bytes")] Vec<u8>);
 
 #[derive(Deserialize)]
 struct Run(u16, Sequence, Note, Option<Capability>, Option<TraceId>, Verdict);
+
+/// The time of a record; `None` for what is none.
+#[must_use]
+pub fn time_of(payload: &[u8]) -> Option<Timestamp> {
+    let mut reader = canonical::Reader::new(payload);
+    (reader.array().ok()? == 3).then(|| reader.uint().ok().map(Timestamp::from_millis))?
+}
 
 /// What the event of a record is called; `None` for what is no record.
 pub(super) fn tag(payload: &[u8]) -> Option<&[u8]> {

@@ -35,7 +35,7 @@ mod witnessed;
 
 pub use bundle::{BundleHead, EnvelopeView, Spelt, Written};
 pub use checkpoint::{Checkpoint, CheckpointError, Origin};
-pub use columns::encode_bundle;
+pub use columns::{encode_bundle, time_of};
 pub use cosign::{Cosigned, WitnessKey, cosign, cosigned, only_signed_by, with_cosignature};
 pub use cut::Cut;
 pub use filter::Filter;
