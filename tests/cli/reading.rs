@@ -140,7 +140,11 @@ pub(crate) struct Witness {
 
 impl Witness {
     pub(crate) fn start(place: &Place, log: &str) -> Self {
-        let line = format!("audit witness --dir w --name w/1 --listen 127.0.0.1:0 --json --log {log}");
+        Self::named(place, log, "w", "w/1")
+    }
+
+    pub(crate) fn named(place: &Place, log: &str, dir: &str, name: &str) -> Self {
+        let line = format!("audit witness --dir {dir} --name {name} --listen 127.0.0.1:0 --json --log {log}");
         let mut command = place.command(&line.split(' ').collect::<Vec<_>>());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut first = String::new();

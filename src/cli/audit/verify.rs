@@ -125,9 +125,18 @@ impl Word<'_> {
                 witness.name
             ));
         };
-        if self.configured.is_none() && (1..self.first).contains(&size) {
-            // Retention went past it: what was cosigned is gone under a signed cut, and no witness asks for it any more.
-            return Ok(None);
+        if (1..self.first).contains(&size) {
+            // Retention went past it: what was cosigned is gone under a signed cut. A node leaves what its witness is still to
+            // sign, so it had none then.
+            return match self.configured {
+                None => Ok(None),
+                Some(_) => Err(format!(
+                    "{} cosigned {size} records of this log, and {} were removed since: nothing shows that the rest is the log \
+                     that it saw. Retention does that while no witness is configured, and no honest node while one is; begin \
+                     with a new witness (another --dir and --name)",
+                    by.name, self.first
+                )),
+            };
         }
         extends(self.dir, self.by, cosigned).map_err(|what| {
             format!(
