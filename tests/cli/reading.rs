@@ -280,9 +280,15 @@ fn t_a74_two_auditors_who_were_shown_two_logs_find_out_by_one_proof() {
         &format!("audit verify --against two {C}"),
         "two: it covers 9 records, and this log has 7",
     );
+    // So are checkpoints alone.
+    place.fails(1, &format!("audit verify --against second/checkpoints {C}"), "this log has 7");
+    place.does(&format!("audit verify --against s/data/audit/checkpoints {C}"));
     // What is nothing says nothing.
-    place.write("checkpoint", std::fs::read(place.path("one")).unwrap().split_off(40));
-    place.fails(1, &format!("audit verify --against checkpoint {C}"), "as a checkpoint of this log");
+    place.write("none", "nothing\n");
+    place.fails(1, &format!("audit verify --against none {C}"), "none: is neither a checkpoint nor a proof");
+    let own = place.read("s/data/audit/checkpoints");
+    place.write("other", own.replace("\n7\n", "\n8\n"));
+    place.fails(1, &format!("audit verify --against other {C}"), "other: as a checkpoint of this log");
     place.fails(1, &format!("audit verify --against nowhere {C}"), "nowhere: ");
     let other = Place::swarm();
     Node::start(&other).end();

@@ -1,13 +1,19 @@
 //! A log held against what others were given of it: two auditors who were shown two logs find out when they exchange a
 //! checkpoint or a proof (threat A74).
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use testudo::bus::audit::{ProveError, ReadError};
+use testudo::rules::audit::checkpoint::last_whole;
 use testudo::rules::audit::{Checkpoint, Proof, VerifierKey};
 
 use super::prove::read;
 use super::verify::{NotExtended, extends};
+
+/// More than a note can be long.
+const TAIL_BYTES: u64 = 16 * 1024;
 
 /// The most records that one of these files covers, after each of them was found to be of the log in `dir`.
 pub(super) fn check(dir: &Path, by: &VerifierKey, files: &[PathBuf]) -> Result<Option<u64>, String> {
@@ -31,9 +37,22 @@ fn given(file: &Path, by: &VerifierKey) -> Result<Checkpoint, String> {
         let proven = proof.verify(by).map_err(|fault| format!("proves nothing of this log: {fault}"))?;
         return Ok(proven.checkpoint);
     }
-    let note = std::str::from_utf8(&bytes).map_err(|_| "is neither a checkpoint nor a proof")?;
+    // Many may stand in a file, as beside a log: the last counts.
+    let bytes = tail(file).map_err(|error| error.to_string())?;
+    let note = last_whole(&bytes).and_then(|range| std::str::from_utf8(&bytes[range]).ok());
+    let note = note.ok_or("is neither a checkpoint nor a proof")?;
     Checkpoint::verify(note, &by.origin, &by.key)
         .map_err(|error| format!("as a checkpoint of this log, {error}"))
+}
+
+/// The end of a file, which holds more than one note.
+fn tail(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(file)?;
+    let from = file.metadata()?.len().saturating_sub(TAIL_BYTES);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Why the log is not shown to begin with so many records of theirs.
