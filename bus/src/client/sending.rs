@@ -104,7 +104,7 @@ impl Client {
             capability: Some(message.capability),
             message: id,
             // The message that begins a piece of work names it: an id less to draw, and to write down.
-            correlation: message.correlation.unwrap_or(CorrelationId::new(*id.as_bytes())),
+            correlation: message.correlation.unwrap_or_else(|| CorrelationId::new(*id.as_bytes())),
             in_reply_to: None,
             part: None,
             receipt,

@@ -67,6 +67,15 @@ fn apart(size: u64, error: &NotExtended) -> String {
                 "it covers {size} records, and retention removed more of this log: they cannot be compared"
             )
         }
-        error => format!("the log's key signed another story of the first {size} records: {error}"),
+        NotExtended::Refused(refused) => {
+            format!("the log's key signed another story of the first {size} records: {refused}")
+        }
+        NotExtended::Prove(
+            error @ (ProveError::Dir(_)
+            | ProveError::Forged { .. }
+            | ProveError::Read(_)
+            | ProveError::Unsealed { .. }),
+        ) => error.to_string(),
+        NotExtended::Unsealed => error.to_string(),
     }
 }
