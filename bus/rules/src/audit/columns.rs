@@ -56,8 +56,9 @@ pub fn encode_bundle<'a, P: Spelt, V: Borrow<Verdict>>(
     let rows = u16::try_from(count * ROW).map_err(|_| CanonicalError::Limit)?;
     out.reserve(HEAD_BYTES + count * (ROW + ID));
     let mut writer = Writer::over(std::mem::take(out));
-    begin(&mut writer, when, head, TAG, 8);
+    begin(&mut writer, when, head, TAG, 9);
     let mut correlations = Correlations::new(count);
+    let mut traces = Traces::default();
     let mut runs = Runs::new();
     let mut written = Written::default();
     let mut envelopes = envelopes.into_iter();
@@ -66,12 +67,14 @@ pub fn encode_bundle<'a, P: Spelt, V: Borrow<Verdict>>(
         row[..ID].copy_from_slice(envelope.message.as_bytes());
         row[ID..].copy_from_slice(envelope.digest.as_bytes());
         correlations.add(&envelope.message, &envelope.correlation);
+        traces.add(envelope.trace);
         written.messages += 1;
         written.copies += u64::from(envelope.verdict.borrow().copies());
         runs.add(envelope);
     }
     let is_all = written.messages == count as u64 && envelopes.next().is_none();
     correlations.end(&mut writer);
+    traces.end(&mut writer);
     runs.end(&mut writer)?;
     *out = writer.into_bytes();
     if is_all { Ok(written) } else { Err(CanonicalError::Unexpected) }
@@ -126,6 +129,34 @@ impl Correlations {
     }
 }
 
+/// The traces that messages belong to: none, all the same, or one for each, which is zero where there is none: no trace
+/// context says that.
+#[derive(Default)]
+struct Traces {
+    /// Of those from the first that has any; that and those before it.
+    bytes: Vec<u8>,
+    count: usize,
+}
+
+impl Traces {
+    fn add(&mut self, trace: Option<TraceId>) {
+        if trace.is_some() || !self.bytes.is_empty() {
+            self.bytes.resize(self.count * ID, 0);
+            self.bytes.extend_from_slice(trace.map_or([0; ID], |trace| *trace.as_bytes()).as_slice());
+        }
+        self.count += 1;
+    }
+
+    fn end(self, writer: &mut Writer) {
+        let (ids, _) = self.bytes.as_chunks::<ID>();
+        match ids {
+            [] => writer.nil(),
+            [first, rest @ ..] if rest.iter().all(|id| id == first) => writer.bin(first),
+            _ => writer.bin(&self.bytes),
+        }
+    }
+}
+
 /// Envelopes of which each says what the one before it says, with the next number.
 struct Runs<'a, P, V> {
     /// What was written of those before.
@@ -154,9 +185,10 @@ impl<'a, P: Spelt, V: Borrow<Verdict>> Runs<'a, P, V> {
 
     fn close(&mut self) {
         if let Some(first) = self.first.take() {
-            self.writer.array(6);
+            self.writer.array(5);
             self.writer.uint(self.count);
-            say(&mut self.writer, &first);
+            way(&mut self.writer, &first);
+            verdict(&mut self.writer, &first);
             self.runs += 1;
         }
     }
@@ -176,24 +208,22 @@ fn follows<P: Spelt, V: Borrow<Verdict>>(
     count: u64,
 ) -> bool {
     first.sequence.0.checked_add(count) == Some(envelope.sequence.0)
-        && envelope.trace == first.trace
         && envelope.verdict.borrow() == first.verdict.borrow()
         && envelope.destination == first.destination
         && envelope.capability == first.capability
 }
 
-/// Five elements: sequence, destination, capability, trace, verdict.
-pub(super) fn say<P: Spelt, V: Borrow<Verdict>>(writer: &mut Writer, envelope: &EnvelopeView<'_, P, V>) {
+/// Three elements: sequence, destination, capability.
+pub(super) fn way<P: Spelt, V>(writer: &mut Writer, envelope: &EnvelopeView<'_, P, V>) {
     writer.uint(envelope.sequence.0);
     writer.str(envelope.destination.spelt().as_str());
     match envelope.capability {
         Some(capability) => writer.str(capability.as_str()),
         None => writer.nil(),
     }
-    match &envelope.trace {
-        Some(trace) => writer.bin(trace.as_bytes()),
-        None => writer.nil(),
-    }
+}
+
+pub(super) fn verdict<P, V: Borrow<Verdict>>(writer: &mut Writer, envelope: &EnvelopeView<'_, P, V>) {
     writer.map(1);
     match envelope.verdict.borrow() {
         Verdict::Allowed { alerts, copies } => {
@@ -223,14 +253,14 @@ struct Columns(Timestamp, RegistrySequence, ColumnsEvent);
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum ColumnsEvent {
-    Columns(SessionId, AgentName, PublicKey, u8, Digest, Bytes, Option<Bytes>, Vec<Run>),
+    Columns(SessionId, AgentName, PublicKey, u8, Digest, Bytes, Option<Bytes>, Option<Bytes>, Vec<Run>),
 }
 
 #[derive(Deserialize)]
 struct Bytes(#[serde(with = "serde_bytes")] Vec<u8>);
 
 #[derive(Deserialize)]
-struct Run(u16, Sequence, Note, Option<Capability>, Option<TraceId>, Verdict);
+struct Run(u16, Sequence, Note, Option<Capability>, Verdict);
 
 /// The time of a record; `None` for what is none.
 #[must_use]
@@ -259,14 +289,17 @@ pub(super) fn decode(payload: &[u8]) -> Result<Record, CanonicalError> {
     canonical::check(payload, &limits())?;
     let columns = rmp_serde::from_read(std::io::Cursor::new(payload));
     let Columns(at, registry, event) = columns.map_err(|_| CanonicalError::Unexpected)?;
-    let ColumnsEvent::Columns(session, sender, key, lane, root, rows, correlations, runs) = event;
+    let ColumnsEvent::Columns(session, sender, key, lane, root, rows, correlations, traces, runs) = event;
     let (rows, rest) = rows.0.as_chunks::<ROW>();
     // What repeats is copied: a short payload must not become a long record.
     if rows.len() > ENVELOPES_MAX {
         return Err(CanonicalError::Limit);
     }
-    let correlations = correlations.as_ref().map(|Bytes(bytes)| bytes.as_chunks::<ID>().0);
-    let envelopes = unpacked(rows, correlations, &runs).filter(|_| rest.is_empty());
+    let [correlations, traces] = [&correlations, &traces].map(|column| {
+        let bytes = column.as_ref()?;
+        Some(bytes.0.as_chunks::<ID>().0)
+    });
+    let envelopes = unpacked(rows, correlations, traces, &runs).filter(|_| rest.is_empty());
     let envelopes = envelopes.ok_or(CanonicalError::Unexpected)?;
     let verdicts = Verdicts { session, sender, key, lane, root, envelopes };
     let mut again = Vec::with_capacity(payload.len());
@@ -281,10 +314,11 @@ pub(super) fn decode(payload: &[u8]) -> Result<Record, CanonicalError> {
 fn unpacked(
     rows: &[[u8; ROW]],
     correlations: Option<&[[u8; ID]]>,
+    traces: Option<&[[u8; ID]]>,
     runs: &[Run],
 ) -> Option<Vec<EnvelopeRecord>> {
     let mut envelopes = Vec::with_capacity(rows.len());
-    for Run(count, sequence, destination, capability, trace, verdict) in runs {
+    for Run(count, sequence, destination, capability, verdict) in runs {
         if !verdict.is_noted_within(NOTES_MAX) {
             return None;
         }
@@ -296,6 +330,11 @@ fn unpacked(
                 Some([all]) => all,
                 Some(each) => each.get(at)?,
             };
+            let trace = match traces {
+                None => None,
+                Some([all]) => Some(all),
+                Some(each) => Some(each.get(at)?),
+            };
             envelopes.push(EnvelopeRecord {
                 message: MessageId::new(*message),
                 digest: Digest::new(digest.try_into().ok()?),
@@ -303,7 +342,7 @@ fn unpacked(
                 destination: destination.clone(),
                 capability: *capability,
                 correlation: CorrelationId::new(*correlation),
-                trace: *trace,
+                trace: trace.filter(|trace| **trace != [0; ID]).map(|trace| TraceId::new(*trace)),
                 verdict: verdict.clone(),
             });
         }

@@ -71,7 +71,12 @@ fn whole(writer: &mut Writer, envelope: &EnvelopeRecord) {
     writer.bin(envelope.message.as_bytes());
     writer.bin(envelope.digest.as_bytes());
     writer.bin(envelope.correlation.as_bytes());
-    columns::say(writer, &envelope.view());
+    columns::way(writer, &envelope.view());
+    match &envelope.trace {
+        Some(trace) => writer.bin(trace.as_bytes()),
+        None => writer.nil(),
+    }
+    columns::verdict(writer, &envelope.view());
 }
 
 #[derive(Deserialize)]

@@ -38,7 +38,17 @@ struct Record(IgnoredAny, IgnoredAny, Event);
 enum Event {
     Bundle(IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, Vec<Packed>),
     BundleRefused(IgnoredAny),
-    Columns(IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, Vec<Run>),
+    Columns(
+        IgnoredAny,
+        IgnoredAny,
+        IgnoredAny,
+        IgnoredAny,
+        IgnoredAny,
+        IgnoredAny,
+        IgnoredAny,
+        IgnoredAny,
+        Vec<Run>,
+    ),
     Link(IgnoredAny),
     Node(IgnoredAny),
     Outcomes(u64, IgnoredAny, Vec<OutcomeOf>),
@@ -54,7 +64,7 @@ struct Envelope(IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, Igno
 
 /// So many envelopes with one verdict.
 #[derive(Deserialize)]
-struct Run(u16, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, Verdict);
+struct Run(u16, IgnoredAny, IgnoredAny, IgnoredAny, Verdict);
 
 /// The verdict on an envelope; `None` where that is the one on the envelope before it.
 struct Packed(Option<Verdict>);
@@ -122,12 +132,12 @@ impl Settlement {
             Event::Verdicts(_, _, _, _, _, envelopes) => {
                 opens(envelopes.iter().map(|envelope| envelope.7.copies()))?
             }
-            Event::Columns(_, _, _, _, _, _, _, runs) => {
+            Event::Columns(_, _, _, _, _, _, _, _, runs) => {
                 let envelopes: usize = runs.iter().map(|Run(count, ..)| usize::from(*count)).sum();
                 if envelopes > ENVELOPES_MAX {
                     return Err(CanonicalError::Limit);
                 }
-                opens(runs.iter().flat_map(|run| std::iter::repeat_n(run.5.copies(), run.0.into())))?
+                opens(runs.iter().flat_map(|run| std::iter::repeat_n(run.4.copies(), run.0.into())))?
             }
             Event::Bundle(_, _, _, _, _, envelopes) => {
                 opens(envelopes.into_iter().scan(0, |before, Packed(verdict)| {

@@ -86,6 +86,7 @@ proptest! {
             0..80,
         ),
         works in 0..3_u8,
+        traced in 0..3_u8,
         first in prop::sample::select(vec![0, 1, 127, 1 << 20, u64::MAX - 300]),
         stray in any::<prop::sample::Index>(),
         bit in 0..8_u8,
@@ -94,6 +95,7 @@ proptest! {
         let envelopes = envelopes.into_iter().map(|(id, correlation, step, to, capability, trace, verdict)| {
             sequence = sequence.saturating_add(step);
             let correlation = [correlation, id, 7][usize::from(works)];
+            let trace = [0, trace, id][usize::from(traced)];
             envelope(sequence, [id, correlation, to, capability, trace, verdict])
         });
         let record = verdicts(envelopes.collect());
@@ -123,6 +125,8 @@ fn what_a_bundle_repeats_stands_on_the_log_once() {
     assert_eq!(bundle(64, &together), bundle(64, &of) + 17, "of one piece of work");
     let others = |n: u8| EnvelopeRecord { correlation: CorrelationId::new([n + 1; 16]), ..of(n) };
     assert_eq!(bundle(64, &others), bundle(64, &of) + 64 * 16 + 2, "of one piece of work each");
+    let traced = |n: u8| EnvelopeRecord { trace: Some(TraceId::new([n + 1; 16])), ..of(n) };
+    assert_eq!(bundle(64, &traced), bundle(64, &of) + 64 * 16 + 2, "of one trace each");
     let gap = |n: u8| EnvelopeRecord { sequence: Sequence(u64::from(n) * 2), ..of(n) };
     assert!(bundle(64, &gap) > bundle(64, &of) + 63 * 30, "a gap in the numbers is said");
 }
@@ -147,7 +151,7 @@ fn another_number_of_envelopes_than_was_said_is_no_record() {
     assert!(of(2).is_err() && of(4).is_err() && of(0).is_err());
 }
 
-/// Whose work messages are.
+/// Whose work messages are, or of which trace: their own, or of none.
 enum Of<'a> {
     Own,
     These(&'a [u8]),
@@ -155,22 +159,29 @@ enum Of<'a> {
 
 /// A record with these columns and runs, which refuse everything, written by hand.
 fn by_hand(rows: &[u8], of: &Of<'_>, runs: &[(u64, u64)]) -> Vec<u8> {
+    with_traces(rows, of, &Of::Own, runs)
+}
+
+fn with_traces(rows: &[u8], of: &Of<'_>, traces: &Of<'_>, runs: &[(u64, u64)]) -> Vec<u8> {
     let mut writer = Writer::default();
     let empty = verdicts(Vec::new()).encode().unwrap();
-    // Without the heads of the rows, of the correlations and of the runs.
-    writer.raw(&empty[..empty.len() - 4]);
+    // Without the heads of the rows, of the correlations, of the traces and of the runs.
+    writer.raw(&empty[..empty.len() - 5]);
     writer.bin(rows);
     match of {
         Of::Own => writer.nil(),
         Of::These(correlations) => writer.bin(correlations),
     }
+    match traces {
+        Of::Own => writer.nil(),
+        Of::These(traces) => writer.bin(traces),
+    }
     writer.array(u16::try_from(runs.len()).unwrap());
     for (count, sequence) in runs {
-        writer.array(6);
+        writer.array(5);
         writer.uint(*count);
         writer.uint(*sequence);
         writer.str("service");
-        writer.nil();
         writer.nil();
         writer.map(1);
         writer.str("refused");
@@ -210,6 +221,21 @@ fn a_form_that_is_longer_than_need_be_or_of_uneven_columns_is_refused() {
     assert!(these(&[7; 32]).is_err(), "one for all is said shorter");
     assert!(these(&[]).is_err() && these(&[7; 15]).is_err() && these(&[7; 17]).is_err());
     assert!(these(&[[7; 16], [8; 16], [9; 16]].concat()).is_err());
+    let traced = |traces: &[u8]| Record::decode(&with_traces(&two, &of, &Of::These(traces), &[(2, 5)]));
+    for (traces, expected) in [
+        (&[7; 16][..], [Some(7), Some(7)]),
+        (&[[7; 16], [8; 16]].concat(), [Some(7), Some(8)]),
+        (&[[0; 16], [8; 16]].concat(), [None, Some(8)]),
+        (&[[7; 16], [0; 16]].concat(), [Some(7), None]),
+    ] {
+        let Event::Verdicts(read) = traced(traces).unwrap().event else { panic!("verdicts") };
+        let found: Vec<_> =
+            read.envelopes.iter().map(|one| one.trace.map(|trace| trace.as_bytes()[0])).collect();
+        assert_eq!(found, expected);
+    }
+    assert!(traced(&[0; 16]).is_err() && traced(&[0; 32]).is_err(), "none is said shorter");
+    assert!(traced(&[7; 32]).is_err() && traced(&[7; 15]).is_err() && traced(&[]).is_err());
+    assert!(traced(&[[7; 16], [8; 16], [9; 16]].concat()).is_err());
     let mut trailing = verdicts(vec![envelope(1, [1; 6])]).encode().unwrap();
     trailing.push(0xc0);
     assert!(Record::decode(&trailing).is_err());
