@@ -432,6 +432,32 @@ fn t_a51_a_restart_under_a_clock_that_was_turned_back_revives_no_token() {
     });
 }
 
+/// A slip of the clock that lasted, and was mended: the node's own time stays ahead of everybody's.
+#[test]
+fn t_a78_a_node_whose_log_is_ahead_of_the_time_is_reached_by_who_has_the_right_one() {
+    sim(async {
+        let world = World::new(15);
+        let sender = world.agent("sender", &["read:logs"], &[]).await;
+        world.swarm.env.skew(3_600_000);
+        let told = async |sender: &Agent| sender.client.tell(message("reader", "read:logs", "now")).await;
+        let (unroutable, stale) = (Err(refused(Refusal::Unroutable)), Err(refused(Refusal::Stale)));
+        assert_eq!(told(&sender).await, unroutable);
+        pass(Duration::from_secs(301)).await;
+        assert_eq!(told(&sender).await, stale, "believed, and on record");
+        let World { swarm, net, dir, address, node } = world;
+        node.shut_down().await;
+        drop(node);
+        pass(Duration::from_secs(1)).await;
+        swarm.env.skew(0);
+        let (node, _) = swarm.node(dir.path(), net.bind_at(address)).unwrap();
+        assert!(node.audit().began() > swarm.env.now().after(Duration::from_secs(3_000)));
+        let world = World { swarm, net, dir, address, node };
+        let sender = world.agent("another", &["read:logs"], &[]).await;
+        assert_eq!(told(&sender).await, unroutable);
+        world.node.shut_down().await;
+    });
+}
+
 #[test]
 fn t_a12_a_link_ends_with_its_certificate() {
     sim(async {
