@@ -129,8 +129,8 @@ impl Correlations {
     }
 }
 
-/// The traces that messages belong to: none, all the same, or one for each, which is zero where there is none: no trace
-/// context says that.
+/// The traces that messages belong to: none, all the same, or one for each, which is zero where there is none: a
+/// valid trace context does not say that.
 #[derive(Default)]
 struct Traces {
     /// Of those from the first that has any; that and those before it.
@@ -140,6 +140,8 @@ struct Traces {
 
 impl Traces {
     fn add(&mut self, trace: Option<TraceId>) {
+        // Whoever sends it decides what it is: of zeros it is none, and must not make a record that nobody can read.
+        let trace = trace.filter(|trace| *trace.as_bytes() != [0; ID]);
         if trace.is_some() || !self.bytes.is_empty() {
             self.bytes.resize(self.count * ID, 0);
             self.bytes.extend_from_slice(trace.map_or([0; ID], |trace| *trace.as_bytes()).as_slice());

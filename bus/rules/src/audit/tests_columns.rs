@@ -236,6 +236,21 @@ fn a_form_that_is_longer_than_need_be_or_of_uneven_columns_is_refused() {
     assert!(traced(&[0; 16]).is_err() && traced(&[0; 32]).is_err(), "none is said shorter");
     assert!(traced(&[7; 32]).is_err() && traced(&[7; 15]).is_err() && traced(&[]).is_err());
     assert!(traced(&[[7; 16], [8; 16], [9; 16]].concat()).is_err());
+    // An agent may send any: what it sends must not make a log that cannot be read.
+    for others in [None, Some(TraceId::new([7; 16]))] {
+        let zero = EnvelopeRecord { trace: Some(TraceId::new([0; 16])), ..envelope(1, [1; 6]) };
+        let other = EnvelopeRecord { trace: others, ..envelope(2, [2; 6]) };
+        for envelopes in [vec![zero.clone(), other.clone()], vec![other, zero]] {
+            let Event::Verdicts(read) = Record::decode(&verdicts(envelopes).encode().unwrap()).unwrap().event
+            else {
+                panic!("verdicts")
+            };
+            assert_eq!(
+                read.envelopes.iter().filter_map(|one| one.trace).collect::<Vec<_>>().len(),
+                others.iter().len()
+            );
+        }
+    }
     let mut trailing = verdicts(vec![envelope(1, [1; 6])]).encode().unwrap();
     trailing.push(0xc0);
     assert!(Record::decode(&trailing).is_err());
