@@ -4,6 +4,9 @@
 //! *delivering path*: the time that a bundle waits for its record before it may be handed over, for each message. In
 //! the mode *receipt* that is the write; the disk works beside it. In the mode *delivery* a bundle also waits for the
 //! disk, with 256 others; what is shown as throughput then includes that. Nothing here asserts a time.
+//!
+//! *begun*: each message begins a piece of work, whose id is its own; *carried on*: each belongs to one that another
+//! message began, as answers do, and no two to the same.
 
 #![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock")]
@@ -29,6 +32,21 @@ const BUNDLE: u64 = 64;
 /// Bundles whose records wait for the disk at once.
 const WAITING: usize = 256;
 const ROUNDS: usize = 5;
+
+/// Whose work the messages are.
+#[derive(Clone, Copy)]
+enum Work {
+    Begun,
+    CarriedOn,
+}
+
+/// What is measured, in turns: what a bundle waits for, and whose work its messages are.
+const CASES: [(&str, bool, &str, Work); 4] = [
+    ("receipt", false, "begun", Work::Begun),
+    ("receipt", false, "carried on", Work::CarriedOn),
+    ("delivery", true, "begun", Work::Begun),
+    ("delivery", true, "carried on", Work::CarriedOn),
+];
 
 /// What one round took.
 struct Took {
@@ -67,7 +85,7 @@ impl Bundle {
     }
 
     /// The envelopes of the n-th bundle.
-    fn envelopes(n: u64) -> Vec<Envelope> {
+    fn envelopes(n: u64, work: Work) -> Vec<Envelope> {
         let id = |message: u64, last: u8| {
             let mut id = [last; 16];
             id[..8].copy_from_slice(&(n * BUNDLE + message).to_be_bytes());
@@ -75,8 +93,10 @@ impl Bundle {
         };
         let envelope = |message: u64| Envelope {
             message: MessageId::new(id(message, 0x5a)),
-            // Each is a piece of work of its own.
-            correlation: CorrelationId::new(id(message, 0)),
+            correlation: CorrelationId::new(match work {
+                Work::Begun => id(message, 0x5a),
+                Work::CarriedOn => id(message, 0),
+            }),
             digest: Digest::new([message as u8; 32]),
         };
         (0..BUNDLE).map(envelope).collect()
@@ -114,14 +134,14 @@ fn open(dir: &Path) -> Result<Arc<AuditLog>, Fault> {
 }
 
 /// So many bundles in one of the modes.
-async fn round(bundles: u64, waits: bool) -> Result<Took, Fault> {
+async fn round(bundles: u64, waits: bool, work: Work) -> Result<Took, Fault> {
     let dir = tempfile::tempdir_in(".")?;
     let log = open(dir.path())?;
     let syncing = tokio::spawn(log.clone().run_sync());
     let bundle = Bundle::new()?;
     let (began, mut path, mut waiting) = (Instant::now(), Duration::ZERO, VecDeque::new());
     for n in 0..bundles {
-        let envelopes = Bundle::envelopes(n);
+        let envelopes = Bundle::envelopes(n, work);
         let at = Instant::now();
         let index = log.append_bundle(bundle.record(n, &envelopes)?)?.index();
         path += at.elapsed();
@@ -148,25 +168,27 @@ fn median(mut of: Vec<f64>) -> f64 {
 }
 
 async fn run(bundles: u64, json: bool) -> Result<(), Fault> {
-    let mut rounds = [Vec::new(), Vec::new()];
+    let mut rounds = CASES.map(|_| Vec::new());
     // Interleaved, so that a busy machine slows both alike.
     for _ in 0..ROUNDS {
-        for (waits, rounds) in [false, true].into_iter().zip(&mut rounds) {
-            rounds.push(round(bundles, waits).await?);
+        for ((_, waits, _, work), rounds) in CASES.into_iter().zip(&mut rounds) {
+            rounds.push(round(bundles, waits, work).await?);
         }
     }
     let messages = (bundles * BUNDLE) as f64;
-    for (mode, rounds) in ["receipt", "delivery"].into_iter().zip(rounds) {
+    for ((mode, _, work, _), rounds) in CASES.into_iter().zip(rounds) {
         let per_second = median(rounds.iter().map(|took| messages / took.whole.as_secs_f64()).collect());
         let us = median(rounds.iter().map(|took| took.path.as_secs_f64() * 1e6 / messages).collect());
         if json {
             let line = serde_json::json!({
-                "commit": mode, "bundle": BUNDLE, "messages": messages as u64,
+                "commit": mode, "work": work, "bundle": BUNDLE, "messages": messages as u64,
                 "messages_per_second": per_second.round(), "path_us_per_message": (us * 1000.0).round() / 1000.0,
             });
             println!("{line}");
         } else {
-            println!("{mode:>9}: {per_second:>10.0} messages/s, {us:.3} us a message on the delivering path");
+            println!(
+                "{mode:>9}, {work:>10}: {per_second:>10.0} messages/s, {us:.3} us a message on the delivering path"
+            );
         }
     }
     Ok(())

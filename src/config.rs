@@ -108,6 +108,9 @@ pub struct NodeSection {
     /// `listen`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub join: Option<SocketAddr>,
+    /// Start by the wall clock although the log's last record is of a later time. For one start: see `--clock-is-right`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub clock_is_right: bool,
     /// Registry, audit log and operator's socket.
     #[serde(default = "data")]
     pub data: PathBuf,
@@ -214,6 +217,8 @@ pub struct Overrides {
     pub health: Option<SocketAddr>,
     /// `--join`.
     pub join: Option<SocketAddr>,
+    /// `--clock-is-right`.
+    pub clock_is_right: bool,
 }
 
 impl Config {
@@ -243,6 +248,9 @@ impl Config {
         }
         if let Some(join) = flags.join {
             figment = figment.merge(Serialized::default("node.join", join));
+        }
+        if flags.clock_is_right {
+            figment = figment.merge(Serialized::default("node.clock_is_right", true));
         }
         let mut config: Self = figment.extract().map_err(|error| invalid(path, &error))?;
         config.node.data = folder.join(&config.node.data);

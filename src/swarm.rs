@@ -303,6 +303,7 @@ pub fn configuration(name: &str, keys: &Keys, at: Addresses) -> Result<Config, S
             token_days_max: crate::config::token_days_max(),
         },
         node: NodeSection {
+            clock_is_right: false,
             name: parse("node-1")?,
             listen: at.listen,
             health: at.health,

@@ -12,6 +12,8 @@ mod audit;
 mod backup;
 #[path = "cli/bad_input.rs"]
 mod bad_input;
+#[path = "cli/clock.rs"]
+mod clock;
 #[path = "cli/doctor.rs"]
 mod doctor;
 #[path = "cli/exporters.rs"]

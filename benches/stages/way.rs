@@ -142,7 +142,7 @@ impl Way {
         let bound: Bound = decoded.bind(&self.peer, 0, &self.world).map_err(|refusal| refusal.to_string())?;
         let admitted: Admitted =
             bound.admit(&mut bucket, Duration::ZERO).map_err(|refusal| refusal.to_string())?;
-        Ok(admitted.fresh(NOW))
+        Ok(admitted.fresh(NOW, None))
     }
 
     /// The signature, then the sequences.

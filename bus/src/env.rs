@@ -11,6 +11,10 @@ use testudo_wire::Timestamp;
 pub trait Env: Debug + Send + Sync {
     /// The wall clock.
     fn now(&self) -> Timestamp;
+    /// The same, and what else it may be: what the wall clock shows while it is not believed.
+    fn times(&self) -> (Timestamp, Option<Timestamp>) {
+        (self.now(), None)
+    }
     /// Fills with unpredictable bytes.
     fn fill(&self, bytes: &mut [u8]);
 }

@@ -9,6 +9,7 @@
 pub mod audit;
 pub mod capability;
 pub mod client;
+pub mod clock;
 mod ending;
 pub mod env;
 mod guard;

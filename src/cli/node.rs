@@ -31,6 +31,10 @@ pub(super) struct RunNode {
     /// UDP address for newcomers, instead of the configured one; open only while an invitation is outstanding
     #[arg(long, value_name = "ADDRESS")]
     join: Option<SocketAddr>,
+    /// Start by this machine's clock although the audit log's last record is of a later time; without it, the node's
+    /// time goes on from that record, so that nothing that has expired comes back
+    #[arg(long)]
+    clock_is_right: bool,
     /// JSON lines instead of text
     #[arg(long)]
     json: bool,
@@ -47,7 +51,8 @@ enum End {
 
 impl RunNode {
     pub(super) fn run(self) -> Done {
-        let flags = Overrides { listen: self.listen, health: self.health, join: self.join };
+        let Self { listen, health, join, clock_is_right, .. } = self;
+        let flags = Overrides { listen, health, join, clock_is_right };
         let config = Config::load(&self.at.config, flags)?;
         actor_system(async {
             // From the first line on, a signal ends the node in good order.

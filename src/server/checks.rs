@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
 use testudo_bus::audit::Health as AuditHealth;
+use testudo_bus::clock::NodeClock;
 use testudo_bus::env::SharedEnv;
 use testudo_bus::node::Node;
 use testudo_bus::roots::{Roots, STATEMENTS_MAX, STATEMENTS_NEAR_MAX};
@@ -29,8 +30,9 @@ pub(super) fn of_node(
     node: &Arc<Node>,
     exporters: States,
     issuer: &Arc<dyn Issuer>,
-    env: &SharedEnv,
+    clock: &Arc<NodeClock>,
 ) -> Checker {
+    let env: SharedEnv = clock.clone();
     let checker = Checker::standard(CHECK_TIME, env.clone());
     let register = |name: &str, check: fn(&Node, Timestamp) -> Finding| {
         let (of, env) = (node.clone(), env.clone());
@@ -61,7 +63,7 @@ pub(super) fn of_node(
         let elsewhere = roots.agents_elsewhere().unwrap_or_default();
         ca_ends(own.into_iter().chain(elsewhere), now)
     });
-    let clock = Clock::new(env.clone());
+    let clock = Clock::new(clock.clone());
     checker.register("clock", move || std::future::ready(clock.check()));
     register("trust", |node, _| trust(&node.office().roots));
     let (issuer, env) = (issuer.clone(), env.clone());

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls_pki_types::UnixTime;
-use testudo_bus::audit::{self, AuditLog, LogReader, OpenError};
+use testudo_bus::audit::{self, AuditConfig, AuditLog, LogReader, OpenError};
+use testudo_bus::clock::NodeClock;
 use testudo_bus::env::{Env, SharedEnv};
 use testudo_bus::roots::{Holding, Rooted, Roots};
 use testudo_bus::tls::{self, Issuer, LeafError};
@@ -35,7 +36,7 @@ pub(super) struct Folder {
     pub(super) store: Box<dyn Store>,
     pub(super) audit: Arc<AuditLog>,
     pub(super) witnessed: RegistrySequence,
-    pub(super) env: SharedEnv,
+    pub(super) clock: Arc<NodeClock>,
 }
 
 /// The highest registry sequence that the log speaks of: the registry must not be older (threat A75).
@@ -108,7 +109,8 @@ fn of_swarm(config: &Config, keys: &Keys) -> Result<Holding, ServerError> {
 impl Folder {
     /// Opens the data of a configuration whose keys these are.
     pub(super) fn open(config: &Config, keys: Keys) -> Result<Self, ServerError> {
-        let env = System::shared();
+        let clock = NodeClock::new(System::shared());
+        let env: SharedEnv = clock.clone();
         let data = &config.node.data;
         let holding = of_swarm(config, &keys)?;
         let is_rolled = keys.rolled.is_some();
@@ -128,12 +130,21 @@ impl Folder {
         // Before the log is opened, which writes to it: a refused start must not make up for a missing log.
         let store = open_store(config, &node)?;
         let witnessed = witnessed(&dir, config, &log, store.sequence()?)?;
-        let (kept, public) = (config.audit.log(), log.public());
+        let kept = AuditConfig { clock_is_right: config.node.clock_is_right, ..config.audit.log() };
+        let public = log.public();
         let (audit, recovery) = AuditLog::open_with(&dir, origin(config), log, env.now(), witnessed, kept)
             .map_err(|error| {
                 let second = matches!(error, OpenError::InUse);
                 if second { ServerError::SecondNode(data.clone()) } else { ServerError::Audit(error) }
             })?;
+        clock.go_on_from(audit.began());
+        if clock.beside() > 0 {
+            tracing::warn!(
+                "this machine's clock is {} s behind the audit log's last record; the node goes on from there. Set the clock \
+                 right, or, if it is right, start the node once with --clock-is-right",
+                clock.beside() / 1000
+            );
+        }
         if recovery.recovered_bytes > 0 || recovery.crashed > 0 {
             let (bytes, messages) = (recovery.recovered_bytes, recovery.crashed);
             tracing::warn!(bytes, messages, "the node did not end in good order; the log was recovered");
@@ -147,7 +158,7 @@ impl Folder {
             store: Box::new(store),
             audit,
             witnessed,
-            env,
+            clock,
         })
     }
 

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use testudo_bus::audit::{OpenError, lowest_cursor, was_exported};
+use testudo_bus::env::SharedEnv;
 use testudo_bus::join::JoinPort;
 use testudo_bus::metrics::Account;
 use testudo_bus::node::{Bodies, Node, NodeParts, Office, OfficeParts, StartError};
@@ -173,14 +174,14 @@ pub fn offline(config: &Config) -> Result<Operator, ServerError> {
     let folder = Folder::open(config, Keys::read(&config.node.keys)?)?;
     tokio::spawn(folder.audit.clone().run_sync());
     let (rules, operator_at) = (folder.rules(), config.node.listen);
-    let (issuer, env) = (folder.issuer.clone(), folder.env.clone());
+    let (issuer, env): (_, SharedEnv) = (folder.issuer.clone(), folder.clock.clone());
     let office = Office::open(OfficeParts {
         roots: folder.roots,
         store: folder.store,
         rules,
         audit: folder.audit,
         witnessed: folder.witnessed,
-        env: folder.env,
+        env: env.clone(),
     })
     .map_err(StartError::from)?;
     let (swarm, authority) = (config.swarm.id, config.swarm.authority);
@@ -261,7 +262,8 @@ impl Running {
         tls::not_after(folder.roots.load().own().certificate())?;
         let bound = |error| ServerError::Socket(config.node.listen, error);
         let listen = links.local_addr().map_err(bound)?;
-        let (book, env) = (folder.rules(), folder.env.clone());
+        let (book, clock) = (folder.rules(), folder.clock.clone());
+        let env: SharedEnv = clock.clone();
         let issuer = folder.issuer.clone();
         let exporting = exporters(config.export, &config.exporter).map_err(ServerError::Export)?;
         let following = Following {
@@ -272,7 +274,7 @@ impl Running {
         let sends = !config.exporter.is_empty() || config.traces.url.is_some();
         if sends || was_exported(&following.dir) {
             let event = on_record(&config.exporter, &config.traces).into();
-            let record = Record { at: folder.env.now(), registry: folder.witnessed, event };
+            let record = Record { at: env.now(), registry: folder.witnessed, event };
             let _ = folder.audit.append(&record).map_err(OpenError::from)?;
         }
         // Retention leaves what an exporter has not read.
@@ -280,9 +282,8 @@ impl Running {
             (following.dir.clone(), config.exporter.iter().map(|one| one.name).collect::<Vec<_>>());
         folder.audit.hold(move || lowest_cursor(&dir, names.iter().map(testudo_wire::NodeName::as_str)));
         let instance = following.source.as_str();
-        let tracing_to =
-            Traces::start(&config.traces, config.export, ("testudo", instance), folder.env.clone())
-                .map_err(ServerError::Export)?;
+        let tracing_to = Traces::start(&config.traces, config.export, ("testudo", instance), env.clone())
+            .map_err(ServerError::Export)?;
         // Dropped with whatever fails below, which ends them.
         let exporters = Exporters::start(exporting, &following)
             .map_err(|error| ServerError::Export(format!("the exporters cannot be started: {error}")))?;
@@ -302,7 +303,7 @@ impl Running {
             bodies: bodies(config),
             inspector: packs.inspector.clone(),
             spans: tracing_to.as_ref().map(|traces| traces.view().spans()),
-            env: folder.env,
+            clock: folder.clock,
             socket: Socket::Udp(links),
         });
         let node = Arc::new(node.inspect_err(|_| syncing.abort())?);
@@ -326,7 +327,7 @@ impl Running {
         let port = port.map_err(StartError::from).inspect_err(|_| syncing.abort())?;
         operator.join = JoinDoor::Port(port.state());
         operator.issuer.watch();
-        let checker = checks::of_node(&node, exporters.states(), &operator.issuer, &operator.env);
+        let checker = checks::of_node(&node, exporters.states(), &operator.issuer, &clock);
         let witnessing =
             witnessing.map(|witnessing| witnessing.start(node.office(), operator.env.clone(), &checker));
         let served = admin::Served {

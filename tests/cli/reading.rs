@@ -17,7 +17,7 @@ use testudo::wire::{
     SecretKey, Sequence, SessionId, Timestamp,
 };
 
-use super::kit::{Place, ended};
+use super::kit::{Node, Place, ended};
 
 const C: &str = "--config s/testudo.toml";
 
@@ -140,7 +140,11 @@ pub(crate) struct Witness {
 
 impl Witness {
     pub(crate) fn start(place: &Place, log: &str) -> Self {
-        let line = format!("audit witness --dir w --name w/1 --listen 127.0.0.1:0 --json --log {log}");
+        Self::named(place, log, "w", "w/1")
+    }
+
+    pub(crate) fn named(place: &Place, log: &str, dir: &str, name: &str) -> Self {
+        let line = format!("audit witness --dir {dir} --name {name} --listen 127.0.0.1:0 --json --log {log}");
         let mut command = place.command(&line.split(' ').collect::<Vec<_>>());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut first = String::new();
@@ -215,8 +219,9 @@ fn t_a72_t_a73_a_log_cut_together_with_its_checkpoints_is_found_by_what_its_witn
     let older = files.clone().map(|file| std::fs::read(place.path(&file)).unwrap());
     let loaded = Config::load(&place.path("s/testudo.toml"), Overrides::default()).unwrap();
     let sign = read_key(&loaded.node.keys, KeyPurpose::Log).unwrap();
-    let open = |at| loop {
-        let at = Timestamp::from_millis(at);
+    let open = |at: u64| loop {
+        // Later than what the log holds: it goes on from there.
+        let at = Timestamp::from_millis(1_800_000_000_000 + at);
         match AuditLog::open(&audit_dir(&loaded), origin(&loaded), sign.clone(), at, RegistrySequence(0)) {
             Err(OpenError::InUse) => std::thread::yield_now(),
             opened => break opened.unwrap(),
@@ -235,6 +240,61 @@ fn t_a72_t_a73_a_log_cut_together_with_its_checkpoints_is_found_by_what_its_witn
     place.fails(1, &format!("audit verify {C}"), "w/1 cosigned 7 records of this log");
     let ran = place.run(&format!("audit verify --json {C}"));
     assert_eq!(serde_json::from_str::<Value>(&ran.out).unwrap()["verified"], false);
+}
+
+/// No witness is needed for that, only that they exchange something that they were given.
+#[test]
+fn t_a74_two_auditors_who_were_shown_two_logs_find_out_by_one_proof() {
+    let place = told();
+    place.does(&format!("audit prove 0 --out one {C}"));
+    let config = Config::load(&place.path("s/testudo.toml"), Overrides::default()).unwrap();
+    let sign = read_key(&config.node.keys, KeyPurpose::Log).unwrap();
+    let open = |at| loop {
+        let at = Timestamp::from_millis(at);
+        match AuditLog::open(&audit_dir(&config), origin(&config), sign.clone(), at, RegistrySequence(0)) {
+            Err(OpenError::InUse) => std::thread::yield_now(),
+            opened => break drop(opened.unwrap()),
+        }
+    };
+    open(7);
+    place.does(&format!("audit prove 1 --out later {C}"));
+    let said = place.does(&format!("audit verify --against one --against later {C}"));
+    assert!(said.ends_with("7 the same as others were shown"), "{said}");
+    let said = place.json(&format!("audit verify --against one --json {C}"));
+    assert_eq!((&said["verified"], &said["shared"]), (&true.into(), &1.into()));
+    // Another story under the same key.
+    std::fs::rename(place.path("s/data/audit"), place.path("first")).unwrap();
+    (0..9).for_each(&open);
+    place.does(&format!("audit verify {C}"));
+    place.does(&format!("audit prove 0 --out two {C}"));
+    for file in ["one", "later"] {
+        let verify = format!("audit verify --against two --against {file} {C}");
+        place.fails(1, &verify, &format!("{file}: the log's key signed another story of the first"));
+    }
+    let ran = place.run(&format!("audit verify --against one --json {C}"));
+    assert_eq!(serde_json::from_str::<Value>(&ran.out).unwrap()["verified"], false);
+    std::fs::rename(place.path("s/data/audit"), place.path("second")).unwrap();
+    std::fs::rename(place.path("first"), place.path("s/data/audit")).unwrap();
+    place.fails(
+        1,
+        &format!("audit verify --against two {C}"),
+        "two: it covers 9 records, and this log has 7",
+    );
+    // So are checkpoints alone.
+    place.fails(1, &format!("audit verify --against second/checkpoints {C}"), "this log has 7");
+    place.does(&format!("audit verify --against s/data/audit/checkpoints {C}"));
+    // What is nothing says nothing.
+    place.write("none", "nothing\n");
+    place.fails(1, &format!("audit verify --against none {C}"), "none: is neither a checkpoint nor a proof");
+    let own = place.read("s/data/audit/checkpoints");
+    place.write("other", own.replace("\n7\n", "\n8\n"));
+    place.fails(1, &format!("audit verify --against other {C}"), "other: as a checkpoint of this log");
+    place.fails(1, &format!("audit verify --against nowhere {C}"), "nowhere: ");
+    let other = Place::swarm();
+    Node::start(&other).end();
+    other.does(&format!("audit prove 0 --out p {C}"));
+    place.write("p", other.read("p"));
+    place.fails(1, &format!("audit verify --against p {C}"), "p: proves nothing of this log");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use testudo_bus::audit::{AuditLog, Recovery};
 use testudo_bus::client::ClientIdentity;
+use testudo_bus::clock::NodeClock;
 use testudo_bus::env::{Env, SharedEnv, random};
 use testudo_bus::node::{Bodies, Commit, Node, NodeParts, StartError};
 use testudo_bus::roots::{HeldCa, Holding, Keep, KeepError, Roots};
@@ -222,10 +223,12 @@ impl Swarm {
         tokio::spawn(audit.clone().run_sync());
         let sealing = StoreKey::new(zeroize::Zeroizing::new([5; 32]));
         let roots = Arc::new(Roots::new(self.kept.holding(self), None).unwrap());
+        let clock = NodeClock::new(self.env.clone());
+        clock.go_on_from(audit.began());
         let node = Node::start(NodeParts {
             name: "n1".parse().unwrap(),
             key: self.node_key.clone(),
-            agents: Arc::new(Embedded::following(&roots, self.env.clone())),
+            agents: Arc::new(Embedded::following(&roots, clock.clone())),
             roots,
             store: Box::new(SqliteStore::open(&dir.join("registry.db"), &self.id, sealing).unwrap()),
             rules: BookRules::default(),
@@ -236,7 +239,7 @@ impl Swarm {
             bodies: self.bodies,
             inspector: Inspector::standard().with_body_limit(self.bodies.bytes_max as usize),
             spans: self.spans.clone(),
-            env: self.env.clone(),
+            clock,
             socket,
         })?;
         Ok((node, recovery))

@@ -137,7 +137,7 @@ impl World {
         let judged = Decoded::of(bytes, &Limits::standard())
             .and_then(|decoded| decoded.bind(&self.peer, 0, self))
             .and_then(|bound| bound.admit(&mut bucket, Duration::ZERO))
-            .and_then(|admitted| admitted.fresh(now).verify(&self.peer, &mut windows))
+            .and_then(|admitted| admitted.fresh(now, None).verify(&self.peer, &mut windows))
             .map(|verified| verified.authorise(&self.peer, &Shown(self), self, self, now))
             .map(|authorised| authorised.inspect(&Inspector::standard(), &mut Context::default()));
         (self.windows, self.bucket) = (windows, bucket);

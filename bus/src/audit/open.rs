@@ -29,6 +29,8 @@ pub struct AuditConfig {
     pub segment_bytes_max: u64,
     /// Least time between two checkpoints: an auditor cannot tell a cut of what came after the last.
     pub checkpoint_interval: Duration,
+    /// The log begins with the time that it is given, though its last record is of a later one (threat A51).
+    pub clock_is_right: bool,
 }
 
 impl Default for AuditConfig {
@@ -39,6 +41,7 @@ impl Default for AuditConfig {
             keep_for: None,
             segment_bytes_max: 64 * 1024 * 1024,
             checkpoint_interval: Duration::from_millis(100),
+            clock_is_right: false,
         }
     }
 }
@@ -121,7 +124,8 @@ impl OpenError {
 
 impl AuditLog {
     /// Opens the log in `dir`, or makes one. Records what a crash left unsettled, then [`NodeEvent::Started`];
-    /// all of it is durable and sealed on return.
+    /// all of it is durable and sealed on return. `now` is what the wall clock shows: when that is earlier than what the
+    /// last record says, the log goes on from there.
     ///
     /// # Errors
     /// [`OpenError`], which says what to do.
@@ -151,7 +155,8 @@ impl AuditLog {
         let lock = files::lock(dir)?.ok_or(OpenError::InUse)?;
         let (checkpoints, sealed) = open_checkpoints(dir, &origin, &key.public())?;
         let Cut { base } = cut_of(dir, &origin, &key.public()).map_err(OpenError::of_cut)?;
-        let Scanned { frontier, unsettled, mut starts, last, torn } = recover::scan(dir, &base, sealed)?;
+        let Scanned { frontier, unsettled, mut starts, last, torn, latest } =
+            recover::scan(dir, &base, sealed)?;
         let segment = open_segment(dir, frontier.size(), last, torn)?;
         if starts.is_empty() {
             starts.push_back((frontier.size(), frontier.clone()));
@@ -159,12 +164,14 @@ impl AuditLog {
         remove_before(dir, base.size())?;
         entries.sync()?;
         let records = frontier.size();
+        let now = if config.clock_is_right { now } else { now.max(latest) };
         let syncer = Syncer { checkpoints, sealed: sealed.map_or(0, |sealed| sealed.size), sealed_at: None };
         let log = Self {
             dir: dir.to_owned(),
             entries,
             _lock: lock,
             config,
+            began: now,
             key,
             origin,
             state: Mutex::new(State::new(segment, frontier, starts)),

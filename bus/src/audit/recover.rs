@@ -8,7 +8,8 @@ use std::io::{BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use testudo_rules::audit::frame::{self, FrameError, FrameReader};
-use testudo_rules::audit::{Checkpoint, Frontier, Settlement, Unsettled};
+use testudo_rules::audit::{Checkpoint, Frontier, Settlement, Unsettled, time_of};
+use testudo_wire::Timestamp;
 
 use super::files;
 use super::open::OpenError;
@@ -27,6 +28,8 @@ pub(super) struct Scanned {
     pub(super) last: Option<(u64, u64)>,
     /// Bytes behind those.
     pub(super) torn: u64,
+    /// The time of the last record.
+    pub(super) latest: Timestamp,
 }
 
 /// Reads all segments behind `base`, and compares the root with the last checkpoint's on the way.
@@ -37,6 +40,7 @@ pub(super) fn scan(dir: &Path, base: &Frontier, sealed: Option<Checkpoint>) -> R
         starts: VecDeque::new(),
         last: None,
         torn: 0,
+        latest: Timestamp::from_millis(0),
     };
     match sealed {
         Some(sealed) if sealed.size < base.size() => {
@@ -98,6 +102,7 @@ fn scan_segment(
                 let settlement = Settlement::of(payload)
                     .map_err(|error| OpenError::Damaged { index, what: error.to_string() })?;
                 scanned.unsettled.note(index, settlement);
+                scanned.latest = time_of(payload).unwrap_or(scanned.latest);
                 scanned.frontier.append(header.leaf);
             }
             Err(FrameError::Read(error)) => return Err(error.into()),

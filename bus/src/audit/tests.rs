@@ -440,3 +440,28 @@ async fn shutdown_alone_makes_everything_durable_and_sealed() {
     assert_eq!(*log.synced().borrow(), 31);
     assert_eq!(verify_dir(dir.path(), &key().public(), &origin()).unwrap().unsealed, 0);
 }
+
+/// A clock that was turned back does not turn the log back, unless the operator says that it is right.
+#[test]
+fn t_a51_a_log_goes_on_from_its_last_record() {
+    let dir = TempDir::new().unwrap();
+    let at = |record: &Record| record.at.as_millis();
+    let open_at = |ms: u64, clock_is_right: bool| {
+        let config = AuditConfig { clock_is_right, ..AuditConfig::default() };
+        let now = Timestamp::from_millis(ms);
+        let (log, _) =
+            AuditLog::open_with(dir.path(), origin(), key(), now, RegistrySequence(4), config).unwrap();
+        assert_eq!(at(read(dir.path()).last().unwrap()), log.began().as_millis());
+        log
+    };
+    assert_eq!(open_at(1_000, false).began(), Timestamp::from_millis(1_000));
+    let log = open_at(2_000, false);
+    // Open, so that the next start settles them; and an hour later.
+    let _ = log.append(&Record { at: Timestamp::from_millis(3_602_000), ..verdicts() }).unwrap();
+    drop(log);
+    for _ in 0..2 {
+        assert_eq!(open_at(5_000, false).began(), Timestamp::from_millis(3_602_000), "again and again");
+    }
+    assert_eq!(open_at(6_000, true).began(), Timestamp::from_millis(6_000));
+    assert_eq!(open_at(7_000, false).began(), Timestamp::from_millis(7_000), "once is enough");
+}

@@ -95,6 +95,8 @@ pub struct AuditLog {
     /// Held for as long as the log is.
     pub(super) _lock: File,
     pub(super) config: AuditConfig,
+    /// The time of its first record since it was opened.
+    pub(super) began: Timestamp,
     pub(super) key: SecretKey,
     pub(super) origin: Origin,
     pub(super) state: Mutex<State>,
@@ -316,6 +318,12 @@ impl AuditLog {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The time with which it was opened, no earlier than its last record before.
+    #[must_use]
+    pub const fn began(&self) -> Timestamp {
+        self.began
     }
 
     /// Number of records written, with those that retention removed.

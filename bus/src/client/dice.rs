@@ -9,20 +9,17 @@ use crate::env::Env;
 /// Ids drawn at once.
 const IDS: usize = 128;
 
-/// A message's own id, and that of the piece of work which it begins.
-type Pair = [[u8; 16]; 2];
-
 /// Ids drawn and not yet used.
 #[derive(Debug, Default)]
-pub(super) struct Dice(Mutex<Vec<Pair>>);
+pub(super) struct Dice(Mutex<Vec<[u8; 16]>>);
 
 impl Dice {
-    /// Two ids that nobody had before.
-    pub(super) fn draw(&self, env: &dyn Env) -> Pair {
+    /// An id that nobody had before.
+    pub(super) fn draw(&self, env: &dyn Env) -> [u8; 16] {
         let mut drawn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if drawn.is_empty() {
-            drawn.resize(IDS / 2, Pair::default());
-            env.fill(drawn.as_flattened_mut().as_flattened_mut());
+            drawn.resize(IDS, Default::default());
+            env.fill(drawn.as_flattened_mut());
         }
         drawn.pop().unwrap_or_default()
     }
@@ -53,7 +50,7 @@ mod tests {
     #[test]
     fn no_id_is_ever_used_twice() {
         let (dice, env) = (Dice::default(), Counting::default());
-        let drawn: Vec<_> = (0..1000).flat_map(|_| dice.draw(&env)).collect();
+        let drawn: Vec<_> = (0..2000).map(|_| dice.draw(&env)).collect();
         assert_eq!(drawn.iter().collect::<HashSet<_>>().len(), 2000);
         assert!(drawn.iter().all(|id| *id != [0; 16]));
     }

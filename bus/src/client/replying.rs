@@ -90,7 +90,7 @@ impl Client {
         let draft = Draft {
             destination: Destination::Reply(to.sender().name),
             capability: None,
-            message: MessageId::new(self.link().dice.draw(&*self.link().env)[0]),
+            message: MessageId::new(self.link().dice.draw(&*self.link().env)),
             correlation: to.correlation(),
             in_reply_to: Some(to.message()),
             part,

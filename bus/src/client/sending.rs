@@ -13,12 +13,6 @@ use super::receipts::Delivered;
 use super::waiting::Waiter;
 use super::{Client, Delivery, GRACE, Outgoing, Receipt, SendError, To};
 
-/// Ids that a message draws.
-pub(super) struct Drawn {
-    message: MessageId,
-    correlation: CorrelationId,
-}
-
 /// Takes a wish for a receipt back when nobody waits for it any more.
 struct Wished(Arc<Line>, MessageId);
 
@@ -47,9 +41,9 @@ impl Client {
     pub async fn deliver(&self, message: Outgoing) -> Result<Delivered, SendError> {
         not_a_topic(&message)?;
         let (answer, word) = oneshot::channel();
-        let (from, ttl, drawn) = (message.to.only(), message.ttl, self.draw());
-        let _wished = Wished(self.link().line.clone(), drawn.message);
-        self.enqueue(message, drawn, ReceiptWish::Delivered, Waiter::Delivered(from, answer)).await?;
+        let (from, ttl, id) = (message.to.only(), message.ttl, self.draw());
+        let _wished = Wished(self.link().line.clone(), id);
+        self.enqueue(message, id, ReceiptWish::Delivered, Waiter::Delivered(from, answer)).await?;
         match timeout(ttl.duration() + GRACE, word).await {
             Ok(word) => word.map_err(|_| SendError::Unknown)?,
             Err(_) => Err(SendError::NoAnswer(ttl.as_millis())),
@@ -62,9 +56,8 @@ impl Client {
     /// # Errors
     /// [`SendError`] when it cannot even be queued.
     pub async fn post(&self, message: Outgoing) -> Result<MessageId, SendError> {
-        let drawn = self.draw();
-        let id = drawn.message;
-        self.push(self.queued(message, drawn, ReceiptWish::None, Waiter::Nothing)).await.map(|()| id)
+        let id = self.draw();
+        self.push(self.queued(message, id, ReceiptWish::None, Waiter::Nothing)).await.map(|()| id)
     }
 
     /// Sends a message and waits for its answer. One that comes in parts is collected: the last part, with the
@@ -84,34 +77,34 @@ impl Client {
     /// [`SendError`] when it cannot even be queued.
     pub async fn stream(&self, message: Outgoing) -> Result<Parts, SendError> {
         not_a_topic(&message)?;
-        let (from, ttl, drawn) = (message.to.only(), message.ttl, self.draw());
+        let (from, ttl, id) = (message.to.only(), message.ttl, self.draw());
         // Open before it is queued: dropped from here on, it will not go.
-        let parts = Parts::open(&self.link(), drawn.message, from, ttl);
-        self.enqueue(message, drawn, ReceiptWish::Reply, Waiter::Reply).await?;
+        let parts = Parts::open(&self.link(), id, from, ttl);
+        self.enqueue(message, id, ReceiptWish::Reply, Waiter::Reply).await?;
         Ok(parts)
     }
 
-    pub(super) fn draw(&self) -> Drawn {
-        let [message, correlation] = self.link().dice.draw(&*self.link().env);
-        Drawn { message: MessageId::new(message), correlation: CorrelationId::new(correlation) }
+    pub(super) fn draw(&self) -> MessageId {
+        MessageId::new(self.link().dice.draw(&*self.link().env))
     }
 
     async fn enqueue(
         &self,
         message: Outgoing,
-        drawn: Drawn,
+        id: MessageId,
         receipt: ReceiptWish,
         waiter: Waiter,
     ) -> Result<(), SendError> {
-        self.push(self.queued(message, drawn, receipt, waiter)).await
+        self.push(self.queued(message, id, receipt, waiter)).await
     }
 
-    fn queued(&self, message: Outgoing, drawn: Drawn, receipt: ReceiptWish, waiter: Waiter) -> Queued {
+    fn queued(&self, message: Outgoing, id: MessageId, receipt: ReceiptWish, waiter: Waiter) -> Queued {
         let draft = Draft {
             destination: message.to.into(),
             capability: Some(message.capability),
-            message: drawn.message,
-            correlation: message.correlation.unwrap_or(drawn.correlation),
+            message: id,
+            // The message that begins a piece of work names it: an id less to draw, and to write down.
+            correlation: message.correlation.unwrap_or_else(|| CorrelationId::new(*id.as_bytes())),
             in_reply_to: None,
             part: None,
             receipt,

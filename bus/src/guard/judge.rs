@@ -67,7 +67,7 @@ fn decide(
     snapshot: &Snapshot,
     decoded: Result<Decoded, Refusal>,
 ) -> Result<Authorised, (Refusal, usize)> {
-    let (now, peer) = (shared.env.now(), &case.link.peer);
+    let ((now, also), peer) = (shared.env.times(), &case.link.peer);
     let decoded = decoded.map_err(|refusal| (refusal, 0))?;
     let messages = decoded.messages();
     let refused = |refusal| (refusal, messages);
@@ -75,7 +75,7 @@ fn decide(
         .bind(peer, case.lane, snapshot)
         .and_then(|bound| bound.admit(&mut judging.bucket, shared.monotonic()))
         .map_err(refused)?
-        .fresh(now);
+        .fresh(now, also);
     let verified = fresh.verify(peer, &mut judging.windows).map_err(refused)?;
     Ok(verified.authorise(peer, &judging.tokens, &shared.requests, snapshot, now))
 }

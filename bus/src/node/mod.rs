@@ -131,7 +131,9 @@ impl Node {
     /// # Errors
     /// [`StartError`]; nothing of it then runs on.
     pub fn start(parts: NodeParts) -> Result<Self, StartError> {
-        let NodeParts { name, key, roots, agents, env, audit, .. } = parts;
+        let NodeParts { name, key, roots, agents, clock, audit, .. } = parts;
+        clock.go_on_from(audit.began());
+        let env: crate::env::SharedEnv = clock;
         let certifier = Certifier::new(agents, roots.clone(), env.clone());
         let (first, leaf) = certifier.own(name, &key)?;
         let certificate = Arc::new(NodeCertificate::new(first));

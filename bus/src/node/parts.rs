@@ -8,7 +8,7 @@ use testudo_wire::{NodeName, RegistrySequence, SecretKey, Spans};
 
 use super::bodies::Bodies;
 use crate::audit::AuditLog;
-use crate::env::SharedEnv;
+use crate::clock::NodeClock;
 use crate::guard::Commit;
 use crate::roots::Roots;
 use crate::tls::{self, Issuer, IssuerError, TlsError};
@@ -43,8 +43,8 @@ pub struct NodeParts {
     pub inspector: Inspector,
     /// Who takes the spans of sampled messages; nobody, then nothing is traced.
     pub spans: Option<Arc<dyn Spans>>,
-    /// Clock and dice.
-    pub env: SharedEnv,
+    /// Clock and dice. It goes on from the time of the log.
+    pub clock: Arc<NodeClock>,
     /// Where links come in.
     pub socket: Socket,
 }

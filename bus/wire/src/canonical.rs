@@ -390,13 +390,24 @@ impl Writer {
 
     /// Bytes, at most 65,535.
     pub fn bin(&mut self, bytes: &[u8]) {
-        let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
+        self.bin_head(u16::try_from(bytes.len()).unwrap_or(u16::MAX));
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    fn bin_head(&mut self, len: u16) {
         let [high, low] = len.to_be_bytes();
         match len {
             0..=0xff => self.head(0xc4, &[low]),
             _ => self.head(0xc5, &[high, low]),
         }
-        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// As many bytes, zero until the caller fills them.
+    pub fn bin_room(&mut self, len: u16) -> &mut [u8] {
+        self.bin_head(len);
+        let at = self.bytes.len();
+        self.bytes.resize(at + usize::from(len), 0);
+        &mut self.bytes[at..]
     }
 
     /// The head of an array of `len` elements, at most 65,535.

@@ -1,5 +1,6 @@
 //! `testudo audit`: what the swarm did, and proof that nobody rewrote it.
 
+mod against;
 mod events;
 mod prove;
 mod read;

@@ -202,7 +202,7 @@ impl Check {
 }
 
 /// At most one byte more than a proof can have, so that one that is too long is seen to be.
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     read_up_to(path, Proof::BYTES_MAX as u64)
 }
 

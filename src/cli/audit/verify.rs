@@ -1,19 +1,23 @@
 //! `audit verify`: every record and every checkpoint.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::{Value, json};
-use testudo::bus::audit::{cosigned_checkpoint, extension, verify_dir};
+use testudo::bus::audit::{ProveError, cosigned_checkpoint, extension, verify_dir};
+use testudo::rules::audit::witness::Refused;
 use testudo::rules::audit::{Checkpoint, VerifierKey, WitnessKey, Witnessed};
 
 use super::super::{At, CliError, Done, say};
-use super::Log;
+use super::{Log, against};
 
 #[derive(Args, Debug)]
 pub(in crate::cli) struct Verify {
     #[command(flatten)]
     at: At,
+    /// A checkpoint of this log, or a proof from it, that somebody else was given: both must be of one story
+    #[arg(long, value_name = "FILE")]
+    against: Vec<PathBuf>,
     /// One JSON object instead of text
     #[arg(long)]
     json: bool,
@@ -25,11 +29,13 @@ struct Found {
     sealed: u64,
     /// How many of its records its witness has cosigned, and its name.
     cosigned: Option<(u64, String)>,
+    /// How many of its records others were shown, too.
+    shared: Option<u64>,
 }
 
 impl Verify {
     pub(super) fn run(self) -> Done {
-        match Found::of(&Log::of(&self.at)?) {
+        match Found::of(&Log::of(&self.at)?, &self.against) {
             Ok(found) => {
                 say(&if self.json { found.json().to_string() } else { found.to_string() });
                 Ok(())
@@ -46,7 +52,7 @@ impl Verify {
 }
 
 impl Found {
-    fn of(log: &Log) -> Result<Self, CliError> {
+    fn of(log: &Log, others: &[PathBuf]) -> Result<Self, CliError> {
         let by = log.key()?;
         let failed = |error: &dyn std::fmt::Display| CliError::Failed(error.to_string());
         let verified = verify_dir(log.dir()?, &by.key, &by.origin).map_err(|error| failed(&error))?;
@@ -62,24 +68,28 @@ impl Found {
         let cosigned =
             Word { dir: log.dir()?, by: &by, first: verified.first, said: verified.witnessed, configured }
                 .check();
-        Ok(Self { records, sealed, cosigned: cosigned.map_err(CliError::Failed)? })
+        let cosigned = cosigned.map_err(CliError::Failed)?;
+        let shared = against::check(log.dir()?, &by, others).map_err(CliError::Failed)?;
+        Ok(Self { records, sealed, cosigned, shared })
     }
 
     fn json(&self) -> Value {
-        let Self { records, sealed, cosigned } = self;
+        let Self { records, sealed, cosigned, shared } = self;
         let cosigned = cosigned.as_ref().map(|(size, _)| size);
-        json!({"verified": true, "records": records, "sealed": sealed, "cosigned": cosigned})
+        json!({
+            "verified": true, "records": records, "sealed": sealed, "cosigned": cosigned, "shared": shared,
+        })
     }
 }
 
 impl std::fmt::Display for Found {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { records, sealed, cosigned } = self;
+        let Self { records, sealed, cosigned, shared } = self;
         write!(f, "verified: {records} records, {sealed} of them under a signed checkpoint")?;
-        match cosigned {
-            Some((size, name)) => write!(f, ", {size} cosigned by {name}"),
-            None => Ok(()),
+        if let Some((size, name)) = cosigned {
+            write!(f, ", {size} cosigned by {name}")?;
         }
+        shared.map_or(Ok(()), |size| write!(f, ", {size} the same as others were shown"))
     }
 }
 
@@ -125,9 +135,18 @@ impl Word<'_> {
                 witness.name
             ));
         };
-        if self.configured.is_none() && (1..self.first).contains(&size) {
-            // Retention went past it: what was cosigned is gone under a signed cut, and no witness asks for it any more.
-            return Ok(None);
+        if (1..self.first).contains(&size) {
+            // Retention went past it: what was cosigned is gone under a signed cut. A node leaves what its witness is still to
+            // sign, so it had none then.
+            return match self.configured {
+                None => Ok(None),
+                Some(_) => Err(format!(
+                    "{} cosigned {size} records of this log, and {} were removed since: nothing shows that the rest is the log \
+                     that it saw. Retention does that while no witness is configured, and no honest node while one is; begin \
+                     with a new witness (another --dir and --name)",
+                    by.name, self.first
+                )),
+            };
         }
         extends(self.dir, self.by, cosigned).map_err(|what| {
             format!(
@@ -147,10 +166,19 @@ impl Word<'_> {
 
 /// Whether the log still begins with what was cosigned: who holds its key could cut or rewrite both it and its
 /// checkpoints.
-fn extends(dir: &Path, by: &VerifierKey, cosigned: Checkpoint) -> Result<(), String> {
-    let made = extension(dir, cosigned.size, by).map_err(|error| error.to_string())?;
-    let submission = made.ok_or("it has no checkpoint")?;
-    let logs = std::slice::from_ref(by);
-    let (_, next) = submission.of(logs).map_err(|error| error.to_string())?;
-    submission.extends(Some(cosigned), next).map_err(|error| error.to_string())
+pub(super) fn extends(dir: &Path, by: &VerifierKey, signed: Checkpoint) -> Result<(), NotExtended> {
+    let submission = extension(dir, signed.size, by)?.ok_or(NotExtended::Unsealed)?;
+    let (_, next) = submission.of(std::slice::from_ref(by))?;
+    Ok(submission.extends(Some(signed), next)?)
+}
+
+/// Why a log does not begin with what was signed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotExtended {
+    #[error(transparent)]
+    Prove(#[from] ProveError),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("it has no checkpoint")]
+    Unsealed,
 }

@@ -8,6 +8,7 @@
 
 mod bundle;
 pub mod checkpoint;
+mod columns;
 mod cosign;
 mod cut;
 mod filter;
@@ -34,6 +35,7 @@ mod witnessed;
 
 pub use bundle::{BundleHead, EnvelopeView, Spelt, Written};
 pub use checkpoint::{Checkpoint, CheckpointError, Origin};
+pub use columns::{encode_bundle, time_of};
 pub use cosign::{Cosigned, WitnessKey, cosign, cosigned, only_signed_by, with_cosignature};
 pub use cut::Cut;
 pub use filter::Filter;
@@ -41,7 +43,6 @@ pub use merkle::{Frontier, LogHash};
 pub use note::{Note, is_unsafe};
 pub use open::OpenCopies;
 pub use outcome::{Cause, Outcome, OutcomeOf, Outcomes};
-pub use packed::encode_bundle;
 pub use path::ProofBuilder;
 pub use proof::{Proof, ProofFault, Proven};
 pub use record::{
@@ -59,6 +60,8 @@ pub use witnessed::Witnessed;
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod tests_columns;
 #[cfg(test)]
 mod tests_cut;
 #[cfg(test)]

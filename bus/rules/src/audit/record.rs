@@ -1,7 +1,7 @@
 //! What the log holds: one record per bundle's verdicts, later its outcomes, and what happened to links,
 //! registry and node.
 //!
-//! Encoded by `testudo_wire::canonical`: structs are arrays, variants their kebab-case names; verdicts as `packed`
+//! Encoded by `testudo_wire::canonical`: structs are arrays, variants their kebab-case names; verdicts as `columns`
 //! says. Digests, never bodies (threat A70).
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use testudo_wire::{
     Refusal, RegistrySequence, Sequence, SessionId, Timestamp, TokenFactId,
 };
 
-use super::{Note, Outcomes, packed};
+use super::{Note, Outcomes, columns, packed};
 
 /// Names of rules kept for one envelope; the rest is counted in one more note.
 const RULES_MAX: usize = 16;
@@ -412,7 +412,7 @@ impl Record {
     /// [`CanonicalError`], which no record gives.
     pub fn encode_to(&self, out: &mut Vec<u8>) -> Result<(), CanonicalError> {
         match &self.event {
-            Event::Verdicts(verdicts) => packed::encode(self.at, self.registry, verdicts, out),
+            Event::Verdicts(verdicts) => columns::encode(self.at, self.registry, verdicts, out),
             Event::BundleRefused(_)
             | Event::Link(_)
             | Event::Node(_)
@@ -425,9 +425,11 @@ impl Record {
     ///
     /// # Errors
     /// [`CanonicalError`] for anything but what [`Record::encode`] makes, or made: verdicts with every envelope
-    /// whole.
+    /// whole, or after the one before it.
     pub fn decode(payload: &[u8]) -> Result<Self, CanonicalError> {
-        if packed::is_packed(payload) {
+        if columns::is_columns(payload) {
+            columns::decode(payload)
+        } else if packed::is_packed(payload) {
             packed::decode(payload)
         } else {
             canonical::decode(payload, &limits())

@@ -8,6 +8,8 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use testudo_wire::canonical::CanonicalError;
 
+use super::columns::ENVELOPES_MAX;
+
 /// What a record says about messages that are under way.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Settlement {
@@ -27,7 +29,7 @@ pub enum Settlement {
     },
 }
 
-/// The shapes of `record` and `packed`, with what does not matter left out; a test holds them against these.
+/// The shapes of `record`, `packed` and `columns`, with what does not matter left out; a test holds them against these.
 #[derive(Deserialize)]
 struct Record(IgnoredAny, IgnoredAny, Event);
 
@@ -36,6 +38,17 @@ struct Record(IgnoredAny, IgnoredAny, Event);
 enum Event {
     Bundle(IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, Vec<Packed>),
     BundleRefused(IgnoredAny),
+    Columns(
+        IgnoredAny,
+        IgnoredAny,
+        IgnoredAny,
+        IgnoredAny,
+        IgnoredAny,
+        IgnoredAny,
+        IgnoredAny,
+        IgnoredAny,
+        Vec<Run>,
+    ),
     Link(IgnoredAny),
     Node(IgnoredAny),
     Outcomes(u64, IgnoredAny, Vec<OutcomeOf>),
@@ -48,6 +61,10 @@ struct OutcomeOf(u16, IgnoredAny);
 
 #[derive(Deserialize)]
 struct Envelope(IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, IgnoredAny, Verdict);
+
+/// So many envelopes with one verdict.
+#[derive(Deserialize)]
+struct Run(u16, IgnoredAny, IgnoredAny, IgnoredAny, Verdict);
 
 /// The verdict on an envelope; `None` where that is the one on the envelope before it.
 struct Packed(Option<Verdict>);
@@ -102,7 +119,7 @@ impl Settlement {
     /// Reads the payload of a frame whose hash was checked.
     ///
     /// # Errors
-    /// [`CanonicalError::Unexpected`] for what is no record.
+    /// [`CanonicalError`] for what is no record.
     pub fn of(payload: &[u8]) -> Result<Self, CanonicalError> {
         let Record(_, _, event) =
             rmp_serde::from_read(Cursor::new(payload)).map_err(|_| CanonicalError::Unexpected)?;
@@ -114,6 +131,13 @@ impl Settlement {
             },
             Event::Verdicts(_, _, _, _, _, envelopes) => {
                 opens(envelopes.iter().map(|envelope| envelope.7.copies()))?
+            }
+            Event::Columns(_, _, _, _, _, _, _, _, runs) => {
+                let envelopes: usize = runs.iter().map(|Run(count, ..)| usize::from(*count)).sum();
+                if envelopes > ENVELOPES_MAX {
+                    return Err(CanonicalError::Limit);
+                }
+                opens(runs.iter().flat_map(|run| std::iter::repeat_n(run.4.copies(), run.0.into())))?
             }
             Event::Bundle(_, _, _, _, _, envelopes) => {
                 opens(envelopes.into_iter().scan(0, |before, Packed(verdict)| {

@@ -149,7 +149,7 @@ pub struct Authorised(Judged);
 /// #     inspector: &Inspector, tails: &mut Context<Pair>, monotonic: Duration, now: Timestamp,
 /// # ) -> Result<Inspected, Refusal> {
 /// let bound = decoded.bind(peer, 0, world)?;
-/// let verified = bound.admit(bucket, monotonic)?.fresh(now).verify(peer, windows)?;
+/// let verified = bound.admit(bucket, monotonic)?.fresh(now, None).verify(peer, windows)?;
 /// Ok(verified.authorise(peer, world, world, world, now).inspect(inspector, tails))
 /// # }
 /// ```
@@ -250,11 +250,14 @@ impl Bound {
 }
 
 impl Admitted {
-    /// Refuses envelopes that are not of now.
+    /// Refuses envelopes that are not of now. While it is not known which of two times it is, either will do: what keeps
+    /// replays out is not the time but the sequence.
     #[must_use]
-    pub fn fresh(mut self, now: Timestamp) -> Fresh {
+    pub fn fresh(mut self, now: Timestamp, also: Option<Timestamp>) -> Fresh {
         self.0.narrow(|envelope| {
-            fresh(envelope.header().timestamp, now).map(|()| Vec::new()).map_err(|r| (r, Vec::new()))
+            let of = |now| fresh(envelope.header().timestamp, now);
+            let found = of(now).or_else(|refusal| also.map_or(Err(refusal), of));
+            found.map(|()| Vec::new()).map_err(|r| (r, Vec::new()))
         });
         Fresh(self.0)
     }

@@ -252,7 +252,7 @@ impl Link {
         Ok(Decoded::of(bytes, &LIMITS)?
             .bind(&self.peer, 0, world)?
             .admit(&mut self.bucket, Duration::ZERO)?
-            .fresh(self.now)
+            .fresh(self.now, None)
             .verify(&self.peer, &mut self.windows)?
             .authorise(&self.peer, world, world, world, self.now))
     }

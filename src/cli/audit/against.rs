@@ -1,0 +1,81 @@
+//! A log held against what others were given of it: two auditors who were shown two logs find out when they exchange a
+//! checkpoint or a proof (threat A74).
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use testudo::bus::audit::{ProveError, ReadError};
+use testudo::rules::audit::checkpoint::last_whole;
+use testudo::rules::audit::{Checkpoint, Proof, VerifierKey};
+
+use super::prove::read;
+use super::verify::{NotExtended, extends};
+
+/// More than a note can be long.
+const TAIL_BYTES: u64 = 16 * 1024;
+
+/// The most records that one of these files covers, after each of them was found to be of the log in `dir`.
+pub(super) fn check(dir: &Path, by: &VerifierKey, files: &[PathBuf]) -> Result<Option<u64>, String> {
+    let mut most = None;
+    for file in files {
+        let named = |what: &str| format!("{}: {what}", file.display());
+        let checkpoint = given(file, by).map_err(|what| named(&what))?;
+        if checkpoint.size == 0 {
+            return Err(named("it covers no record, and so says nothing"));
+        }
+        extends(dir, by, checkpoint).map_err(|error| named(&apart(checkpoint.size, &error)))?;
+        most = most.max(Some(checkpoint.size));
+    }
+    Ok(most)
+}
+
+/// The checkpoint that somebody was given, by itself or as part of a proof.
+fn given(file: &Path, by: &VerifierKey) -> Result<Checkpoint, String> {
+    let bytes = read(file).map_err(|error| error.to_string())?;
+    if let Ok(proof) = Proof::parse(&bytes) {
+        let proven = proof.verify(by).map_err(|fault| format!("proves nothing of this log: {fault}"))?;
+        return Ok(proven.checkpoint);
+    }
+    // Many may stand in a file, as beside a log: the last counts.
+    let bytes = tail(file).map_err(|error| error.to_string())?;
+    let note = last_whole(&bytes).and_then(|range| std::str::from_utf8(&bytes[range]).ok());
+    let note = note.ok_or("is neither a checkpoint nor a proof")?;
+    Checkpoint::verify(note, &by.origin, &by.key)
+        .map_err(|error| format!("as a checkpoint of this log, {error}"))
+}
+
+/// The end of a file, which holds more than one note.
+fn tail(file: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(file)?;
+    let from = file.metadata()?.len().saturating_sub(TAIL_BYTES);
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = Vec::new();
+    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Why the log is not shown to begin with so many records of theirs.
+fn apart(size: u64, error: &NotExtended) -> String {
+    match error {
+        NotExtended::Prove(ProveError::Shorter { size: sealed, .. }) => format!(
+            "it covers {size} records, and this log has {sealed} under a checkpoint: it is an older copy, or was cut; check the \
+             longer log against this one"
+        ),
+        NotExtended::Prove(ProveError::Read(ReadError::Missing { .. })) => {
+            format!(
+                "it covers {size} records, and retention removed more of this log: they cannot be compared"
+            )
+        }
+        NotExtended::Refused(refused) => {
+            format!("the log's key signed another story of the first {size} records: {refused}")
+        }
+        NotExtended::Prove(
+            error @ (ProveError::Dir(_)
+            | ProveError::Forged { .. }
+            | ProveError::Read(_)
+            | ProveError::Unsealed { .. }),
+        ) => error.to_string(),
+        NotExtended::Unsealed => error.to_string(),
+    }
+}
