@@ -17,6 +17,7 @@ use testudo_wire::{
 use super::Delivery;
 use super::backlog::Placed;
 use super::requests::Piece;
+use super::seen;
 use super::shared::Shared;
 
 /// Messages in one signed receipt.
@@ -64,8 +65,10 @@ impl Arrival {
             limits: self.limits,
         };
         let now = shared.env.now();
-        let verified =
-            shared.identity.memory.with(now, |windows| receiver.verify_decoded(bundle, windows, now))?;
+        let verified = shared
+            .identity
+            .memory
+            .with(now, |windows| receiver.verify_decoded(bundle, &seen::is_signed, windows, now))?;
         let mut last: Option<(TokenId, Arc<Meaning>)> = None;
         let delivery = |(position, vetted): (u16, Result<Vetted, Refusal>)| {
             let vetted = vetted?;
