@@ -3,13 +3,15 @@
 //! (performance.md 4), and a round trip wakes four.
 //!
 //! One such task on a thread, however many links it has, and only where all tasks share one thread: elsewhere it would keep
-//! another awake for nothing. Between two looks it gives the processor to whoever else wants it, and where looking finds
-//! nothing it is left out more and more. Messages that nobody answers start none, nor do many round trips at a time: what
-//! follows those keeps everybody awake as it is.
+//! another awake for nothing. Between two looks it gives the processor to whoever else wants it. Where looking finds nothing
+//! it is left out more and more, and where another program keeps the processor, at once. Messages that nobody answers start
+//! none, nor do many round trips at a time: what follows those keeps everybody awake as it is.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::time::Instant;
 
 /// Looks of one go that finds nothing: about as many microseconds.
 const LOOKS: u32 = 192;
@@ -17,6 +19,10 @@ const LOOKS: u32 = 192;
 const ALONE: usize = 2;
 /// Goes that are left out, at most, after several that found nothing.
 const PAUSE_MAX: u32 = 64;
+
+/// The same after another program had the processor for longer than any of ours is busy with a bundle.
+const BUSY: u32 = 1024;
+const SLICE: Duration = Duration::from_micros(500);
 
 /// How it stands with this thread.
 #[derive(Clone, Copy)]
@@ -79,17 +85,23 @@ async fn look(_end: End) {
             return STATE.set(state);
         }
         STATE.set(state);
-        if state.left + 2 < LOOKS {
-            std::thread::yield_now();
+        if state.left + 2 < LOOKS && !is_idle() {
+            return STATE.set(State { left: 0, pause: BUSY, paused: PAUSE_MAX });
         }
         tokio::task::yield_now().await;
     }
 }
 
+/// Gives the processor to whoever else wants it; `false` when that took it for long. On a machine whose processors are
+/// never idle nobody has to be woken, and to look is to lose a turn.
+fn is_idle() -> bool {
+    let before = Instant::now();
+    std::thread::yield_now();
+    before.elapsed() < SLICE
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// Whether somebody looks now.
