@@ -17,6 +17,7 @@ pub mod join;
 pub mod metrics;
 pub mod node;
 pub mod roots;
+mod spin;
 pub mod stream;
 pub mod tls;
 mod traced;

@@ -12,6 +12,8 @@ const FRAME_TIME: Duration = Duration::from_secs(5);
 /// Shorter frames are copied: a small message that waits for its receiver must not keep the whole buffer that
 /// it came in.
 const SHARED_MIN: usize = 64 * 1024;
+/// Room is made for a frame once one byte in so many of it has come.
+const BELIEVED: usize = 16;
 /// Chunks taken from the stream at once.
 const CHUNKS: usize = 32;
 
@@ -70,10 +72,22 @@ impl FrameReader {
             let Some(read) = read else {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Cut) };
             };
-            for chunk in &chunks[..read] {
-                self.buffer.extend_from_slice(chunk);
-            }
+            self.take_in(&chunks[..read]);
         }
+    }
+
+    /// Puts what was read behind what is here, in room made once: for all of it, and for the rest of the frame that
+    /// it ends in, as soon as there is enough of that to believe its length.
+    fn take_in(&mut self, chunks: &[Bytes]) {
+        let come = self.buffer.len() + chunks.iter().map(Bytes::len).sum::<usize>();
+        let first =
+            if self.buffer.is_empty() { chunks.first().map(AsRef::as_ref) } else { Some(&*self.buffer) };
+        let open = first.and_then(|bytes| bytes.first_chunk::<4>());
+        let open = open.map_or(0, |head| 4 + u32::from_be_bytes(*head) as usize);
+        let is_believed = open <= 4 + self.frame_bytes_max && open / BELIEVED <= come;
+        let room = if is_believed { come.max(open) } else { come };
+        self.buffer.reserve(room - self.buffer.len());
+        chunks.iter().for_each(|chunk| self.buffer.extend_from_slice(chunk));
     }
 
     /// A frame that is already here.

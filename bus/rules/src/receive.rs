@@ -9,7 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use testudo_wire::standing::Standings;
 use testudo_wire::{
-    AgentName, Bundle, Destination, Envelope, Header, Holder, Limits, MessageId, Refusal, SwarmId, Timestamp,
+    AgentName, Bundle, Destination, Envelope, Header, Holder, Limits, MessageId, PublicKey, Refusal, SwarmId,
+    Timestamp,
 };
 
 use crate::pipeline::{Tokens, may_be_opaque};
@@ -72,16 +73,18 @@ impl Receiver<'_> {
         now: Timestamp,
     ) -> Result<Vec<Result<Vetted, Refusal>>, Refusal> {
         let bundle = Bundle::decode(bundle, &self.limits).map_err(|_| Refusal::Malformed)?;
-        self.verify_decoded(&bundle, windows, now)
+        self.verify_decoded(&bundle, &Bundle::is_signed_by, windows, now)
     }
 
-    /// The same of a bundle that was decoded, and so hashed, elsewhere.
+    /// The same of a bundle that was decoded, and so hashed, elsewhere. `is_signed` answers as [`Bundle::is_signed_by`]
+    /// does, if it may be from memory.
     ///
     /// # Errors
     /// The refusal of the bundle: malformed, unauthorised (no token), unauthentic.
     pub fn verify_decoded(
         &self,
         bundle: &Bundle,
+        is_signed: &dyn Fn(&Bundle, &PublicKey) -> bool,
         windows: &mut ReceiverWindows,
         now: Timestamp,
     ) -> Result<Vec<Result<Vetted, Refusal>>, Refusal> {
@@ -90,7 +93,7 @@ impl Receiver<'_> {
         if first.swarm != self.swarm || first.sender != sender.name || first.key != *sender.key.as_bytes() {
             return Err(Refusal::WrongPeer);
         }
-        if !bundle.is_signed_by(&sender.key) {
+        if !is_signed(bundle, &sender.key) {
             return Err(Refusal::Unauthentic);
         }
         let sender = Arc::new(sender);

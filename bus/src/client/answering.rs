@@ -141,6 +141,11 @@ impl Answers {
         Ok(answering)
     }
 
+    /// How many it answers.
+    pub(super) fn len(&self) -> usize {
+        self.open.len()
+    }
+
     /// The requester has taken in so much.
     pub(super) fn credited(&self, request: &MessageId, taken: u64) {
         if let Some(answering) = self.open.get(request) {

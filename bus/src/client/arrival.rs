@@ -17,7 +17,9 @@ use testudo_wire::{
 use super::Delivery;
 use super::backlog::Placed;
 use super::requests::Piece;
+use super::seen;
 use super::shared::Shared;
+use crate::spin;
 
 /// Messages in one signed receipt.
 const RECEIVED_MAX: usize = 1024;
@@ -64,8 +66,10 @@ impl Arrival {
             limits: self.limits,
         };
         let now = shared.env.now();
-        let verified =
-            shared.identity.memory.with(now, |windows| receiver.verify_decoded(bundle, windows, now))?;
+        let verified = shared
+            .identity
+            .memory
+            .with(now, |windows| receiver.verify_decoded(bundle, &seen::is_signed, windows, now))?;
         let mut last: Option<(TokenId, Arc<Meaning>)> = None;
         let delivery = |(position, vetted): (u16, Result<Vetted, Refusal>)| {
             let vetted = vetted?;
@@ -192,11 +196,9 @@ impl Shared {
             ) => {
                 if header.receipt == ReceiptWish::Reply {
                     let window = self.limits.stream_window_bytes;
-                    delivery.answered_by(self.line.answers().open(
-                        header.message,
-                        self.line.first,
-                        window,
-                    )?);
+                    let mut answers = self.line.answers();
+                    spin::expect(answers.len() + 1);
+                    delivery.answered_by(answers.open(header.message, self.line.first, window)?);
                 }
                 Ok(Some(delivery))
             }
@@ -206,7 +208,10 @@ impl Shared {
     fn answer(&self, request: &MessageId, delivery: Delivery) -> Result<(), Refusal> {
         let (from, part): (AgentName, _) = (delivery.sender().name, delivery.header().part);
         let piece = Piece { from, part, body: delivery.body_len(), item: delivery };
-        let answered = self.line.waiting().requests.answered(request, piece);
+        let mut waiting = self.line.waiting();
+        spin::expect(waiting.requests.len());
+        let answered = waiting.requests.answered(request, piece);
+        drop(waiting);
         answered.map_err(|(refusal, ended)| {
             if ended {
                 self.line.board.cancel(*request);

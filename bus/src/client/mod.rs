@@ -33,6 +33,7 @@ mod reconnect;
 mod renewing;
 mod replying;
 mod requests;
+mod seen;
 mod sending;
 mod sent;
 mod shared;

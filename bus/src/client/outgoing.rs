@@ -131,7 +131,9 @@ pub(super) async fn run(shared: Arc<Shared>, baton: Baton, mut stream: SendStrea
         let rest = if fitting < waiting.len() {
             waiting.split_off(fitting)
         } else {
-            Vec::with_capacity(envelopes_max)
+            // The next bundle will be of about as many. Room for the most that it may be would be over 100 KB, given back
+            // to the system and taken from it again for each.
+            Vec::with_capacity(waiting.len())
         };
         let taken = std::mem::replace(&mut waiting, rest);
         let count = taken.len();

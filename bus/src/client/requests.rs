@@ -63,6 +63,11 @@ impl<T> Requests<T> {
         self.0.get(request).is_some_and(|open| open.from.is_none_or(|expected| expected == *from))
     }
 
+    /// How many are open.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// A verified piece of an answer. The first agent of a service that answers is the one that may go on.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use testudo_rules::pipeline::{Inspected, Verdict};
+use testudo_wire::bundle::Pruner;
 use testudo_wire::{Bundle, Capability, Destination, Header, Item, ReceiptWish, Ttl};
 
 use super::judge::told;
@@ -25,8 +26,14 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    pub(super) fn of(judging: &Judging, inspected: &Inspected, positions: &[usize]) -> Option<Self> {
-        let bundle = cut(inspected.bundle(), positions)?;
+    /// `pruner` is the bundle's, made with the first cut that is not all of it.
+    pub(super) fn of<'a>(
+        judging: &Judging,
+        inspected: &'a Inspected,
+        positions: &[usize],
+        pruner: &mut Option<Pruner<'a>>,
+    ) -> Option<Self> {
+        let bundle = cut(inspected.bundle(), positions, pruner)?;
         let of = |position: &usize| match &inspected.bundle().items()[*position] {
             Item::Envelope(envelope) => Some((*position, envelope)),
             Item::Pruned { .. } => None,
@@ -53,12 +60,14 @@ impl Cut {
     }
 }
 
-fn cut(bundle: &Bundle, positions: &[usize]) -> Option<Bytes> {
+fn cut<'a>(bundle: &'a Bundle, positions: &[usize], pruner: &mut Option<Pruner<'a>>) -> Option<Bytes> {
     if positions.len() == bundle.items().len() {
         return Some(bundle.bytes().clone());
     }
-    let pruned = bundle.prune(&|at| positions.binary_search(&at).is_ok()).ok()?;
-    Some(pruned.bytes().clone())
+    if pruner.is_none() {
+        *pruner = bundle.pruner().ok();
+    }
+    pruner.as_ref()?.cut(positions).ok()
 }
 
 fn answers(header: &Header) -> Option<Answer> {

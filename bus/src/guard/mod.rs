@@ -8,6 +8,7 @@ mod commit;
 mod cut;
 mod judge;
 mod large;
+mod looked;
 mod placing;
 mod rules;
 

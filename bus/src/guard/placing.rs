@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::cut::Cut;
 use super::judge::Case;
+use super::looked::Looked;
 use crate::audit::Appended;
 use crate::node::{Candidates, Ended, Link, Outbox, Parcel, Permit, Request, Shared, may_subscribe, outbox};
 use crate::traced::{Handing, Traced};
@@ -51,8 +52,7 @@ struct Placing<'a> {
     by_link: HashMap<(SessionId, bool), usize>,
     by_topic: HashMap<Resource, Vec<usize>>,
     services: HashMap<Capability, Candidates>,
-    /// The last agent that was looked up by name, for what, and its group: mostly the next message's too.
-    last: Option<(AgentName, Capability, usize)>,
+    looked: Looked,
     /// The requests among the messages placed so far.
     requests: HashSet<MessageId>,
     answered: Vec<(MessageId, Request)>,
@@ -73,7 +73,7 @@ pub(super) fn place(
         by_link: HashMap::new(),
         by_topic: HashMap::new(),
         services: HashMap::new(),
-        last: None,
+        looked: Looked::default(),
         requests: HashSet::new(),
         answered: Vec::new(),
     };
@@ -101,10 +101,7 @@ impl Placing<'_> {
         }
         let group = match (&header.destination, &header.capability) {
             (Destination::Topic(topic), _) => return Ok(self.publish(position, bytes, *topic)),
-            (Destination::Agent(name), Some(capability)) => match &self.last {
-                Some((to, what, group)) if (to, what) == (name, capability) => *group,
-                Some(_) | None => self.server_named(name, capability)?,
-            },
+            (Destination::Agent(name), Some(capability)) => self.server_named(name, capability)?,
             (Destination::Service, Some(capability)) => {
                 let receiver = self.server(capability).ok_or(Refusal::Unroutable)?;
                 self.group(receiver, false)?
@@ -139,12 +136,15 @@ impl Placing<'_> {
 
     /// An agent that serves what it is asked for.
     fn server_named(&mut self, name: &AgentName, capability: &Capability) -> Result<usize, Refusal> {
+        if let Some(group) = self.looked.get(name, capability) {
+            return Ok(group);
+        }
         let standing = self.snapshot.agent(name).filter(|standing| standing.is_good());
         if !standing.is_some_and(|standing| standing.grant.serve.contains(capability)) {
             return Err(Refusal::Unroutable);
         }
         let group = self.named(name)?;
-        self.last = Some((*name, *capability, group));
+        self.looked.put(name, capability, group);
         Ok(group)
     }
 
@@ -243,7 +243,7 @@ impl Placed {
         traced: Option<&Traced>,
     ) {
         let Ok(judging) = case.link.judging.lock() else { return };
-        let mut cuts: Vec<Cut> = Vec::new();
+        let (mut cuts, mut pruner) = (Vec::<Cut>::new(), None);
         for (nth, group) in self.groups.into_iter().enumerate() {
             group.miss(shared, case, recorded);
             if group.positions.is_empty() {
@@ -253,7 +253,8 @@ impl Placed {
                 Some(at) => at,
                 None => {
                     // A whole bundle can be cut at any place. Should it ever not be, nothing goes out for it.
-                    let Some(cut) = Cut::of(&judging, inspected, &group.positions) else { continue };
+                    let cut = Cut::of(&judging, inspected, &group.positions, &mut pruner);
+                    let Some(cut) = cut else { continue };
                     cuts.push(cut);
                     cuts.len() - 1
                 }

@@ -13,6 +13,7 @@ use testudo_wire::{AgentName, Capability, MessageId, Part, Refusal, SessionId};
 use tokio::time::Instant;
 
 use super::link::Link;
+use crate::spin;
 
 /// Open requests of one requester.
 const PER_REQUESTER: usize = 1024;
@@ -150,6 +151,7 @@ impl Requests {
         let deadline = Instant::now() + idle;
         let opened = Request { requester, replier, capability, idle, deadline, next_part: 0 };
         table.insert(request, opened);
+        spin::expect(table.open.len());
         Ok(())
     }
 
@@ -165,6 +167,7 @@ impl Requests {
         part: Option<Part>,
     ) -> Result<Option<Request>, Refusal> {
         let mut table = self.table();
+        spin::expect(table.open.len());
         let open = table.open.get_mut(request).filter(|open| open.replier.is(replier));
         let open = open.ok_or(Refusal::Unauthorised)?;
         match part {

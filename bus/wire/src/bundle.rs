@@ -11,6 +11,7 @@
 //! ```
 
 mod envelope;
+mod prune;
 mod seal;
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use bytes::Bytes;
 use crate::canonical::CanonicalError;
 pub use envelope::Envelope;
 use envelope::Message;
+pub use prune::Pruner;
 pub use seal::{Sealed, Sealer};
 
 use crate::{Digest, Header, Limits, PublicKey, Purpose, SecretKey, Signature, tree};
@@ -125,6 +127,24 @@ impl Bundle {
             )
     }
 
+    /// Names the question whether `key` signed this: another key, statement or signature gives another digest.
+    ///
+    /// # Errors
+    /// [`BundleError::Mixed`] for a key that is not the one which the messages name: it did not.
+    pub fn question(&self, key: &PublicKey) -> Result<Digest, BundleError> {
+        let first = self.first()?;
+        if first.key != *key.as_bytes() {
+            return Err(BundleError::Mixed);
+        }
+        // Every part has a fixed length.
+        let mut hasher = blake3::Hasher::new_derive_key("testudo/1 question of a signature");
+        for part in signed_parts(first, &self.leaves.to_be_bytes(), &self.root) {
+            hasher.update(part);
+        }
+        hasher.update(self.signature.as_bytes());
+        Ok(Digest::new(*hasher.finalize().as_bytes()))
+    }
+
     /// The encoded form.
     #[must_use]
     pub const fn bytes(&self) -> &Bytes {
@@ -164,24 +184,6 @@ impl Bundle {
     pub fn is_whole(&self) -> bool {
         self.items.len() == usize::from(self.leaves)
             && self.items.iter().all(|item| matches!(item, Item::Envelope(_)))
-    }
-
-    /// The same bundle with only those messages of a whole one that `keep` names by position. The
-    /// signature still holds.
-    ///
-    /// # Errors
-    /// [`BundleError::Shape`] when this is not whole or nothing is kept.
-    pub fn prune(&self, keep: &dyn Fn(usize) -> bool) -> Result<Self, BundleError> {
-        if !self.is_whole() {
-            return Err(BundleError::Shape);
-        }
-        let mut items = Vec::new();
-        prune(&self.items, 0, keep, &mut items);
-        if !items.iter().any(|item| matches!(item, Item::Envelope(_))) {
-            return Err(BundleError::Shape);
-        }
-        let bytes = encode(self.leaves, &self.signature, &items);
-        Ok(Self { bytes, leaves: self.leaves, signature: self.signature, items, root: self.root })
     }
 }
 
@@ -325,34 +327,6 @@ fn fold(leaves: usize, items: &mut std::slice::Iter<'_, Item>) -> Result<(Digest
         return Err(BundleError::Shape);
     }
     Ok((tree::node(&left_digest, &right_digest), false))
-}
-
-/// Appends the pruned form of `items`, which start at position `from`. Returns the digest when nothing of
-/// them is kept, so that the caller can merge it upwards.
-fn prune(items: &[Item], from: usize, keep: &dyn Fn(usize) -> bool, out: &mut Vec<Item>) {
-    match pruned(items, from, keep) {
-        Some(digest) => {
-            let leaves = u16::try_from(items.len()).unwrap_or(u16::MAX);
-            out.push(Item::Pruned { leaves, digest });
-        }
-        None => match items {
-            [one] => out.push(one.clone()),
-            many => {
-                let (left, right) = many.split_at(tree::split(many.len()));
-                prune(left, from, keep, out);
-                prune(right, from + left.len(), keep, out);
-            }
-        },
-    }
-}
-
-/// The digest of `items` when none of them is kept.
-fn pruned(items: &[Item], from: usize, keep: &dyn Fn(usize) -> bool) -> Option<Digest> {
-    if (from..from + items.len()).any(keep) {
-        return None;
-    }
-    let digests: Vec<_> = items.iter().map(item_digest).collect();
-    tree::root(&digests)
 }
 
 #[cfg(test)]

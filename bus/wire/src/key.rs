@@ -12,8 +12,8 @@ use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use zeroize::Zeroizing;
 
-use crate::Purpose;
 use crate::id::{deserialize_bytes, serialize_bytes};
+use crate::{Purpose, strict};
 
 /// Why bytes are not a usable key.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -59,7 +59,7 @@ impl PublicKey {
     /// notes), never for Testudo's own statements.
     #[must_use]
     pub fn verifies_bytes(&self, message: &[u8], signature: &Signature) -> bool {
-        self.0.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0)).is_ok()
+        strict::verifies(&self.0, message, &signature.0)
     }
 
     /// The first eight hex digits, for people and logs.

@@ -21,6 +21,7 @@ pub mod refusal;
 pub mod span;
 pub mod spiffe;
 pub mod standing;
+mod strict;
 mod text;
 pub mod time;
 pub mod to;

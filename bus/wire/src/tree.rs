@@ -51,12 +51,25 @@ pub const fn split(n: usize) -> usize {
 pub fn root(leaves: &[Digest]) -> Option<Digest> {
     let mut level = leaves.to_vec();
     while level.len() > 1 {
-        let pairs: Vec<_> = level.chunks_exact(2).map(|two| pair(&two[0], &two[1])).collect();
-        let pairs: Vec<_> = pairs.iter().collect();
-        let odd = level.chunks_exact(2).remainder().first().copied();
-        level = NODE_KEY.hash_pairs(&pairs).into_iter().map(Digest::new).chain(odd).collect();
+        level = above(&level);
     }
     level.first().copied()
+}
+
+/// The same tree, all of it: leaves first, the root alone at the end.
+pub(crate) fn levels(leaves: Vec<Digest>) -> Vec<Vec<Digest>> {
+    let mut levels = vec![leaves];
+    while let Some(level) = levels.last().filter(|level| level.len() > 1) {
+        levels.push(above(level));
+    }
+    levels
+}
+
+fn above(level: &[Digest]) -> Vec<Digest> {
+    let pairs: Vec<_> = level.chunks_exact(2).map(|two| pair(&two[0], &two[1])).collect();
+    let pairs: Vec<_> = pairs.iter().collect();
+    let odd = level.chunks_exact(2).remainder().first().copied();
+    NODE_KEY.hash_pairs(&pairs).into_iter().map(Digest::new).chain(odd).collect()
 }
 
 #[cfg(test)]

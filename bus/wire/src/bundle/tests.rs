@@ -102,6 +102,32 @@ fn nothing_kept_is_no_bundle() {
 }
 
 #[test]
+fn a_cut_is_of_positions_that_rise_and_are_there() {
+    let whole = bundle(5);
+    let pruner = whole.pruner().unwrap();
+    for wrong in [&[][..], &[5], &[1, 1], &[2, 1], &[0, 7]] {
+        assert_eq!(pruner.cut(wrong).unwrap_err(), BundleError::Shape, "{wrong:?}");
+    }
+    assert_eq!(pruner.cut(&[0, 1, 2, 3, 4]).unwrap(), whole.bytes());
+    assert_eq!(whole.prune(&|i| i == 2).unwrap().pruner().unwrap_err(), BundleError::Shape);
+}
+
+#[test]
+fn a_question_is_of_one_key_one_statement_and_one_signature() {
+    let (whole, other) = (bundle(4), bundle(5));
+    let key = key().public();
+    let question = whole.question(&key).unwrap();
+    assert_eq!(whole.prune(&|i| i == 2).unwrap().question(&key), Ok(question), "a part says the same");
+    assert_ne!(other.question(&key), Ok(question));
+    let mut forged = whole.bytes().to_vec();
+    forged[2] ^= 1;
+    let forged = Bundle::decode(forged.into(), &Limits::standard()).unwrap();
+    assert_ne!(forged.question(&key), Ok(question));
+    let stranger = SecretKey::from_seed(&[99; 32]).public();
+    assert_eq!(whole.question(&stranger), Err(BundleError::Mixed));
+}
+
+#[test]
 fn t_a26_no_two_different_tuples_have_one_preimage() {
     // Every signed part has a fixed length, so the joined bytes split back in one way only.
     let header = sample(0, 1);
