@@ -96,6 +96,34 @@ fn t_a60_matches_of_every_rule_cut_anywhere_are_found_as_when_all_is_read_togeth
 }
 
 #[test]
+fn t_a60_matches_parted_over_many_messages_are_found_as_when_all_is_read_together() {
+    let inspector = Inspector::standard();
+    let mut dice = Dice(23);
+    let hirs = rules::standard().map(|rule| pattern::parse(&rule.text()).expect("its pattern"));
+    let hirs = hirs.collect::<Vec<_>>();
+    let mut blocked = 0;
+    for turn in 0..hirs.len() * 8 {
+        let mut text = Vec::new();
+        for hir in [&hirs[turn % hirs.len()], dice.one(&hirs), dice.one(&hirs)] {
+            filler(&mut dice, 20, &mut text);
+            let from = text.len();
+            write(hir, &mut dice, &mut text);
+            text.truncate(from + 120);
+            text.push(b' ');
+        }
+        let text = String::from_utf8_lossy(&text);
+        let (mut pieces, mut rest) = (Vec::new(), text.as_ref());
+        while !rest.is_empty() {
+            let (piece, after) = cut(rest, 1 + dice.below(70));
+            pieces.push(piece);
+            rest = after;
+        }
+        blocked += talk(&inspector, &pieces).0;
+    }
+    assert!(blocked > 500, "only {blocked} are blocked");
+}
+
+#[test]
 fn t_a60_ordinary_talks_are_judged_as_when_all_is_read_together() {
     let Some(items) = tests_corpus::items() else { return };
     let inspector = Inspector::standard();
