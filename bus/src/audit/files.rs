@@ -173,7 +173,10 @@ pub(super) fn segments(dir: &Path) -> io::Result<Vec<u64>> {
 }
 
 /// The last `most` bytes of a file, and the offset at which they start.
-pub(super) fn read_tail(mut file: &File, most: u64) -> io::Result<(u64, Vec<u8>)> {
+///
+/// # Errors
+/// What the file system says.
+pub fn read_tail(mut file: &File, most: u64) -> io::Result<(u64, Vec<u8>)> {
     let start = file.metadata()?.len().saturating_sub(most);
     file.seek(SeekFrom::Start(start))?;
     let mut bytes = Vec::new();

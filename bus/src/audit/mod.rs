@@ -25,6 +25,7 @@ mod writer;
 
 pub use bundle::BundleRecord;
 pub use cursor::{Cursor, CursorFile, lowest_cursor, was_exported};
+pub use files::read_tail;
 pub use open::{AuditConfig, OpenError, Recovery};
 pub use prove::{ProveError, extension, find_message, prove, prove_under};
 pub use reader::{

@@ -2,10 +2,9 @@
 //! checkpoint or a proof (threat A74).
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use testudo::bus::audit::{ProveError, ReadError};
+use testudo::bus::audit::{ProveError, ReadError, read_tail};
 use testudo::rules::audit::checkpoint::last_whole;
 use testudo::rules::audit::{Checkpoint, Proof, VerifierKey};
 
@@ -38,21 +37,12 @@ fn given(file: &Path, by: &VerifierKey) -> Result<Checkpoint, String> {
         return Ok(proven.checkpoint);
     }
     // Many may stand in a file, as beside a log: the last counts.
-    let bytes = tail(file).map_err(|error| error.to_string())?;
+    let tail = File::open(file).and_then(|file| read_tail(&file, TAIL_BYTES));
+    let (_, bytes) = tail.map_err(|error| error.to_string())?;
     let note = last_whole(&bytes).and_then(|range| std::str::from_utf8(&bytes[range]).ok());
     let note = note.ok_or("is neither a checkpoint nor a proof")?;
     Checkpoint::verify(note, &by.origin, &by.key)
         .map_err(|error| format!("as a checkpoint of this log, {error}"))
-}
-
-/// The end of a file, which holds more than one note.
-fn tail(file: &Path) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(file)?;
-    let from = file.metadata()?.len().saturating_sub(TAIL_BYTES);
-    file.seek(SeekFrom::Start(from))?;
-    let mut bytes = Vec::new();
-    file.take(TAIL_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Why the log is not shown to begin with so many records of theirs.

@@ -5,10 +5,12 @@
 //! line at the end, which is cut off at the next start: its event was never counted and comes again.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use testudo_bus::audit::read_tail;
 
 use super::held::Held;
 use super::{Sending, Sent, Sink, lines};
@@ -99,7 +101,7 @@ impl Rotated {
 /// The file at its end, without half a line there.
 fn open(path: &Path) -> io::Result<(File, u64)> {
     let mut options = OpenOptions::new();
-    let mut file = options.read(true).append(true).create(true).mode(0o600).open(path)?;
+    let file = options.read(true).append(true).create(true).mode(0o600).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() {
         let what = format!("{} is no plain file; choose another path", path.display());
@@ -111,10 +113,7 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
         files::sync_folder(folder.unwrap_or_else(|| Path::new(".")))?;
         return Ok((file, 0));
     }
-    let start = len.saturating_sub(TAIL_BYTES);
-    file.seek(SeekFrom::Start(start))?;
-    let mut tail = Vec::new();
-    (&file).take(TAIL_BYTES).read_to_end(&mut tail)?;
+    let (start, tail) = read_tail(&file, TAIL_BYTES)?;
     let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
     if whole == tail.len() {
         return Ok((file, len));

@@ -304,6 +304,16 @@ pub(super) fn decode(payload: &[u8]) -> Result<Record, CanonicalError> {
     let envelopes = unpacked(rows, correlations, traces, &runs).filter(|_| rest.is_empty());
     let envelopes = envelopes.ok_or(CanonicalError::Unexpected)?;
     let verdicts = Verdicts { session, sender, key, lane, root, envelopes };
+    as_encoded((at, registry), verdicts, payload, encode)
+}
+
+/// The record of verdicts that were read from `payload`, if that is what `encode` makes of them.
+pub(super) fn as_encoded(
+    (at, registry): (Timestamp, RegistrySequence),
+    verdicts: Verdicts,
+    payload: &[u8],
+    encode: impl Fn(Timestamp, RegistrySequence, &Verdicts, &mut Vec<u8>) -> Result<(), CanonicalError>,
+) -> Result<Record, CanonicalError> {
     let mut again = Vec::with_capacity(payload.len());
     encode(at, registry, &verdicts, &mut again)?;
     if again != payload {

@@ -16,7 +16,7 @@ use testudo_wire::{
 use super::Note;
 use super::bundle::BundleHead;
 use super::columns::{self, ENVELOPES_MAX};
-use super::record::{EnvelopeRecord, Event, NOTES_MAX, Record, TraceId, Verdict, Verdicts, limits};
+use super::record::{EnvelopeRecord, NOTES_MAX, Record, TraceId, Verdict, Verdicts, limits};
 
 /// What the event is called on the log.
 const TAG: &str = "bundle";
@@ -163,12 +163,7 @@ pub(super) fn decode(payload: &[u8]) -> Result<Record, CanonicalError> {
         envelopes.push(whole);
     }
     let verdicts = Verdicts { session, sender, key, lane, root, envelopes };
-    let mut again = Vec::with_capacity(payload.len());
-    encode(at, registry, &verdicts, &mut again)?;
-    if again != payload {
-        return Err(CanonicalError::NotShortest);
-    }
-    Ok(Record { at, registry, event: Event::Verdicts(verdicts) })
+    columns::as_encoded((at, registry), verdicts, payload, encode)
 }
 
 /// The whole of an envelope; `None` for one that repeats where there is nothing before it.

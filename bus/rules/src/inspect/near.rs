@@ -124,33 +124,23 @@ impl Near {
     /// The matches of a rule.
     pub(super) fn places<'p>(&self, rule: usize, pattern: &'p Pattern, text: &'p [u8]) -> Places<'p> {
         let starts = self.reach.starts(rule);
-        if starts.as_ref().is_some_and(Vec::is_empty) {
-            return Places { pattern, text, left: 0..0, parts: Vec::new(), look: Look::InParts };
-        }
-        let parts = match pattern.reach().filter(|_| self.noted.has(rule)) {
-            Some(reach) => self.parts(rule, reach, text.len()),
-            None => std::iter::once(0..text.len()).collect(),
-        };
-        let (parts, look) = match (starts, pattern.led()) {
-            (Some(starts), None) => self.beginning(pattern, &parts, &starts),
-            (Some(starts), Some(words)) => (self.around(pattern, words, &starts, text.len()), Look::InParts),
-            (None, _) => (parts, Look::InParts),
+        let (parts, look) = match starts {
+            Some(starts) if starts.is_empty() => (Vec::new(), Look::InParts),
+            Some(starts) if pattern.led().is_some() => {
+                (joined(self.reach.parts(starts, pattern, text.len())), Look::InParts)
+            }
+            Some(starts) => self.beginning(pattern, &self.near(rule, pattern, text.len()), &starts),
+            None => (self.near(rule, pattern, text.len()), Look::InParts),
         };
         Places { pattern, text, left: 0..0, parts, look }
     }
 
-    /// Where to look for matches that begin up to so many words before one of these places, the last first.
-    fn around(&self, pattern: &Pattern, words: u32, places: &[u32], bytes: usize) -> Vec<Range<usize>> {
-        let mut parts: Vec<Range<usize>> = Vec::new();
-        for place in places.iter().map(|place| *place as usize) {
-            let start = self.reach.words_before(place, words);
-            let end = bytes.min(self.reach.end_of(pattern, place));
-            match parts.last_mut() {
-                Some(later) if later.start <= end => later.start = later.start.min(start),
-                _ => parts.push(start..end),
-            }
+    /// The parts of the text, of so many bytes, that are not too far from a rule's literals, the last first.
+    fn near(&self, rule: usize, pattern: &Pattern, bytes: usize) -> Vec<Range<usize>> {
+        match pattern.reach().filter(|_| self.noted.has(rule)) {
+            Some(reach) => self.parts(rule, reach, bytes),
+            None => std::iter::once(0..bytes).collect(),
         }
-        parts
     }
 
     /// Where to look in these parts for matches that begin there; both come the last first.
@@ -177,6 +167,18 @@ impl Near {
         }
         if enough > 0 { (each, Look::AtParts) } else { (trimmed, Look::InParts) }
     }
+}
+
+/// Parts, the last first, of which none overlaps another.
+fn joined(parts: impl Iterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+    let mut all: Vec<Range<usize>> = Vec::new();
+    for part in parts {
+        match all.last_mut() {
+            Some(later) if later.start <= part.end => later.start = later.start.min(part.start),
+            Some(_) | None => all.push(part),
+        }
+    }
+    all
 }
 
 /// How a part is read.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use regex_automata::meta::{self, Regex};
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
 use super::relaxed::relaxed;
 use super::starts::Beginnings;
@@ -135,6 +135,23 @@ fn parse_in(pattern: &str, case: Case) -> Result<Hir, PatternError> {
         let error = error.to_string();
         PatternError(error.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned())
     })
+}
+
+/// The same pattern with each part of it replaced for which there is something else; the largest first.
+pub(super) fn replaced(hir: &Hir, with: &impl Fn(&Hir) -> Option<Hir>) -> Hir {
+    if let Some(other) = with(hir) {
+        return other;
+    }
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) | HirKind::Literal(_) | HirKind::Class(_) => hir.clone(),
+        HirKind::Repetition(repetition) => {
+            let sub = Box::new(replaced(&repetition.sub, with));
+            Hir::repetition(Repetition { sub, ..repetition.clone() })
+        }
+        HirKind::Capture(capture) => replaced(&capture.sub, with),
+        HirKind::Concat(parts) => Hir::concat(parts.iter().map(|part| replaced(part, with)).collect()),
+        HirKind::Alternation(ways) => Hir::alternation(ways.iter().map(|way| replaced(way, with)).collect()),
+    }
 }
 
 /// What a gap is made of.

@@ -32,24 +32,23 @@ impl Reach {
         self.starts.of(rule)
     }
 
-    /// Where matches of a rule may stand, each with one of its beginnings; nothing if that is not known.
-    fn parts(
+    /// Where matches may stand, each with one of these beginnings.
+    pub(super) fn parts(
         &self,
-        rule: usize,
+        starts: Vec<u32>,
         pattern: &Pattern,
         bytes: usize,
-    ) -> Option<impl Iterator<Item = Range<usize>>> {
-        let starts = self.starts(rule)?;
+    ) -> impl Iterator<Item = Range<usize>> {
         let led = pattern.led();
-        Some(starts.into_iter().map(move |start| {
+        starts.into_iter().map(move |start| {
             let start = start as usize;
             let first = led.map_or(start, |words| self.words_before(start, words));
             first..bytes.min(self.end_of(pattern, start))
-        }))
+        })
     }
 
     /// Where the word begins that is so many, and one, before the one at `place`.
-    pub(super) fn words_before(&self, place: usize, words: u32) -> usize {
+    fn words_before(&self, place: usize, words: u32) -> usize {
         let word = self.borders.partition_point(|border| (*border as usize) < place);
         let first = word.checked_sub(words as usize + 2);
         first.and_then(|word| self.borders.get(word)).map_or(0, |border| *border as usize)
@@ -62,12 +61,11 @@ impl Reach {
 
     /// Whether a match of a rule stands anywhere, of those that begin where it was looked.
     pub(super) fn stands(&self, rule: usize, pattern: &Pattern, text: &[u8]) -> bool {
-        let Some(parts) = self.parts(rule, pattern, text.len()) else {
+        let Some(starts) = self.starts(rule) else {
             return pattern.find(text, 0..text.len()).is_some();
         };
-        parts
-            .enumerate()
-            .any(|(turn, part)| turn == OVERLAPS_MAX || Self::find(pattern, text, part).is_some())
+        let mut parts = self.parts(starts, pattern, text.len()).enumerate();
+        parts.any(|(turn, part)| turn == OVERLAPS_MAX || Self::find(pattern, text, part).is_some())
     }
 
     /// Whether any match is what is asked for, of those that begin before the end of `within` and do not end before its
@@ -81,8 +79,8 @@ impl Reach {
         is: impl Fn(&Range<usize>) -> bool,
     ) -> bool {
         let concerns = |part: &Range<usize>| part.start <= within.end && part.end >= within.start;
-        if let Some(parts) = self.parts(rule, pattern, text.len()) {
-            let mut parts = parts.filter(concerns).enumerate();
+        if let Some(starts) = self.starts(rule) {
+            let mut parts = self.parts(starts, pattern, text.len()).filter(concerns).enumerate();
             return parts.any(|(turn, part)| {
                 turn == OVERLAPS_MAX || self.any_in(pattern, text, part, within.end, &is)
             });

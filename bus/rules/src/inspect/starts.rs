@@ -6,10 +6,10 @@
 //! *Invariant*: what a rule finds is the same as if it had read the whole text.
 
 use regex_syntax::hir::literal::Extractor;
-use regex_syntax::hir::{Hir, HirKind, Look, Repetition};
+use regex_syntax::hir::{Hir, HirKind, Look};
 
 use super::gate::{Bits, RULES_MAX};
-use super::pattern::{is_all_gap, is_gap, words};
+use super::pattern::{is_all_gap, is_gap, replaced, words};
 use super::trie::{Trie, TrieBuilder};
 
 /// Longest beginning, in bytes.
@@ -118,19 +118,9 @@ fn add_of(parts: &[Hir], found: &mut Beginnings) -> Option<()> {
 
 /// The same with one blank for each gap.
 fn with_blanks(hir: &Hir) -> Hir {
-    if is_all_gap(hir) && hir.properties().minimum_len().is_some_and(|least| least > 0) {
-        return Hir::literal([BLANK]);
-    }
-    match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) | HirKind::Literal(_) | HirKind::Class(_) => hir.clone(),
-        HirKind::Repetition(repetition) => {
-            let sub = Box::new(with_blanks(&repetition.sub));
-            Hir::repetition(Repetition { sub, ..repetition.clone() })
-        }
-        HirKind::Capture(capture) => with_blanks(&capture.sub),
-        HirKind::Concat(parts) => Hir::concat(parts.iter().map(with_blanks).collect()),
-        HirKind::Alternation(ways) => Hir::alternation(ways.iter().map(with_blanks).collect()),
-    }
+    let is_gap =
+        |part: &Hir| is_all_gap(part) && part.properties().minimum_len().is_some_and(|least| least > 0);
+    replaced(hir, &|part| is_gap(part).then(|| Hir::literal([BLANK])))
 }
 
 fn texts_of(hir: &Hir) -> Option<Vec<Vec<u8>>> {
@@ -236,6 +226,7 @@ impl Starts {
                 continue;
             }
             if found.places.len() > PLACES_MAX {
+                found.known = Bits::default();
                 break;
             }
             let rest = text.get(at..).unwrap_or_default();
@@ -250,9 +241,6 @@ impl Starts {
             if other {
                 others.walk(fold(rest), &mut note);
             }
-        }
-        if found.places.len() > PLACES_MAX {
-            found.known = Bits::default();
         }
         found
     }

@@ -1,5 +1,7 @@
 //! What a tail adds to a verdict, and that looking only at the border misses nothing of it.
 
+use regex_syntax::hir::Hir;
+
 use super::super::tests_near::{Dice, filler, write};
 use super::super::{pattern, rules, tests_corpus};
 use super::*;
@@ -69,6 +71,14 @@ fn t_a60_attacks_cut_anywhere_are_found_as_when_all_is_read_together() {
     assert!(caught * 100 >= all * 99, "{caught} of {all}");
 }
 
+/// Adds a match of a pattern, or the first bytes of one.
+fn add_match(hir: &Hir, bytes: usize, dice: &mut Dice, text: &mut Vec<u8>) {
+    let from = text.len();
+    write(hir, dice, text);
+    text.truncate(from + bytes);
+    text.push(b' ');
+}
+
 #[test]
 fn t_a60_matches_of_every_rule_cut_anywhere_are_found_as_when_all_is_read_together() {
     let inspector = Inspector::standard();
@@ -82,10 +92,7 @@ fn t_a60_matches_of_every_rule_cut_anywhere_are_found_as_when_all_is_read_togeth
             filler(&mut dice, 12, &mut text);
             // Each rule in its turn, and then some other.
             let hir = if more == 0 { &hirs[turn % hirs.len()] } else { dice.one(&hirs) };
-            let from = text.len();
-            write(hir, &mut dice, &mut text);
-            text.truncate(from + 300);
-            text.push(b' ');
+            add_match(hir, 300, &mut dice, &mut text);
         }
         let text = String::from_utf8_lossy(&text);
         let (first, second) = cut(&text, dice.below(text.len()));
@@ -106,10 +113,7 @@ fn t_a60_matches_parted_over_many_messages_are_found_as_when_all_is_read_togethe
         let mut text = Vec::new();
         for hir in [&hirs[turn % hirs.len()], dice.one(&hirs), dice.one(&hirs)] {
             filler(&mut dice, 20, &mut text);
-            let from = text.len();
-            write(hir, &mut dice, &mut text);
-            text.truncate(from + 120);
-            text.push(b' ');
+            add_match(hir, 120, &mut dice, &mut text);
         }
         let text = String::from_utf8_lossy(&text);
         let (mut pieces, mut rest) = (Vec::new(), text.as_ref());
