@@ -3,6 +3,7 @@
 //! The gate says which rules have their literals anywhere; in ordinary prose, those of thirty. Here the literals' places
 //! count too. *Invariant*: what a rule finds is the same as if it had read the whole text.
 
+use std::cell::OnceCell;
 use std::ops::Range;
 
 use super::gate::{Bits, Gate, Part, RULES_MAX};
@@ -17,6 +18,9 @@ const TIMES_MAX: usize = 8;
 /// ... and so many bytes more.
 const BYTES_MORE: usize = 2_048;
 
+/// So few beginnings are looked at wherever the rule's literals stand.
+const STARTS_FEW: usize = 8;
+
 /// A place of one of a rule's literals: how many words stand before its end.
 #[derive(Clone, Copy)]
 struct Hit {
@@ -27,75 +31,87 @@ struct Hit {
 }
 
 /// The places of literals in one text.
-pub(super) struct Near {
-    reach: Reach,
-    hits: Vec<Hit>,
+struct Hits {
+    all: Vec<Hit>,
     /// The last place of each rule, as a number from one on.
     last: [u16; RULES_MAX],
     /// Rules of which all places are noted.
     noted: Bits,
-    /// Rules that match only with a literal of their second list.
-    double: Bits,
 }
 
-impl Near {
-    /// Notes the places of these rules' literals: of those that match only near them.
-    pub(super) fn of(gate: &Gate, starts: &Starts, text: &[u8], rules: &Bits, bounded: &Bits) -> Self {
-        let reach = Reach::of(starts, text, rules);
-        let rules = &rules.meet(bounded);
-        let mut near = Self {
-            reach,
-            hits: Vec::with_capacity(64),
-            last: [0; RULES_MAX],
-            noted: *rules,
-            double: *gate.double(),
-        };
+impl Hits {
+    /// Of these rules' literals.
+    fn of(gate: &Gate, text: &[u8], rules: &Bits, reach: &Reach<'_>) -> Self {
+        let mut hits = Self { all: Vec::with_capacity(64), last: [0; RULES_MAX], noted: *rules };
         let (mut state, mut word) = (0, 0_u32);
         for (at, byte) in (0_u32..).zip(text) {
             state = gate.step(state, *byte);
             let Some(woken) = gate.woken(state) else { continue };
-            while near.reach.border(word).is_some_and(|border| border <= at) {
+            while reach.border(word).is_some_and(|border| border <= at) {
                 word += 1;
             }
             for part in [Part::First, Part::Second] {
                 for rule in woken.of(part).meet(rules).iter() {
-                    near.note(rule, word, part);
+                    hits.note(rule, word, part);
                 }
             }
-            if near.hits.len() > HITS_MAX {
-                near.noted = Bits::default();
+            if hits.all.len() > HITS_MAX {
+                hits.noted = Bits::default();
                 break;
             }
         }
-        near
-    }
-
-    /// How far matches reach.
-    pub(super) const fn reach(&self) -> &Reach {
-        &self.reach
+        hits
     }
 
     fn note(&mut self, rule: usize, word: u32, part: Part) {
         let Some(last) = self.last.get_mut(rule) else { return };
-        self.hits.push(Hit { word, part, before: *last });
-        *last = u16::try_from(self.hits.len()).unwrap_or(0);
+        self.all.push(Hit { word, part, before: *last });
+        *last = u16::try_from(self.all.len()).unwrap_or(0);
     }
 
     /// The words at which literals of a rule's list stand, the last first.
     fn words(&self, rule: usize, part: Part) -> impl Iterator<Item = u32> {
-        let before = |number: u16| self.hits.get(usize::from(number).checked_sub(1)?);
+        let before = |number: u16| self.all.get(usize::from(number).checked_sub(1)?);
         let last = self.last.get(rule).and_then(|last| before(*last));
         let all = std::iter::successors(last, move |hit| before(hit.before));
         all.filter(move |hit| hit.part == part).map(|hit| hit.word)
     }
+}
 
-    /// The parts of the text, of so many bytes, in which a rule may match, the last first.
-    fn parts(&self, rule: usize, reach: u32, bytes: usize) -> Vec<Range<usize>> {
+/// Where rules may match in one text.
+pub(super) struct Near<'t> {
+    gate: &'t Gate,
+    text: &'t [u8],
+    /// Rules that match only near their literals.
+    bounded: Bits,
+    reach: Reach<'t>,
+    /// Read once they are asked for: most texts need not be.
+    hits: OnceCell<Hits>,
+}
+
+impl<'t> Near<'t> {
+    /// For these rules, of which those of `bounded` match only near their literals.
+    pub(super) fn of(gate: &'t Gate, starts: &Starts, text: &'t [u8], rules: &Bits, bounded: &Bits) -> Self {
+        let reach = Reach::of(starts, text, rules);
+        Self { gate, text, bounded: rules.meet(bounded), reach, hits: OnceCell::new() }
+    }
+
+    /// How far matches reach.
+    pub(super) const fn reach(&self) -> &Reach<'t> {
+        &self.reach
+    }
+
+    fn hits(&self) -> &Hits {
+        self.hits.get_or_init(|| Hits::of(self.gate, self.text, &self.bounded, &self.reach))
+    }
+
+    /// The parts of the text in which a rule may match, the last first.
+    fn parts(&self, hits: &Hits, rule: usize, reach: u32) -> Vec<Range<usize>> {
         let mut parts = Vec::new();
-        let mut seconds = self.words(rule, Part::Second).peekable();
+        let mut seconds = hits.words(rule, Part::Second).peekable();
         let mut open = None::<Range<u32>>;
-        for word in self.words(rule, Part::First) {
-            if self.double.has(rule) {
+        for word in hits.words(rule, Part::First) {
+            if self.gate.double().has(rule) {
                 while seconds.next_if(|second| *second > word.saturating_add(reach)).is_some() {}
                 if seconds.peek().is_none_or(|second| second.saturating_add(reach) < word) {
                     continue;
@@ -105,41 +121,45 @@ impl Near {
             open = match open {
                 Some(later) if later.start <= part.end => Some(part.start..later.end),
                 later => {
-                    parts.extend(later.map(|later| self.bytes(&later, bytes)));
+                    parts.extend(later.map(|later| self.bytes(&later)));
                     Some(part)
                 }
             };
         }
-        parts.extend(open.map(|part| self.bytes(&part, bytes)));
+        parts.extend(open.map(|part| self.bytes(&part)));
         parts
     }
 
     /// From the first to the last of these words.
-    fn bytes(&self, words: &Range<u32>, bytes: usize) -> Range<usize> {
+    fn bytes(&self, words: &Range<u32>) -> Range<usize> {
         let border = |word: u32| self.reach.border(word).map(|border| border as usize);
         let start = words.start.checked_sub(1).and_then(border).unwrap_or(0);
-        start..border(words.end).unwrap_or(bytes)
+        start..border(words.end).unwrap_or(self.text.len())
     }
 
     /// The matches of a rule.
-    pub(super) fn places<'p>(&self, rule: usize, pattern: &'p Pattern, text: &'p [u8]) -> Places<'p> {
-        let starts = self.reach.starts(rule);
+    pub(super) fn places(&self, rule: usize, pattern: &'t Pattern) -> Places<'t> {
+        let (starts, whole) = (self.reach.starts(rule), 0..self.text.len());
         let (parts, look) = match starts {
             Some(starts) if starts.is_empty() => (Vec::new(), Look::InParts),
             Some(starts) if pattern.led().is_some() => {
-                (joined(self.reach.parts(starts, pattern, text.len())), Look::InParts)
+                (joined(self.reach.parts(starts, pattern)), Look::InParts)
             }
-            Some(starts) => self.beginning(pattern, &self.near(rule, pattern, text.len()), &starts),
-            None => (self.near(rule, pattern, text.len()), Look::InParts),
+            Some(starts) if starts.len() <= STARTS_FEW => {
+                self.beginning(pattern, std::slice::from_ref(&whole), &starts)
+            }
+            Some(starts) => self.beginning(pattern, &self.near(rule, pattern), &starts),
+            None => (self.near(rule, pattern), Look::InParts),
         };
-        Places { pattern, text, left: 0..0, parts, look }
+        Places { pattern, text: self.text, left: 0..0, parts, look }
     }
 
-    /// The parts of the text, of so many bytes, that are not too far from a rule's literals, the last first.
-    fn near(&self, rule: usize, pattern: &Pattern, bytes: usize) -> Vec<Range<usize>> {
-        match pattern.reach().filter(|_| self.noted.has(rule)) {
-            Some(reach) => self.parts(rule, reach, bytes),
-            None => std::iter::once(0..bytes).collect(),
+    /// The parts of the text that are not too far from a rule's literals, the last first.
+    fn near(&self, rule: usize, pattern: &Pattern) -> Vec<Range<usize>> {
+        let reach = pattern.reach().filter(|_| self.bounded.has(rule));
+        match reach.map(|reach| (reach, self.hits())).filter(|(_, hits)| hits.noted.has(rule)) {
+            Some((reach, hits)) => self.parts(hits, rule, reach),
+            None => std::iter::once(0..self.text.len()).collect(),
         }
     }
 

@@ -276,7 +276,7 @@ struct Reader<'r> {
 struct View<'v> {
     reader: Reader<'v>,
     text: &'v [u8],
-    near: Near,
+    near: Near<'v>,
     number: u16,
     signals: markup::Signals,
     /// Where parts of pairings stand: rule, start, end.
@@ -324,7 +324,7 @@ impl Reader<'_> {
 
 impl<'v> View<'v> {
     /// A view of which nothing is known but the literals in it.
-    fn of(reader: Reader<'v>, text: &'v [u8], near: Near, number: u16) -> Self {
+    fn of(reader: Reader<'v>, text: &'v [u8], near: Near<'v>, number: u16) -> Self {
         Self {
             reader,
             text,
@@ -340,7 +340,7 @@ impl<'v> View<'v> {
 
     /// Where a rule matches.
     fn places(&self, bit: usize, rule: &'v Compiled) -> Places<'v> {
-        self.near.places(bit, &rule.pattern, self.text)
+        self.near.places(bit, &rule.pattern)
     }
 
     fn apply(&mut self, bit: usize, rule: &'v Compiled, findings: &mut Findings) {

@@ -9,8 +9,8 @@ use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Hir, HirKind, Look};
 
 use super::gate::{Bits, RULES_MAX};
-use super::pattern::{is_all_gap, is_gap, replaced, words};
-use super::trie::{Trie, TrieBuilder};
+use super::pattern::{is_all_gap, replaced, words};
+use super::trie::{BLANK, FOLDED, Sought, Trie, TrieBuilder, is_word};
 
 /// Longest beginning, in bytes.
 const BYTES_MAX: usize = 16;
@@ -27,9 +27,6 @@ const LED_MAX: u32 = 6;
 const CLASS_MAX: usize = 12;
 /// Most places noted in one text; where there are more, rules look everywhere.
 const PLACES_MAX: usize = 1 << 15;
-/// What stands for a gap.
-const BLANK: u8 = b' ';
-
 /// Fewest and most bytes of a match before its beginning.
 type Lead = (u8, u8);
 
@@ -147,43 +144,10 @@ fn fold(text: &[u8]) -> impl Iterator<Item = u8> {
     })
 }
 
-/// For each byte what stands for it: no other than a gap's has a blank.
-const FOLDED: [u8; 256] = {
-    let mut folded = [0; 256];
-    let mut byte = 0_u8;
-    loop {
-        folded[byte as usize] = if is_gap(byte) { BLANK } else { byte.to_ascii_lowercase() };
-        if byte == u8::MAX {
-            break folded;
-        }
-        byte += 1;
-    }
-};
-
-/// For each byte whether words are made of it.
-const WORD: [bool; 256] = {
-    let mut word = [false; 256];
-    let mut byte = 0_u8;
-    loop {
-        word[byte as usize] = is_word(byte);
-        if byte == u8::MAX {
-            break word;
-        }
-        byte += 1;
-    }
-};
-
-const fn is_word(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
-}
-
 /// The beginnings of all rules.
 #[derive(Clone, Debug)]
 pub(super) struct Starts {
-    /// Those that stand where a word begins, ...
-    of_words: Trie<Lead>,
-    /// ... and those that stand anywhere.
-    others: Trie<Lead>,
+    texts: Trie<Lead>,
     /// Rules of which all beginnings are known.
     known: Bits,
 }
@@ -196,17 +160,15 @@ impl Starts {
 
     /// Of these rules, each in its place.
     pub(super) fn of<'r>(rules: impl Iterator<Item = Option<&'r Beginnings>>) -> Self {
-        let (mut of_words, mut others) = (TrieBuilder::default(), TrieBuilder::default());
-        let mut known = Bits::default();
-        for (rule, beginnings) in rules.enumerate() {
-            let (Some(beginnings), Ok(number)) = (beginnings, u16::try_from(rule)) else { continue };
-            known.insert(rule);
+        let (mut texts, mut known) = (TrieBuilder::default(), Bits::default());
+        for (place, beginnings) in rules.enumerate() {
+            let (Some(beginnings), Ok(rule)) = (beginnings, u16::try_from(place)) else { continue };
+            known.insert(place);
             for Beginning { text, lead, at_word } in &beginnings.all {
-                let trie = if *at_word { &mut of_words } else { &mut others };
-                trie.add(text, number, *lead);
+                texts.add(text, Sought { rule, at_word: *at_word, what: *lead });
             }
         }
-        Self { of_words: of_words.build(), others: others.build(), known }
+        Self { texts: texts.build(), known }
     }
 
     /// Where matches of these rules may begin.
@@ -216,31 +178,17 @@ impl Starts {
         if known.is_empty() {
             return found;
         }
-        let (words, others) = (self.of_words.asking(&known), self.others.asking(&known));
-        let mut inside = false;
-        for (at, byte) in text.iter().enumerate() {
-            let is_first = !std::mem::replace(&mut inside, WORD[usize::from(*byte)]);
-            let byte = FOLDED[usize::from(*byte)];
-            let (word, other) = (is_first && words.begins(byte), others.begins(byte));
-            if !(word || other) {
-                continue;
-            }
-            if found.places.len() > PLACES_MAX {
-                found.known = Bits::default();
-                break;
-            }
-            let rest = text.get(at..).unwrap_or_default();
-            let mut note = |rule: u16, (least, most): &Lead| {
+        let asking = self.texts.asking(&known);
+        asking.openings(text, |opening| {
+            asking.walk(opening, text, &mut |rule, (least, most)| {
                 for lead in *least..=*most {
-                    found.note(rule, at.checked_sub(usize::from(lead)));
+                    found.note(rule, opening.at.checked_sub(usize::from(lead)));
                 }
-            };
-            if word {
-                words.walk(fold(rest), &mut note);
-            }
-            if other {
-                others.walk(fold(rest), &mut note);
-            }
+            });
+            found.places.len() <= PLACES_MAX
+        });
+        if found.places.len() > PLACES_MAX {
+            found.known = Bits::default();
         }
         found
     }

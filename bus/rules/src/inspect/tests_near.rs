@@ -81,7 +81,7 @@ fn near_its_literals_a_rule_finds_what_it_finds_in_the_whole_text() {
             }
             filler(&mut dice, 60, &mut text);
             let near = Near::of(set.gate(), set.starts(), &text, &only, set.bounded());
-            let there: Vec<Range<usize>> = near.places(bit, &compiled.pattern, &text).collect();
+            let there: Vec<Range<usize>> = near.places(bit, &compiled.pattern).collect();
             let all: Vec<Range<usize>> = Places::everywhere(&compiled.pattern, &text).collect();
             // A gap that is more than one blank may hide a literal with a blank in it: the gate does not know of such.
             let hold = |list: &[&str], found: &Range<usize>| {

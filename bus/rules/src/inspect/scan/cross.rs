@@ -182,11 +182,11 @@ impl<'b> Both<'b> {
     }
 
     /// Which of these rules may have a match over the border.
-    fn crossing(&self, reach: &Reach, asked: &Bits) -> Bits {
+    fn crossing(&self, reach: &Reach<'_>, asked: &Bits) -> Bits {
         let mut crossing = Bits::default();
         for (bit, rule) in asked.iter().filter_map(|bit| Some((bit, self.rules.rule(bit)?))) {
             let touches = |found: &Range<usize>| found.end >= self.border.start;
-            if reach.any(bit, &rule.pattern, self.text, self.border.clone(), touches) {
+            if reach.any(bit, &rule.pattern, self.border.clone(), touches) {
                 crossing.insert(bit);
             }
         }
@@ -194,13 +194,13 @@ impl<'b> Both<'b> {
     }
 
     /// Concepts that stand nowhere, as long as the others may weigh enough.
-    fn missing(&self, reach: &Reach, concepts: &Bits) -> Bits {
+    fn missing(&self, reach: &Reach<'_>, concepts: &Bits) -> Bits {
         let (mut missing, mut weight) = (Bits::default(), self.weight(concepts));
         for (bit, rule) in self.rules.concepts(concepts) {
             if weight < evidence::BLOCK {
                 break;
             }
-            if !reach.stands(bit, &rule.pattern, self.text) {
+            if !reach.stands(bit, &rule.pattern) {
                 missing.insert(bit);
                 weight -= evidence::weight_of(rule);
             }
@@ -252,11 +252,11 @@ impl<'b> Both<'b> {
 
     /// Whether a match of the rule that blocks by itself, and begins no further on than `last`, does not end before the
     /// border. A command is weighed by what stands before it, too.
-    fn crosses(&self, reach: &Reach, bit: usize, rule: &Compiled, last: usize) -> bool {
+    fn crosses(&self, reach: &Reach<'_>, bit: usize, rule: &Compiled, last: usize) -> bool {
         let Some(from) = self.blocks(rule) else { return false };
         let last =
             if matches!(rule.role, Role::Judged(_)) { self.border.end + mention::BEARING } else { last };
-        reach.any(bit, &rule.pattern, self.text, from..last, |found| {
+        reach.any(bit, &rule.pattern, from..last, |found| {
             let Role::Judged(judge) = rule.role else { return found.end >= self.border.start };
             let (severity, read) = judged(self.text, judge, found);
             severity >= Some(Severity::High) && found.end + read >= self.border.start
