@@ -347,6 +347,29 @@ fn t_a64_one_flooding_sender_leaves_room_for_an_honest_one() {
     });
 }
 
+/// Nobody attacks here: whoever widens the window of senders widens what a receiver has room for.
+#[test]
+fn what_fits_a_wide_window_is_not_refused() {
+    const MESSAGES: u64 = 2_000;
+    sim(async {
+        let world = World::windowed(6, 4 * 1024 * 1024);
+        let sender = world.agent("sender", &["read:logs"], &[]).await;
+        let mut reader = world.agent("reader", &[], &["read:logs"]).await;
+        for _ in 0..MESSAGES {
+            sender.client.post(message("reader", "read:logs", &"x".repeat(1024))).await.unwrap();
+        }
+        // All of it waits in the reader's queue.
+        pass(Duration::from_secs(1)).await;
+        for taken in 0..MESSAGES {
+            let next = timeout(Duration::from_secs(60), reader.next()).await;
+            next.unwrap_or_else(|_| panic!("only {taken} came")).expect("a message");
+        }
+        pass(Duration::from_secs(1)).await;
+        let (account, _) = world.end().await;
+        assert_eq!((account.submitted, account.delivered), (MESSAGES, MESSAGES), "{account:?}");
+    });
+}
+
 fn log_bytes(dir: &Path) -> u64 {
     std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum()
 }

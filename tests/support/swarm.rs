@@ -94,6 +94,8 @@ pub(crate) struct Swarm {
     pub(crate) spans: Option<Arc<dyn Spans>>,
     /// What its nodes do with large bodies.
     pub(crate) bodies: Bodies,
+    /// What one sender may have unsettled at them, in bytes.
+    pub(crate) window: u32,
     /// What was rolled over is kept here for the next start.
     pub(crate) kept: Kept,
 }
@@ -187,8 +189,8 @@ impl Swarm {
         let ca = Arc::new(EmbeddedCa::create(&id, &ca_key, &*env).unwrap());
         let trust = tls::Trust::new(id, &[ca.certificate().clone()]).unwrap();
         let (node_key, log_key) = (SecretKey::from_seed(&[3; 32]), SecretKey::from_seed(&[4; 32]));
-        let (bodies, kept) = (Bodies::default(), Kept::default());
-        Self { env, authority, node_key, log_key, ca_key, ca, trust, id, spans: None, bodies, kept }
+        let (bodies, window, kept) = (Bodies::default(), 512 * 1024, Kept::default());
+        Self { env, authority, node_key, log_key, ca_key, ca, trust, id, spans: None, bodies, window, kept }
     }
 
     /// What it began with.
@@ -235,7 +237,7 @@ impl Swarm {
             audit,
             commit,
             witnessed: RegistrySequence(0),
-            window: 512 * 1024,
+            window: self.window,
             bodies: self.bodies,
             inspector: Inspector::standard().with_body_limit(self.bodies.bytes_max as usize),
             spans: self.spans.clone(),

@@ -65,6 +65,12 @@ impl World {
         Self::of(swarm, tempfile::tempdir().unwrap(), seed, Commit::default())
     }
 
+    /// One whose node lets a sender have so many bytes unsettled.
+    pub(crate) fn windowed(seed: u64, window: u32) -> Self {
+        let swarm = Swarm { window, ..Swarm::new() };
+        Self::of(swarm, tempfile::tempdir().unwrap(), seed, Commit::default())
+    }
+
     fn of(swarm: Swarm, dir: tempfile::TempDir, seed: u64, commit: Commit) -> Self {
         let net = SimNet::new(seed);
         let (address, socket) = net.bind();

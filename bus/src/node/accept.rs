@@ -126,7 +126,7 @@ async fn open(
         connection.clone(),
         bucket,
         tell,
-        shared.large_limits.body_bytes_max,
+        (window, shared.large_limits.body_bytes_max),
         (shared.reserve_kib, shared.allowances.of(holder.name, Instant::now())),
         line,
     ));

@@ -42,13 +42,13 @@ pub(crate) enum Patience {
 }
 
 impl Bounds {
-    /// Lane 0 (threat A63). Two full windows of the smallest messages stay below the count.
-    pub(crate) const SMALL: Self = Self {
-        bytes: 1024 * 1024,
-        share: 512 * 1024,
-        messages: 16_384,
-        patience: Patience::Small { stuck: STUCK, acknowledge: ACKNOWLEDGE },
-    };
+    /// Lane 0 (threat A63), where a sender may have `window` bytes unsettled: so much is its share, or what it may send
+    /// would be refused. Two full windows of the smallest messages stay below the count.
+    pub(crate) const fn of_window(window: u32) -> Self {
+        let share = window as usize;
+        let patience = Patience::Small { stuck: STUCK, acknowledge: ACKNOWLEDGE };
+        Self { bytes: 2 * share, share, messages: share / 32, patience }
+    }
 
     /// A lane of large bodies: two at once, so that one can be on its way while the next one is taken in.
     pub(crate) const fn of_bodies(body_bytes_max: usize) -> Self {

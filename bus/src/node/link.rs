@@ -155,7 +155,7 @@ impl Link {
         connection: Connection,
         bucket: Bucket,
         control: mpsc::Sender<Box<FromNode>>,
-        body_bytes_max: usize,
+        (window, body_bytes_max): (u32, usize),
         (reserve_kib, allowances): (usize, Both),
         line: Line,
     ) -> Self {
@@ -166,7 +166,7 @@ impl Link {
             remote: connection.remote_address(),
             connection,
             judging: Mutex::new(judging),
-            outboxes: Outboxes::new(body_bytes_max, allowances),
+            outboxes: Outboxes::new(window, body_bytes_max, allowances),
             taken: AtomicU64::new(0),
             settling: std::array::from_fn(|_| Arc::new(Settling::new(stirred.clone()))),
             floods: Floods::default(),

@@ -26,9 +26,10 @@ pub(crate) struct Outboxes {
 }
 
 impl Outboxes {
-    pub(crate) fn new(body_bytes_max: usize, allowances: Both) -> Self {
+    /// Of a node where a sender may have `window` bytes unsettled.
+    pub(crate) fn new(window: u32, body_bytes_max: usize, allowances: Both) -> Self {
         Self {
-            small: Arc::new(Outbox::new(Bounds::SMALL, allowances.small)),
+            small: Arc::new(Outbox::new(Bounds::of_window(window), allowances.small)),
             allowance: allowances.bodies,
             bodies: Bounds::of_bodies(body_bytes_max),
             large: Mutex::new(Some(Lanes::default())),
