@@ -18,7 +18,7 @@ use super::outgoing::Baton;
 use super::shared::{Again, Begun, Due, Shared};
 use super::{
     Client, ClientIdentity, DIAL_TIME, Deliveries, DialError, OpenLink, SendError, control, deliveries, dial,
-    explain, incoming, lanes, outgoing,
+    explain, gossip, incoming, lanes, outgoing,
 };
 use crate::env::{SharedEnv, until};
 
@@ -164,6 +164,7 @@ async fn start(
         .map_err(|_| DialError::Unreachable(address))??;
     tokio::spawn(control::write(shared.clone(), frames_out, control));
     tokio::spawn(control::read(shared.clone(), answers));
+    tokio::spawn(gossip::run(shared.clone()));
     tokio::spawn(send(shared.clone(), baton, data));
     tokio::spawn(incoming::run(shared.clone(), stream, inbox.clone(), older));
     if let Some(limits) = shared.lanes {

@@ -19,7 +19,7 @@ use super::greet::{Greeted, HELLO_TIME, Refused, broken, greet, login};
 use super::line::{self, Line};
 use super::link::Link;
 use super::shared::Shared;
-use super::{Listener, intake, lanes, notices, subscriptions, telling, trust};
+use super::{Listener, gossip, intake, lanes, notices, subscriptions, telling, trust};
 use crate::ending;
 use crate::env::{random, until};
 use crate::stream::{FrameReader, write_frame};
@@ -160,6 +160,7 @@ async fn run(listener: &Arc<Listener>, open: Open) {
     }
     install(shared, &link);
     let small = link.outboxes.small().clone();
+    tokio::spawn(gossip::serve(shared.clone(), link.clone()));
     let delivering = tokio::spawn(lanes::deliver(shared.clone(), link.clone(), 0, small));
     // A fault of ours must not leave a link that nobody reads.
     let left = AssertUnwindSafe(left(listener, &link, requests, not_after)).catch_unwind().await;
