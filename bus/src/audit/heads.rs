@@ -47,7 +47,9 @@ impl AuditLog {
         };
         let dir = self.dir.clone();
         let shown = blocking(move || extension(&dir, &base, old, new)).await;
-        shown.inspect_err(|error| tracing::warn!(%error, old, new, "no proof that the audit log grew")).ok()?
+        shown
+            .inspect_err(|error| tracing::warn!(%error, old, new, "no proof that the audit log grew"))
+            .ok()?
     }
 }
 
@@ -62,10 +64,8 @@ fn extension(dir: &Path, base: &Frontier, old: u64, new: u64) -> io::Result<Opti
     })?;
     let wire = |hash: &LogHash| LogRoot::new(*hash.as_bytes());
     let proof = builder.finish().filter(|_| whole);
-    Ok(proof.map(|(_, hashes)| Shown {
-        root: wire(&before.root()),
-        hashes: hashes.iter().map(wire).collect(),
-    }))
+    Ok(proof
+        .map(|(_, hashes)| Shown { root: wire(&before.root()), hashes: hashes.iter().map(wire).collect() }))
 }
 
 /// Shows the leaves `from..to`, in order; `false` when some are not there. What they are of is not looked at: a proof

@@ -189,9 +189,7 @@ impl AuditLog {
         let due = syncer.sealed_at.map(|at| at + self.config.checkpoint_interval);
         match (seal, due) {
             (Seal::WhenDue, Some(due)) if due > Instant::now() => Some(due),
-            (Seal::WhenDue | Seal::AtOnce, _) => {
-                self.seal(syncer, written.tree).await
-            }
+            (Seal::WhenDue | Seal::AtOnce, _) => self.seal(syncer, written.tree).await,
         }
     }
 
@@ -200,10 +198,9 @@ impl AuditLog {
         let state = self.state();
         match state.health {
             Health::Poisoned { .. } => None,
-            Health::Closed | Health::Failing { .. } | Health::Working => Some(Written {
-                segment: state.segment.clone(),
-                tree: state.frontier.clone(),
-            }),
+            Health::Closed | Health::Failing { .. } | Health::Working => {
+                Some(Written { segment: state.segment.clone(), tree: state.frontier.clone() })
+            }
         }
     }
 

@@ -191,11 +191,7 @@ async fn talk(
 }
 
 /// Only what this agent signed stands for what it was told; what it says of the log is for other agents to judge.
-fn sighted(
-    shared: &Shared,
-    link: &Link,
-    sighting: Sighting,
-) -> Result<Option<GossipFromNode>, Broken> {
+fn sighted(shared: &Shared, link: &Link, sighting: Sighting) -> Result<Option<GossipFromNode>, Broken> {
     let holder = &link.peer.holder;
     if !sighting.is_signed_by(&holder.key, &link.peer.swarm) {
         shared.note_refused_bundle(link, Refusal::Unauthentic, 0);

@@ -111,7 +111,11 @@ impl std::fmt::Display for Alarm {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Split { one, other, shown: None } => {
-                write!(f, "the log's key signed two logs of {} records: {} and {}", one.size, one.root, other.root)
+                write!(
+                    f,
+                    "the log's key signed two logs of {} records: {} and {}",
+                    one.size, one.root, other.root
+                )
             }
             Self::Split { one, other, shown: Some(_) } => write!(
                 f,

@@ -68,8 +68,12 @@ impl Peers {
     /// One interval is over: whom to ask for now, those first who waited longest.
     pub fn ask(&mut self) -> Vec<AgentName> {
         self.tick += 1;
-        let mut stirred: Vec<_> =
-            self.peers.iter().filter(|(_, peer)| peer.stirred).map(|(name, peer)| (peer.asked, *name)).collect();
+        let mut stirred: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.stirred)
+            .map(|(name, peer)| (peer.asked, *name))
+            .collect();
         stirred.sort_unstable();
         stirred.truncate(ASKED_MAX);
         let names: Vec<_> = stirred.into_iter().map(|(_, name)| name).collect();

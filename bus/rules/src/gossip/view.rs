@@ -86,7 +86,14 @@ impl View {
     #[must_use]
     pub fn new(origin: Origin, seen: Option<Seen>) -> Self {
         let Some(Seen { log, newest, gaps, alarm }) = seen else {
-            return Self { origin, log: None, newest: None, chain: Vec::new(), gaps: Vec::new(), alarm: None };
+            return Self {
+                origin,
+                log: None,
+                newest: None,
+                chain: Vec::new(),
+                gaps: Vec::new(),
+                alarm: None,
+            };
         };
         Self { origin, log: Some(log), newest, chain: newest.into_iter().collect(), gaps, alarm }
     }

@@ -12,9 +12,11 @@ use std::time::Duration;
 
 use quinn::SendStream;
 use testudo_rules::gossip::{Heard, NotOurs, Pair, Proved, Told};
+use testudo_rules::quota::Bucket;
 use testudo_wire::frame::{
     Ask, CloseReason, GossipFromAgent, GossipFromNode, LogHead, LogProof, Prove, Sighting,
 };
+use testudo_wire::standing::Quota;
 use testudo_wire::{AgentName, Timestamp};
 use tokio::task::yield_now;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
@@ -26,6 +28,8 @@ pub(super) use log::Log;
 pub use log::Watched;
 use proofs::{Asked, Proofs};
 
+/// Frames that a node may send here a second; in good order it is two a heartbeat, and proofs.
+const FRAMES: Quota = Quota { bundles_per_second: 64, bytes_per_second: 256 * 1024 };
 /// Sightings verified in one go.
 const TURN: usize = 8;
 /// Intervals between two lines about the same trouble.
@@ -55,6 +59,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let every = Duration::from_millis(u64::from(shared.welcome.heartbeat_ms.max(1_000)));
     let mut frames = FrameReader::new(told, GossipFromNode::BYTES_MAX);
     let mut gossip = Gossip::new(shared.clone(), every);
+    let (since, mut all) = (Instant::now(), Bucket::new(FRAMES, Duration::ZERO));
     let mut ticks = interval_at(Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut words = vec![GossipFromAgent::Watch];
@@ -65,6 +70,9 @@ pub(super) async fn run(shared: Arc<Shared>) {
         words = tokio::select! {
             () = shared.turn.handing() => return,
             frame = frames.next() => match frame {
+                Ok(Some(frame)) if all.take(frame.len(), since.elapsed()).is_err() => {
+                    return shared.fail("the node sends a flood of gossip frames");
+                }
                 Ok(Some(frame)) => match GossipFromNode::decode(&frame, &shared.limits) {
                     Ok(frame) => gossip.take(frame).await,
                     Err(_) => return shared.fail("the node sent a gossip frame that cannot be read"),
@@ -93,7 +101,15 @@ impl Gossip {
         let swarm = shared.identity.swarm();
         let before = shared.identity.memory.log().with(&swarm, |view, _| view.newest());
         let signed = Timestamp::from_millis(0);
-        Self { shared, before, is_told: false, proofs: Proofs::new(every), signed, ticks: 0, warned: [None; 2] }
+        Self {
+            shared,
+            before,
+            is_told: false,
+            proofs: Proofs::new(every),
+            signed,
+            ticks: 0,
+            warned: [None; 2],
+        }
     }
 
     fn log(&self) -> &Log {
@@ -174,9 +190,9 @@ impl Gossip {
             match proved {
                 Proved::Holds => {
                     let (of, is_own) = (wanted.of, wanted.is_own);
-                    let told = self.log().with(&swarm, |view, _| {
-                        if is_own { view.told(&of, None) } else { view.shown(&of) }
-                    });
+                    let told = self
+                        .log()
+                        .with(&swarm, |view, _| if is_own { view.told(&of, None) } else { view.shown(&of) });
                     if let Ok(told) = told {
                         words.extend(self.go_on(told, of, is_own));
                     }

@@ -6,7 +6,7 @@ use testudo_rules::gossip::Pair;
 use testudo_wire::frame::LogHead;
 use tokio::time::Instant;
 
-/// Proofs that are waited for at once; fewer than a node answers in a second.
+/// Proofs that are waited for at once: with those of the node's own heads no more than it answers in a second.
 const WANTED_MAX: usize = 8;
 
 /// A proof that is waited for.
@@ -42,8 +42,9 @@ impl Proofs {
             wanted.is_own |= is_own;
             return Asked::Already;
         }
-        // The node's own head has a place in any case.
-        if self.wanted.len() >= WANTED_MAX && !is_own {
+        // The node's own heads have places that nobody else's word can take.
+        let room = if is_own { 2 * WANTED_MAX } else { WANTED_MAX };
+        if self.wanted.len() >= room {
             return Asked::TooMany;
         }
         self.wanted.push(Wanted { pair, of, is_own, since: now });
