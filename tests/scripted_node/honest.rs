@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use testudo_bus::audit::{AuditConfig, AuditLog};
 use testudo_bus::client::{ClientIdentity, DialError, Ended, Memory, Watched};
-use testudo_rules::audit::{NodeEvent, Record};
+use testudo_rules::audit::{LinkChange, NodeEvent, Note, Record};
 use testudo_wire::RegistrySequence;
 
+use crate::support::ledger::Ledger;
 use crate::support::site::{Site, Staying, image};
 use crate::support::world::message;
 use crate::support::{Swarm, pass, sim, until};
@@ -130,6 +131,14 @@ fn t_a74_a_log_that_goes_on_from_an_older_image_is_noticed_when_it_is_told() {
             assert_eq!(alarm.kind(), if more > 0 { "split" } else { "shorter" });
             assert_eq!(alarm.check(&site.swarm.origin()), Ok(()), "anybody can check it");
             assert_eq!(why.to_string().lines().count(), 1);
+            pass(Duration::from_secs(1)).await;
+            // Its operator hears of it, too.
+            let ledger = Ledger::read(&site.dir.path().join("audit"));
+            let closed = LinkChange::Closed {
+                reason: Note::new("closed by the peer (the audit log is not the one that was shown before)"),
+            };
+            let of_ada = ledger.links().filter(|link| link.agent == Some(a.name)).last();
+            assert_eq!(of_ada.map(|link| &link.what), Some(&closed));
             // Nor does its next run link: it was kept.
             let next = site.join(again(&a, &back));
             let Ended::Refused(why) = next.member.ended().await else { panic!() };

@@ -174,8 +174,14 @@ async fn run(listener: &Arc<Listener>, open: Open) {
     {
         tracing::error!(%error, "an agent that failed was not revoked");
     }
+    // Before a close of ours takes the place of what the agent said.
+    let said = link.connection.close_reason();
     left.close(&link);
-    let reason = link.connection.closed().await;
+    let reason = match said {
+        Some(said) => said,
+        None => link.connection.closed().await,
+    };
+    gossip::left(&link, &reason);
     retire(shared, &link, &left, &ending::reason(&reason));
     let _ = delivering.await;
     shared.bury(&link.outboxes.close(), Cause::LinkLost);

@@ -118,13 +118,16 @@ pub(super) async fn serve(shared: Arc<Shared>, link: Arc<Link>) {
             link.close(CloseReason::Protocol);
         }
     }
-    let ended = link.connection.closed().await;
-    if let ConnectionError::ApplicationClosed(close) = &ended
+}
+
+/// A link has ended. An agent that does not believe the log any more says so: an honest operator can do something about it.
+pub(super) fn left(link: &Link, why: &ConnectionError) {
+    if let ConnectionError::ApplicationClosed(close) = why
         && close.error_code.into_inner() == u64::from(CloseReason::SplitView.code())
     {
         tracing::error!(
             agent = %link.peer.holder.name,
-            "an agent was shown another audit log before: have its evidence (`testudo audit seen`) and run `testudo audit verify --against` it"
+            "an agent was shown another audit log than this one; run `testudo audit verify --against` what it has kept, and see docs/operations.md"
         );
     }
 }
