@@ -113,7 +113,11 @@ pub(super) async fn open(
         }
         Err(SendError::Refused { refusal: Refusal::Revoked, .. }) => Err(DialError::Revoked),
         Err(SendError::Refused { refusal, .. }) => Err(DialError::Token(refusal)),
-        Err(_) => Err(explain(&shared.connection.closed().await, address)),
+        Err(_) => {
+            let ended = shared.connection.closed().await;
+            let alarm = shared.identity.memory.log().alarm();
+            Err(alarm.map_or_else(|| explain(&ended, address), |alarm| DialError::SplitView(Arc::new(alarm))))
+        }
     }
 }
 

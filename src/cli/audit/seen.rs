@@ -39,8 +39,9 @@ struct One {
 
 impl One {
     fn load(given: &Path) -> Result<Self, CliError> {
-        let path = beside(given);
-        let path = if path.exists() { path } else { given.to_owned() };
+        // An identity file is never read for what was seen, also where that is not there.
+        let is_seen = given.file_name().is_some_and(|name| name.to_string_lossy().contains(".seen"));
+        let path = if is_seen { given.to_owned() } else { beside(given) };
         let failed = |error: &dyn std::fmt::Display| CliError::Failed(error.to_string());
         let found = seen::load(&path).map_err(|error| failed(&error))?;
         let (log, seen) = found.ok_or_else(|| {
