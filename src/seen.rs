@@ -176,15 +176,18 @@ pub fn load(path: &Path) -> Result<Option<(VerifierKey, Seen)>, SeenError> {
     of_text(&text).map(Some).map_err(invalid)
 }
 
-/// Writes a file, atomically; but never over an alarm that another process has found, nor over what is newer.
+/// Writes a file, atomically; but never over an alarm that another process has found, nor over what is newer. What was
+/// seen of another swarm's log gives way.
 ///
 /// # Errors
 /// [`SeenError`]; then the file is as it was.
 pub fn keep(path: &Path, origin: &Origin, seen: &Seen) -> Result<(), SeenError> {
-    if let Some((log, there)) = load(path)? {
+    if let Some((log, there)) = load(path)?
+        && log.origin == *origin
+    {
         let size = |seen: &Seen| seen.newest.map_or(0, |head| head.size);
         let is_newer = size(&there) > size(seen) && seen.alarm.is_none();
-        if there.alarm.is_some() || is_newer || log.origin != *origin || there.log != seen.log {
+        if there.alarm.is_some() || is_newer || there.log != seen.log {
             return Ok(());
         }
     }
@@ -248,7 +251,13 @@ mod tests {
         keep(&path, &origin(), &seen(7, Some(alarm.clone()))).unwrap();
         keep(&path, &origin(), &seen(20, None)).unwrap();
         assert_eq!(load(&path).unwrap().unwrap().1.alarm, Some(alarm));
+        let other = Origin::parse("testudo/other").unwrap();
+        let key = SecretKey::from_seed(&[3; 32]);
+        let first = Checkpoint { size: 1, root: LogHash::new([1; 32]) }.head(&other, &key);
+        let elsewhere = Seen { log: key.public(), newest: Some(first), gaps: Vec::new(), alarm: None };
+        keep(&path, &other, &elsewhere).unwrap();
+        assert_eq!(load(&path).unwrap().unwrap().1, elsewhere, "another swarm's gives way");
         std::fs::write(&path, "something else").unwrap();
-        assert!(matches!(keep(&path, &origin(), &seen(30, None)), Err(SeenError::Invalid { .. })));
+        assert!(matches!(keep(&path, &other, &elsewhere), Err(SeenError::Invalid { .. })));
     }
 }

@@ -6,16 +6,16 @@ use testudo_bus::client::{ClientIdentity, Memory};
 use testudo_rules::audit::Origin;
 
 use super::{Identity, IdentityError};
-use crate::seen::{self, SeenError};
+use crate::seen;
 
 impl Identity {
     /// The same with what an earlier run of its agent has seen.
     pub(super) fn remember(self) -> Result<Self, IdentityError> {
         let Some(path) = self.file.as_deref().map(seen::beside) else { return Ok(self) };
         let Some((log, seen)) = seen::load(&path)? else { return Ok(self) };
+        // An identity of another swarm was here before.
         if log.origin != Origin::of_swarm(&self.client.swarm()) {
-            let what = "it is of another swarm's log".to_owned();
-            return Err(SeenError::Invalid { path, what }.into());
+            return Ok(self);
         }
         let client = ClientIdentity { memory: Memory::of(Some(seen)), ..self.client.as_ref().clone() };
         Ok(Self { client: Arc::new(client), ..self })

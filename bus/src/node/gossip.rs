@@ -5,7 +5,7 @@
 //! might lie: agents take nothing of this for true before they have verified it.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use quinn::{ConnectionError, SendStream};
@@ -17,7 +17,7 @@ use testudo_wire::frame::{
 use testudo_wire::standing::Quota;
 use testudo_wire::{AgentName, PublicKey, Refusal};
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::link::{Bound, Link};
 use super::shared::Shared;
@@ -32,6 +32,10 @@ const PROOFS: Quota = Quota { bundles_per_second: 16, bytes_per_second: 0 };
 const KEPT: usize = 32;
 /// Trees of heads that were told: the next proof need not begin at the start of a segment.
 const TREES: usize = 8;
+/// A proof that is not known costs its agent so many times what it took before it may have the next one, ...
+const REST: u32 = 10;
+/// ... for which it waits no longer than this. Else it gets none.
+const WAIT_MAX: Duration = Duration::from_secs(10);
 /// An agent that takes nothing for so long loses its link.
 const STALL: Duration = Duration::from_secs(5);
 
@@ -41,22 +45,31 @@ pub(crate) struct Gossip {
     head: watch::Sender<LogHead>,
     /// The last word of each agent, with the key that it was under. Bounded by the registry's table.
     sightings: Mutex<HashMap<AgentName, (PublicKey, Sighting)>>,
-    /// One proof is made at a time, whoever asks, in the order of asking.
-    proofs: tokio::sync::Mutex<Proofs>,
+    made: Mutex<Made>,
+    /// One proof that begins at a tree of late is made at a time, and one that begins farther back: whoever was away
+    /// for long does not hold up the others.
+    making: [tokio::sync::Mutex<()>; 2],
 }
 
 #[derive(Debug, Default)]
-struct Proofs {
+struct Made {
     trees: VecDeque<Frontier>,
-    made: VecDeque<(Prove, Shown)>,
+    proofs: VecDeque<(Prove, Shown)>,
+    /// Until when each agent that had a proof made rests. Bounded by the registry's table.
+    rests: HashMap<AgentName, Instant>,
 }
 
 impl Gossip {
     pub(crate) fn new(audit: &AuditLog) -> Self {
         let tree = audit.sealed();
         let head = watch::Sender::new(audit.head(&tree));
-        let proofs = Proofs { trees: [tree].into(), ..Proofs::default() };
-        Self { head, sightings: Mutex::default(), proofs: tokio::sync::Mutex::new(proofs) }
+        let made = Made { trees: [tree].into(), ..Made::default() };
+        let making = std::array::from_fn(|_| tokio::sync::Mutex::new(()));
+        Self { head, sightings: Mutex::default(), made: Mutex::new(made), making }
+    }
+
+    fn made(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self, name: AgentName, key: PublicKey, sighting: Sighting) {
@@ -73,17 +86,38 @@ impl Gossip {
         known.collect()
     }
 
-    async fn prove(&self, audit: &AuditLog, prove: Prove) -> Option<Shown> {
-        let mut proofs = self.proofs.lock().await;
-        if let Some((_, shown)) = proofs.made.iter().find(|(made, _)| *made == prove) {
-            return Some(shown.clone());
+    /// All links ask for much the same proofs: those are made once.
+    async fn prove(&self, audit: &AuditLog, prove: Prove, name: AgentName) -> Option<Shown> {
+        if let Some(shown) = self.made().find(prove) {
+            return Some(shown);
         }
-        let shown = audit.shown(prove.old, prove.new, proofs.trees.make_contiguous()).await?;
-        if proofs.made.len() >= KEPT {
-            proofs.made.pop_front();
+        let rest = self.made().rests.get(&name).map(|until| until.duration_since(Instant::now()));
+        let rest = rest.unwrap_or_default();
+        if rest > WAIT_MAX {
+            return None;
         }
-        proofs.made.push_back((prove, shown.clone()));
+        sleep(rest).await;
+        let is_far = self.made().trees.front().is_none_or(|tree| prove.old < tree.size());
+        let _one = self.making.get(usize::from(is_far))?.lock().await;
+        if let Some(shown) = self.made().find(prove) {
+            return Some(shown);
+        }
+        let (began, trees): (_, Vec<_>) = (Instant::now(), self.made().trees.iter().cloned().collect());
+        let shown = audit.shown(prove.old, prove.new, &trees).await;
+        let mut made = self.made();
+        made.rests.insert(name, Instant::now() + began.elapsed() * REST);
+        let shown = shown?;
+        if made.proofs.len() >= KEPT {
+            made.proofs.pop_front();
+        }
+        made.proofs.push_back((prove, shown.clone()));
         Some(shown)
+    }
+}
+
+impl Made {
+    fn find(&self, prove: Prove) -> Option<Shown> {
+        self.proofs.iter().find(|(made, _)| *made == prove).map(|(_, shown)| shown.clone())
     }
 }
 
@@ -98,12 +132,12 @@ pub(super) async fn run(shared: Arc<Shared>) {
             continue;
         }
         let head = shared.audit.head(&tree);
-        let mut proofs = gossip.proofs.lock().await;
-        if proofs.trees.len() >= TREES {
-            proofs.trees.pop_front();
+        let mut made = gossip.made();
+        if made.trees.len() >= TREES {
+            made.trees.pop_front();
         }
-        proofs.trees.push_back(tree);
-        drop(proofs);
+        made.trees.push_back(tree);
+        drop(made);
         gossip.head.send_replace(head);
     }
 }
@@ -176,7 +210,8 @@ async fn talk(
                     }
                     Ok(GossipFromAgent::Prove(prove)) => {
                         let may = proofs.take(0, shared.monotonic()).is_ok();
-                        let shown = if may { shared.gossip.prove(&shared.audit, prove).await } else { None };
+                        let making = shared.gossip.prove(&shared.audit, prove, link.peer.holder.name);
+                        let shown = if may { making.await } else { None };
                         Some(GossipFromNode::Proof(LogProof { old: prove.old, new: prove.new, shown }))
                     }
                     Err(_) => return Err(Broken("a gossip frame that cannot be read")),

@@ -4,8 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test of fixed inputs")]
 
 use testudo_wire::frame::{
-    Acknowledge, Annotation, CloseReason, FromAgent, FromNode, GossipFromAgent, GossipFromNode, Heartbeat, Hello, Notice, Present,
-    RefusedDelivery, Revoked, Seen, Settled, Welcome,
+    Acknowledge, Annotation, CloseReason, FromAgent, FromNode, GossipFromAgent, GossipFromNode, Heartbeat,
+    Hello, Notice, Present, RefusedDelivery, Revoked, Seen, Settled, Welcome,
 };
 use testudo_wire::standing::Quota;
 use testudo_wire::{
@@ -206,8 +206,7 @@ fn frames() -> Vec<(&'static str, String)> {
 }
 
 fn examples() -> Vec<(&'static str, String)> {
-    let links =
-        [identities(), bundles(), kinds(), frames(), words_of_agents(), words_of_nodes(), receipts()];
+    let links = [identities(), bundles(), kinds(), frames(), words_of_agents(), words_of_nodes(), receipts()];
     [links.concat(), gossip(), joining()].concat()
 }
 

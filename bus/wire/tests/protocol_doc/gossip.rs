@@ -2,9 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use testudo_wire::frame::{
-    Ask, GossipFromAgent, GossipFromNode, LogHead, LogProof, Prove, Shown, Sighting,
-};
+use testudo_wire::frame::{Ask, GossipFromAgent, GossipFromNode, LogHead, LogProof, Prove, Shown, Sighting};
 use testudo_wire::{Limits, LogRoot, Purpose};
 
 use super::{NOW, agent, hex, key, swarm};
