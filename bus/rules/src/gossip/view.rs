@@ -34,6 +34,7 @@ pub struct Pair {
 }
 
 /// What becomes of a head.
+#[expect(clippy::large_enum_variant, reason = "looked at and gone")]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Told {
     /// It is of the story that is known.

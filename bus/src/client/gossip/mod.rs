@@ -278,7 +278,7 @@ impl Gossip {
         // A node that knows nothing of this reads nothing of it.
         if self.is_told {
             words.extend(self.sign());
-            words.extend((!names.is_empty()).then(|| GossipFromAgent::Ask(Ask { agents: names })));
+            words.extend((!names.is_empty()).then_some(GossipFromAgent::Ask(Ask { agents: names })));
         }
         words
     }

@@ -98,6 +98,7 @@ pub struct Shown {
 }
 
 /// A gossip frame from agent to node.
+#[expect(clippy::large_enum_variant, reason = "made, written and gone: none of them waits in a queue")]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum GossipFromAgent {
     /// Opens the stream: heads are wanted from now on.
@@ -111,6 +112,7 @@ pub enum GossipFromAgent {
 }
 
 /// A gossip frame from node to agent.
+#[expect(clippy::large_enum_variant, reason = "made, written and gone: none of them waits in a queue")]
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum GossipFromNode {
     /// The log's head: the same for every link until the next one.
