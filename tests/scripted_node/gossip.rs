@@ -232,6 +232,23 @@ fn t_a74_what_is_forged_old_or_of_another_key_says_nothing() {
 }
 
 #[test]
+fn t_a74_a_link_that_ends_before_the_proof_hides_nothing() {
+    sim(async move {
+        let (node, client, _inbox) = Scripted::link().await;
+        let second = Second::of(node.world.dir.path(), &node.world.swarm, 1);
+        let (first, then) = (second.head(20).await, second.head(30).await);
+        let mut told = Told::of(&node).await;
+        told.say(GossipFromNode::Head(first)).await;
+        told.say(GossipFromNode::Head(then)).await;
+        told.wanted().await;
+        node.connection.close(CloseReason::Lagging.code().into(), b"");
+        until("counted", || client.watched().unproved == 1).await;
+        let seen = client.identity().memory.seen().borrow().clone().unwrap();
+        assert_eq!((seen.newest, seen.gaps), (Some(then), vec![first]));
+    });
+}
+
+#[test]
 fn t_a74_a_proof_that_does_not_come_or_shows_nothing_is_counted_and_no_alarm() {
     for answer in [0, 1, 2] {
         sim(async move {

@@ -57,14 +57,26 @@ pub(super) async fn run(shared: Arc<Shared>) {
     // Behind everything else of this link.
     let _ = out.set_priority(-1);
     let every = Duration::from_millis(u64::from(shared.welcome.heartbeat_ms.max(1_000)));
-    let mut frames = FrameReader::new(told, GossipFromNode::BYTES_MAX);
     let mut gossip = Gossip::new(shared.clone(), every);
+    let frames = FrameReader::new(told, GossipFromNode::BYTES_MAX);
+    talk(&shared, &mut gossip, &mut out, frames, every).await;
+    gossip.abandon();
+}
+
+/// Says and hears, for as long as there is somebody at the other end.
+async fn talk(
+    shared: &Shared,
+    gossip: &mut Gossip,
+    out: &mut SendStream,
+    mut frames: FrameReader,
+    every: Duration,
+) {
     let (since, mut all) = (Instant::now(), Bucket::new(FRAMES, Duration::ZERO));
     let mut ticks = interval_at(Instant::now() + every, every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut words = vec![GossipFromAgent::Watch];
     loop {
-        if say(&mut out, std::mem::take(&mut words), every).await.is_none() {
+        if say(out, std::mem::take(&mut words), every).await.is_none() {
             return shared.fail("the node does not take what is said of its log");
         }
         words = tokio::select! {
@@ -301,6 +313,17 @@ impl Gossip {
             *warned = Some(self.ticks);
         }
         may
+    }
+
+    /// The link has ended before what the node told last was proved. Were that nothing, a node could tell anything for as
+    /// long as its links are short.
+    fn abandon(&mut self) {
+        if self.shared.turn.is_handing() {
+            return;
+        }
+        for wanted in self.proofs.all().into_iter().filter(|wanted| wanted.is_own) {
+            self.unproved(wanted.of, true);
+        }
     }
 
     /// The log is not believed any more: the link ends, and whoever dials hears why.

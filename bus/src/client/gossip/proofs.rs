@@ -62,6 +62,11 @@ impl Proofs {
         self.drain(|wanted| now.duration_since(wanted.since) >= patience)
     }
 
+    /// Those that nobody will answer any more.
+    pub(super) fn all(&mut self) -> Vec<Wanted> {
+        self.drain(|_| true)
+    }
+
     fn drain(&mut self, is_out: impl Fn(&Wanted) -> bool) -> Vec<Wanted> {
         self.wanted.extract_if(.., |wanted| is_out(wanted)).collect()
     }
