@@ -20,9 +20,11 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::env::System;
 use crate::files::{self, FileError, Reserved};
 use crate::operator::Credentials;
+use crate::seen::SeenError;
 use crate::swarm::{all_from_pem, from_pem, pem};
 
 mod newer;
+mod watched;
 
 /// Longest identity file.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -33,6 +35,9 @@ pub enum IdentityError {
     /// The file.
     #[error(transparent)]
     File(#[from] FileError),
+    /// What was seen of the node's log, beside it.
+    #[error(transparent)]
+    Seen(#[from] SeenError),
     /// Its content.
     #[error("{path} is not an identity file of Testudo ({what}); make one with `testudo agent add`")]
     Invalid {
@@ -228,7 +233,8 @@ impl Identity {
             certificate: stored.certificate.clone(),
             token: stored.token.clone(),
         });
-        Ok(Self { file: Some(path.to_owned()), ..identity.map_err(invalid)? })
+        let identity = Self { file: Some(path.to_owned()), ..identity.map_err(invalid)? };
+        identity.remember()
     }
 
     /// The same with the newest certificate and token: a connected agent renews them by itself.
@@ -360,6 +366,7 @@ fn first_line(text: &str) -> String {
 pub async fn dial(identity: &Identity) -> Result<(Client, Deliveries), DialError> {
     let endpoint = endpoint(identity.node).map_err(|error| DialError::Link(error.to_string()))?;
     let seen = identity.seen();
+    identity.keep_seen();
     let (client, deliveries) =
         Client::connect(&endpoint, identity.node, identity.newest(), seen, System::shared()).await?;
     identity.saw(client.seen());
@@ -372,6 +379,7 @@ pub(crate) fn member(identity: &Identity) -> (Member, Arrivals) {
     let (member, arrivals) =
         Member::join(move || endpoint(node), node, identity.newest(), identity.seen(), env);
     tokio::spawn(keep(identity.clone(), member.renewals()));
+    identity.keep_seen();
     (member, arrivals)
 }
 

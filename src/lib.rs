@@ -36,6 +36,7 @@ pub mod operator;
 pub mod packs;
 pub mod rollover;
 mod runtime;
+pub mod seen;
 pub mod server;
 pub mod swarm;
 mod trouble;

@@ -42,6 +42,8 @@ mod read_only;
 mod reading;
 #[path = "cli/revoked.rs"]
 mod revoked;
+#[path = "cli/seen.rs"]
+mod seen;
 #[path = "cli/stolen.rs"]
 mod stolen;
 #[path = "cli/talk.rs"]

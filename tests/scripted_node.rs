@@ -3,6 +3,10 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test's helpers may fail the test")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "a scripted node looks for one frame among all")]
 
+#[path = "scripted_node/gossip.rs"]
+mod gossip;
+#[path = "scripted_node/honest.rs"]
+mod honest;
 #[expect(dead_code, reason = "each test binary takes its part of the support")]
 mod support;
 #[path = "scripted_node/trust.rs"]

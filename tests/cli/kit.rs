@@ -137,6 +137,17 @@ impl Place {
         self.run(line).fails(code, says, line);
     }
 
+    /// Must fail with code 1; its last line holds `says`. A log line may stand before it.
+    #[track_caller]
+    pub(crate) fn fails_at_last(&self, line: &str, says: &str) {
+        let ran = self.run(line);
+        let last = ran.err.lines().last().unwrap_or_default();
+        assert!(
+            ran.code == Some(1) && last.starts_with("testudo: ") && last.contains(says),
+            "{line}: {ran:?}"
+        );
+    }
+
     /// The names of all enrolled agents and their states.
     pub(crate) fn states(&self) -> Vec<(String, String)> {
         let agents = self.json("agent list --json --config s/testudo.toml");

@@ -203,6 +203,11 @@ impl Swarm {
         }
     }
 
+    /// What its clock shows.
+    pub(crate) fn env_now(&self) -> Timestamp {
+        self.env.now()
+    }
+
     pub(crate) fn origin(&self) -> Origin {
         Origin::of_swarm(&self.id)
     }

@@ -7,6 +7,7 @@ pub mod account;
 pub mod audit;
 pub mod event;
 pub mod export;
+pub mod gossip;
 pub mod inspect;
 pub mod moment;
 pub mod pipeline;

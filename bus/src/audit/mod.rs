@@ -15,6 +15,7 @@ mod backlog;
 mod bundle;
 mod cursor;
 mod files;
+mod heads;
 mod open;
 mod prove;
 mod reader;

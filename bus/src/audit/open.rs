@@ -183,6 +183,7 @@ impl AuditLog {
             synced: watch::Sender::new(0),
             ended: watch::Sender::new(false),
             sync_over: AtomicBool::new(false),
+            sealed: Mutex::default(),
         };
         let mut recovery = Recovery { records, recovered_bytes: torn, crashed: 0 };
         for outcomes in unsettled.into_crashed() {
@@ -201,16 +202,18 @@ impl AuditLog {
 
     /// Makes what is there durable and signs it, before anything else can be written.
     fn sealed_at_open(mut self) -> Result<Self, OpenError> {
-        let (segment, size, root) = {
+        let (segment, tree) = {
             let state = self.state();
-            (state.segment.clone(), state.frontier.size(), state.frontier.root())
+            (state.segment.clone(), state.frontier.clone())
         };
+        let (size, root) = (tree.size(), tree.root());
         segment.medium.sync()?;
         self.synced.send_replace(size);
         let note = Checkpoint { size, root }.sign(&self.origin, &self.key);
         let syncer = self.syncer.get_mut();
         syncer.checkpoints = write_checkpoint(syncer.checkpoints.clone(), &note)??;
         syncer.sealed = size;
+        self.is_sealed(tree);
         Ok(self)
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use testudo_rules::audit::{Checkpoint, LogHash};
+use testudo_rules::audit::{Checkpoint, Frontier};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -64,8 +64,7 @@ impl Drop for End<'_> {
 /// What there is to make durable.
 struct Written {
     segment: Tail,
-    size: u64,
-    root: LogHash,
+    tree: Frontier,
 }
 
 impl AuditLog {
@@ -175,23 +174,22 @@ impl AuditLog {
     /// One sync, if there is something to sync, and one checkpoint, if it is due. When not, at what time.
     async fn sync(&self, syncer: &mut Syncer, seal: Seal) -> Option<Instant> {
         let written = self.written()?;
-        if written.size > *self.synced.borrow() {
+        let size = written.tree.size();
+        if size > *self.synced.borrow() {
             let segment = written.segment.medium;
             if let Err(error) = blocking(move || segment.sync()).await {
                 self.poison(&mut self.state(), &error);
                 return None;
             }
-            self.synced.send_replace(written.size);
+            self.synced.send_replace(size);
         }
-        if written.size <= syncer.sealed {
+        if size <= syncer.sealed {
             return None;
         }
         let due = syncer.sealed_at.map(|at| at + self.config.checkpoint_interval);
         match (seal, due) {
             (Seal::WhenDue, Some(due)) if due > Instant::now() => Some(due),
-            (Seal::WhenDue | Seal::AtOnce, _) => {
-                self.seal(syncer, Checkpoint { size: written.size, root: written.root }).await
-            }
+            (Seal::WhenDue | Seal::AtOnce, _) => self.seal(syncer, written.tree).await,
         }
     }
 
@@ -200,24 +198,24 @@ impl AuditLog {
         let state = self.state();
         match state.health {
             Health::Poisoned { .. } => None,
-            Health::Closed | Health::Failing { .. } | Health::Working => Some(Written {
-                segment: state.segment.clone(),
-                size: state.frontier.size(),
-                root: state.frontier.root(),
-            }),
+            Health::Closed | Health::Failing { .. } | Health::Working => {
+                Some(Written { segment: state.segment.clone(), tree: state.frontier.clone() })
+            }
         }
     }
 
     /// Writes a checkpoint; when that fails, says when to try again.
-    async fn seal(&self, syncer: &mut Syncer, checkpoint: Checkpoint) -> Option<Instant> {
+    async fn seal(&self, syncer: &mut Syncer, tree: Frontier) -> Option<Instant> {
         let now = Instant::now();
         syncer.sealed_at = Some(now);
+        let checkpoint = Checkpoint { size: tree.size(), root: tree.root() };
         let note = checkpoint.sign(&self.origin, &self.key);
         let tail = syncer.checkpoints.clone();
         match blocking(move || write_checkpoint(tail, &note)).await {
             Ok(Ok(tail)) => {
                 syncer.checkpoints = tail;
                 syncer.sealed = checkpoint.size;
+                self.is_sealed(tree);
                 self.state().unsealed = None;
                 None
             }

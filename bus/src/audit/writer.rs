@@ -115,6 +115,8 @@ pub struct AuditLog {
     pub(super) ended: watch::Sender<bool>,
     /// Whether the task that makes records durable has ended.
     pub(super) sync_over: AtomicBool,
+    /// The tree of the last checkpoint that is on disk.
+    pub(super) sealed: Mutex<Frontier>,
 }
 
 /// What an append changes.

@@ -118,6 +118,10 @@ impl Turn {
                 return Vec::new();
             }
         };
+        if let Some(delivery) = results.iter().flatten().next() {
+            // All of a bundle is of one sender.
+            shared.identity.memory.log().took(delivery.sender());
+        }
         let mut handled = Vec::new();
         for (position, result) in (0_u16..).zip(results) {
             let wish = result.as_ref().ok().map(Wish::of);

@@ -18,7 +18,7 @@ use super::outgoing::Baton;
 use super::shared::{Again, Begun, Due, Shared};
 use super::{
     Client, ClientIdentity, DIAL_TIME, Deliveries, DialError, OpenLink, SendError, control, deliveries, dial,
-    explain, incoming, lanes, outgoing,
+    explain, gossip, incoming, lanes, outgoing,
 };
 use crate::env::{SharedEnv, until};
 
@@ -113,7 +113,11 @@ pub(super) async fn open(
         }
         Err(SendError::Refused { refusal: Refusal::Revoked, .. }) => Err(DialError::Revoked),
         Err(SendError::Refused { refusal, .. }) => Err(DialError::Token(refusal)),
-        Err(_) => Err(explain(&shared.connection.closed().await, address)),
+        Err(_) => {
+            let ended = shared.connection.closed().await;
+            let alarm = shared.identity.memory.log().alarm();
+            Err(alarm.map_or_else(|| explain(&ended, address), |alarm| DialError::SplitView(Arc::new(alarm))))
+        }
     }
 }
 
@@ -164,6 +168,7 @@ async fn start(
         .map_err(|_| DialError::Unreachable(address))??;
     tokio::spawn(control::write(shared.clone(), frames_out, control));
     tokio::spawn(control::read(shared.clone(), answers));
+    tokio::spawn(gossip::run(shared.clone()));
     tokio::spawn(send(shared.clone(), baton, data));
     tokio::spawn(incoming::run(shared.clone(), stream, inbox.clone(), older));
     if let Some(limits) = shared.lanes {

@@ -3,12 +3,14 @@
 //! States in order: dialled, hello sent, welcomed, open. Anything else that comes closes the link.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::{
     ConnectError, Connection, ConnectionError, Endpoint, ReadError, ReadExactError, RecvStream, SendStream,
 };
 use rustls::pki_types::{CertificateDer, UnixTime};
+use testudo_rules::gossip::Alarm;
 use testudo_wire::frame::{CloseReason, FromAgent, FromNode, Hello, Seen, Welcome};
 use testudo_wire::{Limits, PublicKey, Refusal, SessionId, SpiffeId, Timestamp};
 use tokio::time::timeout;
@@ -67,6 +69,11 @@ pub enum DialError {
     /// The node does not speak this protocol.
     #[error("the node does not speak testudo/1 as expected: {0}")]
     Protocol(&'static str),
+    /// The node's audit log is not the one that this agent was shown before, or not the one that others are shown.
+    #[error(
+        "the node's audit log is not believed any more: {0}; nothing is sent to it or taken from it until somebody has looked: see `testudo audit seen`"
+    )]
+    SplitView(Arc<Alarm>),
     /// The configuration is unusable.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -88,6 +95,7 @@ fn closed(reason: CloseReason) -> String {
         | CloseReason::Renewed
         | CloseReason::Revoked(_)
         | CloseReason::Shutdown
+        | CloseReason::SplitView
         | CloseReason::StaleRegistry => "",
     };
     format!("{}{advice}", reason.as_str())
@@ -176,6 +184,9 @@ pub async fn dial_renewing(
     renews: Option<SessionId>,
     env: SharedEnv,
 ) -> Result<OpenLink, DialError> {
+    if let Some(alarm) = identity.memory.log().alarm() {
+        return Err(DialError::SplitView(Arc::new(alarm)));
+    }
     let now = UnixTime::since_unix_epoch(Duration::from_secs(env.now().as_secs()));
     let tls = client_config(identity.tls(), identity.chain.clone(), &identity.key, env)?;
     let connecting = endpoint.connect_with(transport::client(tls), node, "testudo").map_err(connect_error)?;

@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, UnixTime};
 use serde_bytes::ByteBuf;
+use testudo_rules::gossip::Seen;
 use testudo_rules::replay::ReceiverWindows;
 use testudo_rules::token;
 use testudo_rules::trust::Trust;
 use testudo_wire::frame::{Renew, Renewed};
 use testudo_wire::trust::SignedStatement;
 use testudo_wire::{AgentName, Holder, Limits, SecretKey, SpiffeId, SwarmId, Timestamp};
+use tokio::sync::watch;
 
+use super::gossip::{Log, Watched};
 use super::learnt::{LearnError, Learnt};
 use crate::tls::{self, Csr, Leaf, LeafError, Role};
 
@@ -37,16 +40,45 @@ pub struct ClientIdentity {
     pub memory: Memory,
 }
 
-/// What a receiver remembers of messages: it outlives links, or a node could end a link to have the next one
-/// forget. Clones are the same memory.
+/// What an agent remembers of messages, and of its node's log: it outlives links, or a node could end a link to have the
+/// next one forget. Clones are the same memory.
 #[derive(Clone, Debug, Default)]
-pub struct Memory(Arc<Mutex<Option<ReceiverWindows>>>);
+pub struct Memory(Arc<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    windows: Mutex<Option<ReceiverWindows>>,
+    log: Log,
+}
 
 impl Memory {
+    /// The memory of an agent that has seen this of its node's log in an earlier run.
+    #[must_use]
+    pub fn of(seen: Option<Seen>) -> Self {
+        Self(Arc::new(Remembered { log: Log::of(seen), ..Remembered::default() }))
+    }
+
     /// Works on the windows; they begin with the first link.
     pub(super) fn with<T>(&self, now: Timestamp, work: impl FnOnce(&mut ReceiverWindows) -> T) -> T {
-        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut windows = self.0.windows.lock().unwrap_or_else(PoisonError::into_inner);
         work(windows.get_or_insert_with(|| ReceiverWindows::new(now)))
+    }
+
+    /// What was seen of the node's log.
+    pub(super) fn log(&self) -> &Log {
+        &self.0.log
+    }
+
+    /// What is to be kept of the node's log for the next run, whenever that changes.
+    #[must_use]
+    pub fn seen(&self) -> watch::Receiver<Option<Seen>> {
+        self.0.log.seen()
+    }
+
+    /// What was seen of the node's log, in numbers.
+    #[must_use]
+    pub fn watched(&self) -> Watched {
+        self.0.log.watched()
     }
 }
 

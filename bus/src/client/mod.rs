@@ -17,6 +17,7 @@ mod desk;
 mod dial;
 mod dice;
 mod error;
+mod gossip;
 mod identity;
 mod incoming;
 mod inflow;
@@ -53,6 +54,7 @@ use tokio::time::timeout;
 pub use delivery::Delivery;
 pub use dial::{DIAL_TIME, DialError, OpenLink, deliveries, dial, dial_renewing, explain};
 pub use error::SendError;
+pub use gossip::Watched;
 pub use identity::{ClientIdentity, Memory};
 pub use learnt::{LearnError, Learnt};
 pub use message::{Outgoing, To};
@@ -169,6 +171,12 @@ impl Client {
         self.link().line.waiting().bundles.unsettled_all()
     }
 
+    /// What this agent has seen of its node's log, over all links.
+    #[must_use]
+    pub fn watched(&self) -> Watched {
+        self.link().identity.memory.watched()
+    }
+
     /// Waits until the node is done with everything that was sent.
     pub async fn flush(&self) {
         while !self.link().line.is_idle() && self.is_open() {
@@ -181,6 +189,9 @@ impl Client {
         loop {
             let link = self.link();
             let ended = link.connection.closed().await;
+            if let Some(alarm) = link.identity.memory.log().alarm() {
+                return DialError::SplitView(Arc::new(alarm));
+            }
             if Arc::ptr_eq(&link, &self.link()) {
                 return explain(&ended, link.address);
             }

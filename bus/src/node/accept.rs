@@ -19,7 +19,7 @@ use super::greet::{Greeted, HELLO_TIME, Refused, broken, greet, login};
 use super::line::{self, Line};
 use super::link::Link;
 use super::shared::Shared;
-use super::{Listener, intake, lanes, notices, subscriptions, telling, trust};
+use super::{Listener, gossip, intake, lanes, notices, subscriptions, telling, trust};
 use crate::ending;
 use crate::env::{random, until};
 use crate::stream::{FrameReader, write_frame};
@@ -160,6 +160,7 @@ async fn run(listener: &Arc<Listener>, open: Open) {
     }
     install(shared, &link);
     let small = link.outboxes.small().clone();
+    tokio::spawn(gossip::serve(shared.clone(), link.clone()));
     let delivering = tokio::spawn(lanes::deliver(shared.clone(), link.clone(), 0, small));
     // A fault of ours must not leave a link that nobody reads.
     let left = AssertUnwindSafe(left(listener, &link, requests, not_after)).catch_unwind().await;
@@ -173,8 +174,14 @@ async fn run(listener: &Arc<Listener>, open: Open) {
     {
         tracing::error!(%error, "an agent that failed was not revoked");
     }
+    // Before a close of ours takes the place of what the agent said.
+    let said = link.connection.close_reason();
     left.close(&link);
-    let reason = link.connection.closed().await;
+    let reason = match said {
+        Some(said) => said,
+        None => link.connection.closed().await,
+    };
+    gossip::left(&link, &reason);
     retire(shared, &link, &left, &ending::reason(&reason));
     let _ = delivering.await;
     shared.bury(&link.outboxes.close(), Cause::LinkLost);

@@ -11,6 +11,7 @@ mod certifier;
 mod control;
 mod doors;
 mod floods;
+mod gossip;
 mod greet;
 mod intake;
 mod journal;
@@ -183,6 +184,7 @@ impl Node {
             tokio::spawn(receipts::run(shared.clone())),
             tokio::spawn(run_commits(shared.clone())),
             tokio::spawn(notices::run(shared.clone())),
+            tokio::spawn(gossip::run(shared.clone())),
             tokio::spawn(subscriptions::run(shared.clone())),
             tokio::spawn(sweep::sweep(shared.clone())),
             tokio::spawn(certifier::rotate(shared.clone(), name, certificate.clone(), leaf, certifying)),

@@ -21,6 +21,7 @@ use super::allowance::Allowances;
 use super::bodies::Bodies;
 use super::certifier::Certifier;
 use super::floods::Counted;
+use super::gossip::Gossip;
 use super::link::Link;
 use super::receipts::Receipts;
 use super::requests::Requests;
@@ -72,6 +73,7 @@ pub(crate) struct Shared {
     pub(crate) certifier: Certifier,
     pub(crate) tracing: Tracing,
     pub(crate) roots: Arc<Roots>,
+    pub(crate) gossip: Gossip,
     strangers: Mutex<Bucket>,
     /// What agents without a link have left of their quota: a new link is no new quota.
     spent: Mutex<HashMap<AgentName, Bucket>>,
@@ -116,6 +118,7 @@ impl Shared {
             started: Instant::now(),
             registry: given.registry,
             capability: given.capability,
+            gossip: Gossip::new(&given.audit),
             audit: given.audit,
             commit: given.commit,
             commits: Commits::default(),

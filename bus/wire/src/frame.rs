@@ -8,6 +8,7 @@
 mod close;
 mod from_agent;
 mod from_node;
+mod gossip;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -24,6 +25,10 @@ pub use from_agent::{
 pub use from_node::{
     Accepted, Annotation, Cancelled, CopiesRefused, Delivered, Introduced, Lost, Notice, Presented,
     RefusedBundle, RefusedMessage, Renewed, Revoked, Settled, Subscribed, Welcome,
+};
+
+pub use gossip::{
+    ASKED_MAX, Ask, GossipFromAgent, GossipFromNode, LogHead, LogProof, PROOF_MAX, Prove, Shown, Sighting,
 };
 
 /// The only ALPN of a link (RFC 7301).

@@ -114,6 +114,11 @@ pub(crate) fn deserialize_bytes<'de, D: Deserializer<'de>, const N: usize>(
 }
 
 id!(
+    /// A hash in the tree of the audit log (SHA-256, RFC 6962): its root above all.
+    LogRoot,
+    32
+);
+id!(
     /// A swarm: the fingerprint of its authority key, see [`SwarmId::of`].
     SwarmId,
     32

@@ -33,7 +33,8 @@ pub use bundle::{Bundle, BundleError, Envelope, Item, Sealed, Sealer};
 pub use delegated::{Delegated, DelegatedFormError};
 pub use header::{Destination, Header, Part, ReceiptWish, TraceParent};
 pub use id::{
-    CaFingerprint, CorrelationId, Digest, InvitationId, MessageId, SessionId, SwarmId, TokenFactId, TokenId,
+    CaFingerprint, CorrelationId, Digest, InvitationId, LogRoot, MessageId, SessionId, SwarmId, TokenFactId,
+    TokenId,
 };
 pub use key::{KeyError, PublicKey, SecretKey, Signature};
 pub use limits::Limits;

@@ -20,6 +20,8 @@ pub enum Purpose {
     Receipt,
     /// The node announces revocations.
     Revoked,
+    /// An agent says which head of the audit log it was told.
+    Sighting,
     /// The authority changes what a swarm trusts.
     Trust,
     /// The node opens a session.
@@ -28,13 +30,14 @@ pub enum Purpose {
 
 impl Purpose {
     /// All purposes, for tests that compare every pair.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Accepted,
         Self::Bundle,
         Self::Heartbeat,
         Self::Join,
         Self::Receipt,
         Self::Revoked,
+        Self::Sighting,
         Self::Trust,
         Self::Welcome,
     ];
@@ -49,6 +52,7 @@ impl Purpose {
             Self::Join => b"testudo/1 join\0",
             Self::Receipt => b"testudo/1 receipt\0",
             Self::Revoked => b"testudo/1 revoked\0",
+            Self::Sighting => b"testudo/1 sighting\0",
             Self::Trust => b"testudo/1 trust\0",
             Self::Welcome => b"testudo/1 welcome\0",
         }

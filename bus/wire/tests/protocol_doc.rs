@@ -4,8 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "a test of fixed inputs")]
 
 use testudo_wire::frame::{
-    Acknowledge, Annotation, CloseReason, FromAgent, FromNode, Heartbeat, Hello, Notice, Present,
-    RefusedDelivery, Revoked, Seen, Settled, Welcome,
+    Acknowledge, Annotation, CloseReason, FromAgent, FromNode, GossipFromAgent, GossipFromNode, Heartbeat,
+    Hello, Notice, Present, RefusedDelivery, Revoked, Seen, Settled, Welcome,
 };
 use testudo_wire::standing::Quota;
 use testudo_wire::{
@@ -14,11 +14,14 @@ use testudo_wire::{
     SessionId, SpiffeId, SwarmId, Timestamp, TokenFactId, TokenId, Ttl, tree,
 };
 
+#[path = "protocol_doc/gossip.rs"]
+mod gossip;
 #[path = "protocol_doc/joining.rs"]
 mod joining;
 #[path = "protocol_doc/words.rs"]
 mod words;
 
+use gossip::gossip;
 use joining::joining;
 use words::{kinds, receipts, words_of_agents, words_of_nodes};
 
@@ -203,8 +206,8 @@ fn frames() -> Vec<(&'static str, String)> {
 }
 
 fn examples() -> Vec<(&'static str, String)> {
-    [identities(), bundles(), kinds(), frames(), words_of_agents(), words_of_nodes(), receipts(), joining()]
-        .concat()
+    let links = [identities(), bundles(), kinds(), frames(), words_of_agents(), words_of_nodes(), receipts()];
+    [links.concat(), gossip(), joining()].concat()
 }
 
 /// Puts `block` in the place of the one that stands after the same comment.
@@ -252,12 +255,19 @@ fn the_page_lists_every_refusal_and_close_code() {
 fn the_page_lists_every_frame_and_shows_one_of_each() {
     let page = std::fs::read_to_string(PAGE).unwrap();
     let examples = examples();
-    for tag in (1_u8..=14).chain(16..=31) {
+    for tag in (1_u8..=14).chain(16..=31).chain(32..=35).chain(40..=42) {
         assert!(page.contains(&format!("\n| {tag} | ")), "docs/protocol.md lacks the frame {tag}");
         let head = canonical_head(tag);
         assert!(examples.iter().any(|(_, text)| text.starts_with(&head)), "no example of the frame {tag}");
     }
     // Whatever else the code takes for a frame must have a row of its own.
+    for tag in [36, 39, 43] {
+        for fields in [0xc0, 0x90] {
+            let frame = [0x92, tag, fields];
+            assert!(GossipFromAgent::decode(&frame, &Limits::standard()).is_err(), "{tag}");
+            assert!(GossipFromNode::decode(&frame, &Limits::standard()).is_err(), "{tag}");
+        }
+    }
     for tag in [0, 15, 32] {
         for fields in [0xc0, 0x90] {
             let frame = [0x92, tag, fields];

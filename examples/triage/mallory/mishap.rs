@@ -80,6 +80,7 @@ pub(super) fn word(end: &DialError) -> String {
         | DialError::OldTrust { .. }
         | DialError::Token(_)
         | DialError::Protocol(_)
+        | DialError::SplitView(_)
         | DialError::Trust(_)
         | DialError::Tls(_)
         | DialError::Link(_) => end.to_string(),

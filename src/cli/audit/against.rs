@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use testudo::bus::audit::{ProveError, ReadError, read_tail};
 use testudo::rules::audit::checkpoint::last_whole;
 use testudo::rules::audit::{Checkpoint, Proof, VerifierKey};
+use testudo::seen::{heads_of, of_text};
 
 use super::prove::read;
 use super::verify::{NotExtended, extends};
@@ -19,22 +20,28 @@ pub(super) fn check(dir: &Path, by: &VerifierKey, files: &[PathBuf]) -> Result<O
     let mut most = None;
     for file in files {
         let named = |what: &str| format!("{}: {what}", file.display());
-        let checkpoint = given(file, by).map_err(|what| named(&what))?;
-        if checkpoint.size == 0 {
+        let given = given(file, by).map_err(|what| named(&what))?;
+        if given.iter().all(|checkpoint| checkpoint.size == 0) {
             return Err(named("it covers no record, and so says nothing"));
         }
-        extends(dir, by, checkpoint).map_err(|error| named(&apart(checkpoint.size, &error)))?;
-        most = most.max(Some(checkpoint.size));
+        for checkpoint in given.into_iter().filter(|checkpoint| checkpoint.size > 0) {
+            extends(dir, by, checkpoint).map_err(|error| named(&apart(checkpoint.size, &error)))?;
+            most = most.max(Some(checkpoint.size));
+        }
     }
     Ok(most)
 }
 
-/// The checkpoint that somebody was given, by itself or as part of a proof.
-fn given(file: &Path, by: &VerifierKey) -> Result<Checkpoint, String> {
+/// The checkpoints that somebody was given, by themselves, as part of a proof, or as an agent keeps them.
+fn given(file: &Path, by: &VerifierKey) -> Result<Vec<Checkpoint>, String> {
     let bytes = read(file).map_err(|error| error.to_string())?;
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    if text.starts_with("testudo_seen") {
+        return seen(text, by);
+    }
     if let Ok(proof) = Proof::parse(&bytes) {
         let proven = proof.verify(by).map_err(|fault| format!("proves nothing of this log: {fault}"))?;
-        return Ok(proven.checkpoint);
+        return Ok(vec![proven.checkpoint]);
     }
     // Many may stand in a file, as beside a log: the last counts.
     let tail = File::open(file).and_then(|file| read_tail(&file, TAIL_BYTES));
@@ -42,7 +49,19 @@ fn given(file: &Path, by: &VerifierKey) -> Result<Checkpoint, String> {
     let note = last_whole(&bytes).and_then(|range| std::str::from_utf8(&bytes[range]).ok());
     let note = note.ok_or("is neither a checkpoint nor a proof")?;
     Checkpoint::verify(note, &by.origin, &by.key)
+        .map(|checkpoint| vec![checkpoint])
         .map_err(|error| format!("as a checkpoint of this log, {error}"))
+}
+
+/// All heads that an agent keeps, those of an alarm among them: of two that do not fit together one is not of this log.
+fn seen(text: &str, by: &VerifierKey) -> Result<Vec<Checkpoint>, String> {
+    let (log, seen) = of_text(text)?;
+    if log != *by {
+        return Err(format!("that agent goes by another log: {log}"));
+    }
+    let alarm = seen.alarm.as_ref().map(heads_of).unwrap_or_default();
+    let heads = seen.newest.into_iter().chain(seen.gaps).chain(alarm);
+    Ok(heads.filter(|head| head.log == by.key).map(|head| Checkpoint::of_head(&head)).collect())
 }
 
 /// Why the log is not shown to begin with so many records of theirs.

@@ -4,6 +4,7 @@ mod against;
 mod events;
 mod prove;
 mod read;
+mod seen;
 mod tail;
 mod verify;
 mod witness;
@@ -31,6 +32,8 @@ pub(super) enum Audit {
     Key(prove::Key),
     /// Write a proof that a record stands on the log
     Prove(prove::Prove),
+    /// What agents were told of their node's log: check it, and compare it
+    Seen(seen::Seen),
     /// The log in numbers
     Stats(read::ShowStats),
     /// Print records, oldest first
@@ -51,6 +54,7 @@ impl Audit {
             Self::Cosign(cosign) => cosign.run(),
             Self::Key(key) => key.run(),
             Self::Prove(prove) => prove.run(),
+            Self::Seen(seen) => seen.run(),
             Self::Stats(stats) => stats.run(),
             Self::Tail(tail) => tail.run(),
             Self::Trace(trace) => trace.run(),

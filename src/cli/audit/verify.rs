@@ -15,7 +15,7 @@ use super::{Log, against};
 pub(in crate::cli) struct Verify {
     #[command(flatten)]
     at: At,
-    /// A checkpoint of this log, or a proof from it, that somebody else was given: both must be of one story
+    /// A checkpoint of this log, a proof from it, or what an agent has seen (NAME.seen): it must be of the same story
     #[arg(long, value_name = "FILE")]
     against: Vec<PathBuf>,
     /// One JSON object instead of text

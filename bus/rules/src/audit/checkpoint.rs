@@ -99,8 +99,12 @@ pub(super) fn key_id_of(name: &Origin, algorithm: u8, key: &PublicKey) -> [u8; 4
 
 /// A signed note over `text`, which ends with a newline.
 pub(super) fn sign_note(text: &str, origin: &Origin, key: &SecretKey) -> String {
-    let signature = key.sign_bytes(text.as_bytes());
-    let blob = [key_id(origin, &key.public()).as_slice(), signature.as_bytes()].concat();
+    note_of(text, origin, &key.public(), &key.sign_bytes(text.as_bytes()))
+}
+
+/// The note over `text` with this signature.
+pub(super) fn note_of(text: &str, origin: &Origin, key: &PublicKey, signature: &Signature) -> String {
+    let blob = [key_id(origin, key).as_slice(), signature.as_bytes()].concat();
     format!("{text}\n{DASH}{origin} {}\n", STANDARD.encode(blob))
 }
 
@@ -110,10 +114,19 @@ pub(super) fn signed_text<'a>(
     origin: &Origin,
     key: &PublicKey,
 ) -> Result<&'a str, CheckpointError> {
+    let (text, signature) = claimed(note, origin, key)?;
+    if key.verifies_bytes(text.as_bytes(), &signature) { Ok(text) } else { Err(CheckpointError::Unauthentic) }
+}
+
+/// The text of a note, with its last newline, and the signature that it says is this key's.
+pub(super) fn claimed<'a>(
+    note: &'a str,
+    origin: &Origin,
+    key: &PublicKey,
+) -> Result<(&'a str, Signature), CheckpointError> {
     let (text, signatures) = split_note(note)?;
     let signature = only_signature(signatures, origin, key_id(origin, key))?;
-    let signature = Signature::new(signature.try_into().map_err(|_| CheckpointError::Shape)?);
-    if key.verifies_bytes(text.as_bytes(), &signature) { Ok(text) } else { Err(CheckpointError::Unauthentic) }
+    Ok((text, Signature::new(signature.try_into().map_err(|_| CheckpointError::Shape)?)))
 }
 
 /// The text of a note, with its last newline, and its signature lines without theirs.
@@ -143,8 +156,12 @@ impl Checkpoint {
     /// The signed note.
     #[must_use]
     pub fn sign(&self, origin: &Origin, key: &SecretKey) -> String {
-        let text = format!("{origin}\n{}\n{}\n", self.size, STANDARD.encode(self.root.as_bytes()));
-        sign_note(&text, origin, key)
+        sign_note(&self.text(origin), origin, key)
+    }
+
+    /// What is signed.
+    pub(super) fn text(&self, origin: &Origin) -> String {
+        format!("{origin}\n{}\n{}\n", self.size, STANDARD.encode(self.root.as_bytes()))
     }
 
     /// Reads one signed note and checks that the log's key signed it.

@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout};
 
 pub use arrivals::Arrivals;
 
-use super::{Client, ClientIdentity, DialError, Outgoing, SendError};
+use super::{Client, ClientIdentity, DialError, Outgoing, SendError, Watched};
 use crate::env::SharedEnv;
 use arrivals::Shelf;
 use kept::{Kept, sum};
@@ -253,6 +253,12 @@ impl Member {
     pub fn lost(&self) -> u64 {
         let kept = self.core.kept();
         kept.counts.lost + self.counted().map_or(0, |client| client.lost())
+    }
+
+    /// What this agent has seen of its node's log, over all links.
+    #[must_use]
+    pub fn watched(&self) -> Watched {
+        self.core.identity().memory.watched()
     }
 
     /// The link whose counts are not added up yet.

@@ -46,6 +46,7 @@ pub(super) const fn may_dial_again(why: &DialError) -> bool {
         | DialError::NotOurNode(_)
         | DialError::OldTrust { .. }
         | DialError::Protocol(_)
+        | DialError::SplitView(_)
         | DialError::Tls(_)
         | DialError::Token(_)
         | DialError::Trust(_) => false,

@@ -26,6 +26,8 @@ pub enum CloseReason {
     CaRetired,
     /// The node shuts down.
     Shutdown,
+    /// The agent was shown two logs under one key, or one that went back: it says so, and leaves.
+    SplitView,
     /// The node was shown a registry sequence above its own: its disk is an old copy.
     StaleRegistry,
 }
@@ -44,6 +46,7 @@ impl CloseReason {
             Self::StaleRegistry => 7,
             Self::Renewed => 8,
             Self::CaRetired => 9,
+            Self::SplitView => 10,
             Self::Revoked(RevocationCause::Silent) => 16,
             Self::Revoked(RevocationCause::Operator) => 17,
             Self::Revoked(RevocationCause::Compromised) => 18,
@@ -58,7 +61,7 @@ impl CloseReason {
     }
 
     /// Every reason.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::CaRetired,
         Self::CertificateExpired,
         Self::Displaced,
@@ -71,6 +74,7 @@ impl CloseReason {
         Self::Revoked(RevocationCause::Compromised),
         Self::Revoked(RevocationCause::Failed),
         Self::Shutdown,
+        Self::SplitView,
         Self::StaleRegistry,
     ];
 
@@ -84,7 +88,8 @@ impl CloseReason {
             | Self::Displaced
             | Self::DisplacedTooOften
             | Self::Protocol
-            | Self::Revoked(_) => false,
+            | Self::Revoked(_)
+            | Self::SplitView => false,
         }
     }
 
@@ -104,6 +109,7 @@ impl CloseReason {
             Self::Revoked(RevocationCause::Compromised) => "revoked: compromised",
             Self::Revoked(RevocationCause::Failed) => "revoked: failed too often",
             Self::Shutdown => "node shuts down",
+            Self::SplitView => "the audit log is not the one that was shown before",
             Self::StaleRegistry => "node's registry is an old copy",
         }
     }
