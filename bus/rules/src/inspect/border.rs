@@ -2,6 +2,7 @@
 //! each text holds a piece that is too short to be told, or that begins in the middle. Only the bytes beside the border
 //! are looked at, so that it costs next to nothing; it may say yes where there is nothing.
 
+use super::bytes::RUN_MIN;
 use super::context::BORDER;
 use super::sweep::WORD_MIN;
 
@@ -24,13 +25,22 @@ fn back(before: &[u8]) -> impl Iterator<Item = u8> {
     before.iter().rev().copied().filter(|byte| char::from(*byte) != BORDER)
 }
 
-/// Whether a word goes on over the border that is so long that it may be more than a word.
+/// Whether a word goes on over the border that is so long that it may be several, or one of base64 or hex.
 fn is_long_run(before: &[u8], after: &[u8]) -> bool {
-    // What words of base64 and hex are made of.
-    let is_run = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
-    let ends = back(before).take(WORD_MIN).take_while(is_run).count();
-    let goes_on = after.iter().take(WORD_MIN).take_while(|byte| is_run(byte)).count();
-    ends > 0 && goes_on > 0 && ends + goes_on >= WORD_MIN
+    let is_word = |byte: &u8| byte.is_ascii_alphanumeric();
+    let is_run = |byte: &u8| is_word(byte) || matches!(byte, b'+' | b'/' | b'-' | b'_');
+    let ends = |is: &dyn Fn(&u8) -> bool| back(before).take_while(is).count();
+    let goes_on = |is: &dyn Fn(&u8) -> bool| after.iter().take_while(|byte| is(byte)).count();
+    let (end, start) = (ends(&is_run), goes_on(&is_run));
+    if end == 0 || start == 0 || end + start < WORD_MIN {
+        return false;
+    }
+    // Names and paths are long, too: of base64 something is a capital letter.
+    let run = || back(before).take(end).chain(after.iter().copied().take(start));
+    let is_encoded = || run().any(|b| b.is_ascii_uppercase()) || run().all(|b| b.is_ascii_hexdigit());
+    let (word_end, word_start) = (ends(&is_word), goes_on(&is_word));
+    word_end > 0 && word_start > 0 && word_end + word_start >= WORD_MIN
+        || end + start >= RUN_MIN && is_encoded()
 }
 
 /// Whether an escape has begun that may end behind the border.

@@ -160,7 +160,9 @@ fn an_ordinary_talk_of_findings_is_quiet() {
     for _ in 0..4 {
         let border = tail.border(&inspector, &said);
         let woken = tail.woken_beside(&said, &border);
-        assert!(!tail.stirs(&inspector, &said, &woken, &Beside::default()), "each is read once");
+        let parted = border::may_cross(&tail.text, &said.head);
+        let beside = Beside { parted, ..Beside::default() };
+        assert!(!tail.stirs(&inspector, &said, &woken, &beside), "each is read once");
         tail.append(inspector.rules.gate(), &said, &border, &Beside::default());
     }
 }
