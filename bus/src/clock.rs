@@ -3,9 +3,10 @@
 //!
 //! The wall clock is believed while it runs as the clock does that only runs, give or take [`NEAR`]. When it is set
 //! further back, the node's time goes on from where it was: what has expired stays so. When it is set further forward,
-//! the node's time goes on as it was for [`HELD`], and only then jumps: a slip that is mended by then ends no token, no
-//! certificate and no link. Until one of the two is right again, a message is as fresh as the better of them says, so that
-//! nobody whose clock is right loses one: a replay is known by its session and number, whatever the time.
+//! the node's time goes on as it was until the wall clock has shown that same time, running on, for [`HELD`], and only then
+//! jumps: a slip that is mended by then ends no token, no certificate and no link. Until one of the two is right again, a
+//! message is as fresh as the better of them says, so that nobody whose clock is right loses one: a replay is known by its
+//! session and number, whatever the time.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,7 +20,8 @@ use crate::env::{Env, SharedEnv};
 pub const NEAR: Duration = Duration::from_secs(30);
 /// For so long a wall clock must show another, later time before it is believed.
 pub const HELD: Duration = Duration::from_secs(5 * 60);
-/// A wall clock that lost a little against the one that only runs is followed after so long.
+/// A wall clock that lost a little against the one that only runs is followed after so long; it may gain [`NEAR`] in this
+/// time, in steps that each are none.
 const SETTLED: Duration = Duration::from_secs(60 * 60);
 
 /// The clock of a node.
@@ -35,25 +37,38 @@ struct Seen {
     from: (Timestamp, Instant),
     /// The last that was told.
     told: Timestamp,
-    /// Since when the wall clock has been far ahead.
-    ahead: Option<Instant>,
+    /// What the wall clock showed when it was first far ahead in this way, and when.
+    ahead: Option<(Timestamp, Instant)>,
+    /// How much it gained in steps that each are none, and since when.
+    gained: (Duration, Instant),
 }
 
 impl Seen {
+    fn new(now: Timestamp, at: Instant) -> Self {
+        Self { from: (now, at), told: now, ahead: None, gained: (Duration::ZERO, at) }
+    }
+
     /// What time it is, and whether the wall clock says so.
     fn look(&mut self, wall: Timestamp, at: Instant) -> (Timestamp, bool) {
         let (from, then) = self.from;
         let ran = at.saturating_duration_since(then);
         let carried = from.after(ran);
-        let is_ahead = wall > carried.after(NEAR);
-        let since = *self.ahead.get_or_insert(at);
-        if !is_ahead {
-            self.ahead = None;
+        if at.saturating_duration_since(self.gained.1) >= SETTLED {
+            self.gained = (Duration::ZERO, at);
         }
-        let is_held = is_ahead && at.saturating_duration_since(since) < HELD;
-        let is_believed = !is_held && wall.after(NEAR) >= carried;
-        if is_believed {
+        // Many small steps forward are one large one, too.
+        let room = NEAR.saturating_sub(self.gained.0);
+        let is_believed = if wall > carried.after(room) {
+            self.is_held_out(wall, at)
+        } else {
             self.ahead = None;
+            wall.after(NEAR) >= carried
+        };
+        if is_believed {
+            self.gained.0 += between(carried, wall);
+            if self.ahead.take().is_some() {
+                self.gained = (Duration::ZERO, at);
+            }
             // What it lost stays to be seen: many small steps back are one large one.
             if wall >= carried || ran >= SETTLED {
                 self.from = (wall, at);
@@ -62,6 +77,23 @@ impl Seen {
         self.told = self.told.max(if is_believed { wall } else { carried });
         (self.told, is_believed)
     }
+
+    /// Whether the wall clock, which is far ahead, has shown this same time for long enough, as it ran on.
+    fn is_held_out(&mut self, wall: Timestamp, at: Instant) -> bool {
+        let (shown, since) = *self.ahead.get_or_insert((wall, at));
+        let lasts = at.saturating_duration_since(since);
+        let expected = shown.after(lasts);
+        if wall > expected.after(NEAR) || wall < expected.before(NEAR) {
+            self.ahead = Some((wall, at));
+            return false;
+        }
+        lasts >= HELD
+    }
+}
+
+/// From one time to another; nothing if that is not later.
+fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::from_millis(to.as_millis().saturating_sub(from.as_millis()))
 }
 
 impl NodeClock {
@@ -69,7 +101,7 @@ impl NodeClock {
     #[must_use]
     pub fn new(wall: SharedEnv) -> Arc<Self> {
         let now = wall.now();
-        let seen = Mutex::new(Seen { from: (now, Instant::now()), told: now, ahead: None });
+        let seen = Mutex::new(Seen::new(now, Instant::now()));
         Arc::new(Self { seen, wall })
     }
 
@@ -196,6 +228,39 @@ mod tests {
         assert_eq!(clocks.pass(1, 1).await, (87_071, true));
         // And is not taken back.
         assert_eq!(clocks.pass(1, -86_399).await, (87_072, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t_a78_what_is_set_forward_further_while_it_is_held_is_held_anew() {
+        let day = 86_400;
+        let clocks = Clocks::new(0);
+        // A minute, that nobody minds, and a year once that has nearly lasted.
+        assert_eq!(clocks.pass(10, 70).await, (10, false));
+        assert_eq!(clocks.pass(299, 299).await, (309, false));
+        assert_eq!(clocks.pass(1, 365 * day).await, (310, false), "not what was shown");
+        assert_eq!(clocks.pass(299, 299).await, (609, false));
+        assert_eq!(clocks.pass(1, 1).await, (60 + 309 + 365 * day + 300, true));
+        // And the other way: what it shows is another time, too.
+        let clocks = Clocks::new(0);
+        assert_eq!(clocks.pass(10, day).await, (10, false));
+        assert_eq!(clocks.pass(299, 299 - day / 2).await, (309, false));
+        assert_eq!(clocks.pass(1, 1).await, (310, false));
+        assert_eq!(clocks.pass(299, 299).await, (day / 2 + 599, true));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn t_a78_many_small_steps_forward_are_one_large_one() {
+        let clocks = Clocks::new(0);
+        assert_eq!(clocks.pass(1, 25).await, (25, true), "kept right");
+        for seconds in 1..600 {
+            assert_eq!(clocks.pass(1, 25).await, (25 + seconds, false), "{seconds}");
+        }
+        assert_eq!(clocks.pass(300, 300).await, (600 * 25 + 300, true), "once it lasts");
+        // Kept right by a little each hour, for ever.
+        for hour in 1..100 {
+            let shown = 600 * 25 + 300 + hour * 3_620;
+            assert_eq!(clocks.pass(3_600, 3_620).await, (shown, true));
+        }
     }
 
     #[tokio::test(start_paused = true)]

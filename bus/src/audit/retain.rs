@@ -14,6 +14,7 @@ use std::time::Duration;
 use testudo_rules::audit::checkpoint::Notes;
 use testudo_rules::audit::{Checkpoint, Cut, Frontier};
 use testudo_wire::Timestamp;
+use tokio::time::Instant;
 
 use super::files::{self, Medium as _, Tail};
 use super::reader::{LogReader, ReadError};
@@ -67,8 +68,11 @@ impl AuditLog {
             return;
         }
         let mut ended = self.ended.subscribe();
+        let (from, then) = (env.now(), Instant::now());
         loop {
-            match self.retain(env.now()).await {
+            // Whoever sets the clock forward, or has it set, must not have the record removed: it grows old as time runs.
+            let now = env.now().min(from.after(then.elapsed()));
+            match self.retain(now).await {
                 Ok(Some(Retained { first, segments, bytes })) => {
                     tracing::info!(first, segments, bytes, "old records of the audit log were removed");
                 }
@@ -90,12 +94,14 @@ impl AuditLog {
     /// [`ReadError`].
     pub async fn retain(&self, now: Timestamp) -> Result<Option<Retained>, ReadError> {
         let mut syncer = self.syncer.lock().await;
-        let (starts, open) = {
+        let (starts, open, last) = {
             let state = self.state();
-            (state.starts.iter().cloned().collect::<Vec<_>>(), state.open.first())
+            let last = state.frontier.size().saturating_sub(1);
+            (state.starts.iter().cloned().collect::<Vec<_>>(), state.open.first(), last)
         };
         let wish = self.wish(&starts, now)?;
-        let floor = self.holds.lowest().min(open.unwrap_or(u64::MAX)).min(syncer.sealed);
+        // The last record stays: it says what time it was.
+        let floor = self.holds.lowest().min(open.unwrap_or(u64::MAX)).min(syncer.sealed).min(last);
         let Some(n) = (1..=wish).rev().find(|n| starts[*n].0 <= floor) else { return Ok(None) };
         let cut = Cut { base: starts[n].1.clone() };
         let first = cut.base.size();

@@ -10,8 +10,10 @@ use tempfile::TempDir;
 use testudo_rules::audit::{Cut, Fault, FaultKind, Frontier, Outcome, Proof, Record, VerifierKey};
 use testudo_wire::{RegistrySequence, SecretKey, Timestamp};
 
+use super::files::Tail;
 use super::tests::{key, open_with, origin, settled, small, verdicts};
 use super::*;
+use crate::env::Env;
 
 fn by() -> VerifierKey {
     VerifierKey { origin: origin(), key: key().public() }
@@ -114,6 +116,52 @@ async fn old_segments_go_by_age() {
     );
     assert!(records[0].at >= Timestamp::from_millis(700), "but a segment's worth: {:?}", records[0]);
     verified(dir.path());
+}
+
+#[derive(Debug)]
+struct Wall(AtomicU64);
+
+impl Env for Wall {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    fn fill(&self, _: &mut [u8]) {}
+}
+
+/// Whoever sets the clock must not be able to have the record removed.
+#[tokio::test(start_paused = true)]
+async fn t_a78_records_grow_no_older_than_the_log_has_run() {
+    let dir = TempDir::new().unwrap();
+    let hour = Duration::from_secs(60 * 60);
+    let config = AuditConfig { keep_for: Some(hour), ..small() };
+    let log = sealed(dir.path(), config, 60);
+    let wall = Arc::new(Wall(AtomicU64::new(1_000)));
+    tokio::spawn(log.clone().run_retention(wall.clone()));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // A year and more, for as long as it may be.
+    wall.0.store(40_000_000_000, Ordering::Relaxed);
+    tokio::time::sleep(hour - Duration::from_secs(120)).await;
+    assert_eq!(log.first(), 0);
+    tokio::time::sleep(Duration::from_secs(240)).await;
+    assert!(log.first() > 0, "now they are old");
+}
+
+/// The last record says where the next start goes on from, in time too.
+#[tokio::test(start_paused = true)]
+async fn t_a51_the_last_record_stays_though_the_next_segment_has_none_yet() {
+    let dir = TempDir::new().unwrap();
+    let log = sealed(dir.path(), keeping(1), 60);
+    {
+        // A segment was begun, and then there was no room in it.
+        let mut state = log.state();
+        let (size, frontier) = (state.frontier.size(), state.frontier.clone());
+        state.segment = Tail::new(files::create_segment(dir.path(), size).unwrap(), 0);
+        state.starts.push_back((size, frontier));
+    }
+    log.retain(Timestamp::default()).await.unwrap().unwrap();
+    assert!(log.first() > 0 && log.first() < log.records());
+    assert!(!read_all(dir.path()).is_empty());
 }
 
 #[tokio::test(start_paused = true)]

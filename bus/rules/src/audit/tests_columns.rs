@@ -2,7 +2,10 @@
 
 use proptest::prelude::*;
 use testudo_wire::canonical::{self, CanonicalError, Writer};
-use testudo_wire::{Capability, CorrelationId, Digest, MessageId, Refusal, SecretKey, Sequence, SessionId};
+use testudo_wire::{
+    Capability, CorrelationId, Digest, MessageId, Refusal, RegistrySequence, SecretKey, Sequence, SessionId,
+    Timestamp,
+};
 
 use super::tests::{events, name, record};
 use super::*;
@@ -110,6 +113,109 @@ proptest! {
         other[stray.index(payload.len())] ^= 1 << bit;
         if let Ok(other) = Record::decode(&other) {
             prop_assert_ne!(other.encode().unwrap(), payload);
+        }
+    }
+}
+
+/// What a settlement must be, from the whole record.
+fn opened(record: &Record) -> Settlement {
+    let Event::Verdicts(verdicts) = &record.event else { panic!("verdicts") };
+    let copies = (0..).zip(verdicts.envelopes.iter().map(|one| one.verdict.copies()));
+    Settlement::Opens { copies: copies.filter(|(_, copies)| *copies > 0).collect() }
+}
+
+fn any_note() -> impl Strategy<Value = Note> {
+    ".{0,140}".prop_map(|text| Note::new(&text))
+}
+
+fn any_verdict() -> impl Strategy<Value = Verdict> {
+    let notes = || prop_oneof![3 => Just(Vec::new()), 1 => prop::collection::vec(any_note(), 0..=17)];
+    let refusals = (0..=u8::MAX).filter_map(|n| Refusal::try_from(n).ok()).collect::<Vec<_>>();
+    let copies = prop_oneof![Just(0), Just(1), Just(u32::MAX), any::<u32>()];
+    prop_oneof![
+        (notes(), copies).prop_map(|(alerts, copies)| Verdict::Allowed { alerts, copies }),
+        (prop::sample::select(refusals), notes())
+            .prop_map(|(refusal, rules)| Verdict::Refused { refusal, rules }),
+    ]
+}
+
+fn any_envelope() -> impl Strategy<Value = EnvelopeRecord> {
+    let id = || prop_oneof![Just([0; 16]), Just([1; 16]), any::<[u8; 16]>()];
+    let capability = prop::sample::select(vec!["read:logs", "publish:a-very-long-name-of-a-topic"]);
+    let capability = prop::option::of(capability.prop_map(|text| Capability::parse(text).unwrap()));
+    let way = (any_note(), capability, any_verdict());
+    let sequence = prop_oneof![0..4_u64, (u64::MAX - 3)..=u64::MAX, any::<u64>()];
+    (id(), any::<[u8; 32]>(), sequence, id(), prop::option::of(id()), way).prop_map(
+        |(message, digest, sequence, correlation, trace, (destination, capability, verdict))| {
+            EnvelopeRecord {
+                message: MessageId::new(message),
+                digest: Digest::new(digest),
+                sequence: Sequence(sequence),
+                destination,
+                capability,
+                correlation: CorrelationId::new(correlation),
+                // Zeros are none, and are not recorded.
+                trace: trace.filter(|trace| *trace != [0; 16]).map(TraceId::new),
+                verdict,
+            }
+        },
+    )
+}
+
+proptest! {
+    /// Verdicts of every shape, some of them repeated with the next number, as far as there are numbers.
+    #[test]
+    fn whatever_is_recorded_is_what_is_read(
+        each in prop::collection::vec((any_envelope(), prop_oneof![3 => Just(1_u64), 1 => 1..90_u64]), 0..6),
+        lane: u8, at: u64, registry: u64,
+    ) {
+        let runs = each.into_iter().flat_map(|(first, times)| {
+            let numbers = (0..times).map_while(move |next| first.sequence.0.checked_add(next));
+            numbers.map(move |number| EnvelopeRecord { sequence: Sequence(number), ..first.clone() })
+        });
+        let mut record = verdicts(runs.take(256).collect());
+        let Event::Verdicts(of) = &mut record.event else { panic!("verdicts") };
+        of.lane = lane;
+        (record.at, record.registry) = (Timestamp::from_millis(at), RegistrySequence(registry));
+        let payload = record.encode().unwrap();
+        prop_assert_eq!(&Record::decode(&payload).unwrap(), &record);
+        prop_assert_eq!(time_of(&payload), Some(record.at));
+        for form in [payload, older(&record), oldest(&record)] {
+            prop_assert_eq!(Settlement::of(&form).unwrap(), opened(&record));
+            prop_assert_eq!(&Record::decode(&form).unwrap(), &record);
+        }
+    }
+
+    /// Bytes that somebody meddled with: no panic, and what is read of them is one thing in every way of reading.
+    #[test]
+    fn t_p19_whatever_is_made_of_a_record_reads_as_itself_or_not_at_all(
+        each in prop::collection::vec(any_envelope(), 0..6),
+        form in 0..3_u8,
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4_u8), 1..5),
+    ) {
+        let record = verdicts(each);
+        let mut payload = match form {
+            0 => record.encode().unwrap(),
+            1 => older(&record),
+            _ => oldest(&record),
+        };
+        for (at, byte, how) in changes {
+            let at = at.index(payload.len());
+            match how {
+                0 => payload[at] = byte,
+                1 => payload[at] = payload[at].wrapping_add(byte % 3).wrapping_sub(1),
+                2 => payload.insert(at, byte),
+                _ => drop(payload.remove(at)),
+            }
+            if payload.is_empty() {
+                break;
+            }
+        }
+        let settled = Settlement::of(&payload);
+        if let Ok(read) = Record::decode(&payload) && let Event::Verdicts(_) = &read.event {
+            prop_assert_eq!(settled.unwrap(), opened(&read));
+            let forms = [read.encode().unwrap(), older(&read), oldest(&read)];
+            prop_assert!(forms.contains(&payload));
         }
     }
 }

@@ -86,6 +86,11 @@ impl Survey {
         self.bytes >= 96 && self.swept.lines as usize * 12 >= self.bytes
     }
 
+    /// Whether letters stand alone, or lines are short, though in a text that is too short, or too long, to be odd.
+    pub(super) const fn pieces_apart(&self) -> bool {
+        self.swept.letters_apart || self.swept.lines > 0 && self.swept.lines as usize * 12 >= self.bytes
+    }
+
     /// Whether digits may stand for letters.
     pub(super) const fn leet(&self) -> bool {
         self.swept.digits as usize * 12 >= self.bytes && self.bytes >= 16

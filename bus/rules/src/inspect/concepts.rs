@@ -187,7 +187,7 @@ pub(super) const RULES: &[Rule] = &[
             "opposite", "persona", "identity", "mode", "fictional", "hypothetical", "artificial", "act",
         ],
         &[
-            "going",
+            "going", "be ", "be,", "be*",
             "pretend", "role", "simulat", "character", "immerse", "named", "called", "imagin",
             "opposite", "persona", "identity", "mode", "fictional", "hypothetical", "artificial", "act",
             "longer", "play", "now", "become", "embody", "entering", "want",
@@ -273,8 +273,8 @@ pub(super) const RULES: &[Rule] = &[
         11,
         &[
             "llm", "assistant", "chatbot", "gpt", "claude", "gemini", "copilot", "model", "summari",
-            "planner", "language", "agent", "bot", " ai", "ai:", "ai,", ",ai", "*ai", ".ai", "!ai",
-            "?ai", ">ai", "(ai", "screener", "process", "read", "analy", "review", "index", "pars",
+            "planner", "language", "agent", "bot", " ai", "ai:", "ai,", "ai ", "ai*", ",ai", "*ai", ".ai",
+            "!ai", "?ai", ">ai", "(ai", "screener", "process", "read", "analy", "review", "index", "pars",
             "answer", "respond",
         ],
         &[
@@ -283,7 +283,7 @@ pub(super) const RULES: &[Rule] = &[
             "assistant:", "agent:", "bot:", "llm:", "automated", "ai ", "when", "you", "assistant,",
             "agent,", "ai,", "bot,", "copilot,", "claude,", "gpt,", "llm,", "copilot:", "claude:",
             "gpt:", "for the", "assistant ", "agent ", "bot ", "copilot ", "claude ", "gpt ", "llm ",
-            "also", "hi ", "hi,", "hi*", "as an ai", "ai*", "ps.", "ps ", "ps,", "ps*",
+            "also", "hi ", "hi,", "hi*", "as an ai", "ai*", "ps.", "ps ", "ps,", "ps*", "pss",
         ],
         concat!(
             r"\b(?:note|message|instructions?|attention|notice|reminder|directive|memo|detail|usage",
@@ -360,7 +360,7 @@ pub(super) const RULES: &[Rule] = &[
             "find",
         ],
         &[
-            "from", "not", "n't", "dont", "wont", "isnt", "shouldnt", "neednt", "never", "without",
+            "from", "not", " nt", "n't", "dont", "wont", "isnt", "shouldnt", "neednt", "never", "without",
             "avoid", "need", "reason", "instead", "silently", "secretly", "covertly", "discreetly",
             "stealthily", "surreptitiously", "quietly", "yourself", "between", "user", "human",
             "customer", "operator", "owner", "admin", "client", "employee", "anyone", "anybody",

@@ -9,6 +9,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::border;
 use super::gate::{Bits, Gate, LITERAL_MAX, State, Woken};
 use super::rules::RuleSet;
 use super::scan::{self, Sides, Trace};
@@ -21,7 +22,7 @@ pub const TAIL_BYTES_MAX: usize = 512;
 pub const PAIRS_MAX: usize = 1_024;
 
 /// Stands in a tail where one message ended. A text may have been parted between words or within one.
-const BORDER: char = '\u{1f}';
+pub(super) const BORDER: char = '\u{1f}';
 /// What may have stood there.
 const GAPS: [&str; 2] = ["", " "];
 /// Texts shorter than this, in bytes, may be crumbs of a disguise that shows only when they are put together.
@@ -109,6 +110,8 @@ struct Beside {
     crossing: Bits,
     /// ... and those of which none stands on either side, however they are joined.
     absent: Option<Bits>,
+    /// Something that shows on neither side may run over the border.
+    parted: bool,
 }
 
 /// The tails of many pairs, each known by a key of the caller's.
@@ -170,7 +173,8 @@ impl<K: Talk> Context<K> {
         let mut beside = Beside::default();
         if !is_first {
             let woken = tail.woken_beside(said, &border);
-            if !tail.stirs(inspector, said, &woken) {
+            beside.parted = border::may_cross(&tail.text, &said.head);
+            if !tail.stirs(inspector, said, &woken, &beside) {
                 beside.crossing = inspector.rules.lone(&woken);
             } else if let Some(together) = tail.after(inspector, capability, said, &alone, &mut beside) {
                 return marked(together);
@@ -243,8 +247,12 @@ impl Tail {
 
     /// Whether tail and text together could be more than each alone. Evidence counts where one of them alone holds
     /// the words of concepts enough for an alert: long ordinary talks hold those of many.
-    fn stirs(&self, inspector: &Inspector, said: &Said<'_>, woken: &Woken) -> bool {
-        self.stirred > 0 || said.trace.stirred || inspector.rules.may_match(woken)
+    fn stirs(&self, inspector: &Inspector, said: &Said<'_>, woken: &Woken, beside: &Beside) -> bool {
+        self.stirred > 0
+            || said.trace.stirred
+            || beside.parted
+            || inspector.rules.may_match(woken)
+            || self.document(said).is_some()
     }
 
     /// The literals in tail and text, and over the border.
@@ -316,21 +324,40 @@ impl Tail {
             inspector.policy().names(capability, rule)
                 && alone.alerts().iter().any(|a| a.rule.as_str() == rule)
         };
-        GAPS.iter().find_map(|gap| {
-            let tail = self.text.replace(BORDER, gap);
-            let joined = format!("{tail}{gap}{}", said.head);
-            if !may_add(&joined, tail.len()..tail.len() + gap.len()) {
-                return None;
-            }
-            let joined = inspector.inspect_text(&joined, capability);
+        let new = |joined: Inspection, tail: &str| {
             let is_new = rules_that_block(&joined).any(|rule| !allowed(rule)) && {
-                let before = inspector.inspect_text(&tail, capability);
+                let before = inspector.inspect_text(tail, capability);
                 let known =
                     |rule: &str| allowed(rule) || rules_that_block(&before).any(|known| known == rule);
                 !rules_that_block(&joined).all(known)
             };
             is_new.then_some(joined)
+        };
+        let joined = GAPS.iter().find_map(|gap| {
+            let tail = self.text.replace(BORDER, gap);
+            let joined = format!("{tail}{gap}{}", said.head);
+            let is_read = may_add(&joined, tail.len()..tail.len() + gap.len());
+            is_read.then(|| inspector.inspect_text(&joined, capability)).and_then(|joined| new(joined, &tail))
+        });
+        joined.or_else(|| {
+            let whole = self.document(said)?;
+            let whole =
+                inspector.inspect_for(&mut Scratch::default(), capability, "text/plain", whole.as_bytes());
+            new(whole, &self.text.replace(BORDER, GAPS[0]))
         })
+    }
+
+    /// The JSON that ends here and began in an earlier message, which its strings cannot be told from.
+    fn document(&self, said: &Said<'_>) -> Option<String> {
+        let close = match said.end.trim_ascii_end().bytes().last()? {
+            b']' => '[',
+            b'}' => '{',
+            _ => return None,
+        };
+        let starts = self.text.match_indices(BORDER).map(|(at, _)| at + BORDER.len_utf8());
+        let mut starts = std::iter::once(0).chain(starts).filter_map(|at| self.text.get(at..));
+        let from = starts.find(|text| text.trim_ascii_start().starts_with(close))?;
+        (said.bytes == said.head.len()).then(|| format!("{}{}", from.replace(BORDER, ""), said.head))
     }
 
     /// Adds a text that may be delivered.
@@ -352,7 +379,12 @@ impl Tail {
         let kept = end_of(&self.text, TAIL_BYTES_MAX).len();
         self.text.drain(..self.text.len() - kept);
         let passed = said.bytes + 1;
-        self.stirred = if said.trace.stirred { TAIL_BYTES_MAX } else { self.stirred.saturating_sub(passed) };
+        // What was parted may go on in the next, too.
+        self.stirred = if said.trace.stirred || beside.parted {
+            TAIL_BYTES_MAX
+        } else {
+            self.stirred.saturating_sub(passed)
+        };
         if self.bytes >= TAIL_BYTES_MAX {
             self.woken = [Woken::default(), self.woken[0]];
             self.lone = [Bits::default(), self.lone[0]];

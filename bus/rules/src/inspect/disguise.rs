@@ -27,6 +27,25 @@ pub(super) fn runs_together(phrases: &AhoCorasick, text: &str, survey: &Survey) 
         })
 }
 
+/// Whether a text that wears none may be a piece of one that does, but for the letters on its ends. It may be wrong only
+/// where there is none.
+pub(super) fn may_be_piece(text: &str, survey: &Survey) -> bool {
+    survey.pieces_apart()
+        || survey.mixed_case() && {
+            let words = text.split_ascii_whitespace();
+            let (words, decoded) = words.fold((0usize, 0usize), |(words, decoded), word| {
+                (words + 1, decoded + usize::from(decode_word(word).is_some()))
+            });
+            // The word on the border is broken.
+            (decoded + 1) * 3 >= words
+        }
+        || survey.leet() && {
+            let words = text.split(|c: char| !u8::try_from(c).is_ok_and(is_leet_byte));
+            let words = words.filter(|word| !word.is_empty()).take(3).collect::<Vec<_>>();
+            words.len() < 3 && words.iter().any(|word| is_leet(word.as_bytes()))
+        }
+}
+
 /// `i g n o r e`: drops what stands between letters that stand alone. What separates them is what does so most often.
 fn join_letters(text: &str, survey: &Survey) -> Option<String> {
     if !survey.apart() {

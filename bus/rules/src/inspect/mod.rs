@@ -9,6 +9,7 @@
 //! is linear in the size of the body. This module knows nothing of senders, tokens or capabilities: what content
 //! alone cannot tell apart is left to those.
 
+mod border;
 mod bytes;
 mod code;
 mod command;
@@ -55,6 +56,8 @@ mod tests;
 mod tests_api;
 #[cfg(test)]
 mod tests_corpus;
+#[cfg(test)]
+mod tests_cut;
 #[cfg(test)]
 mod tests_evasions;
 #[cfg(test)]

@@ -458,7 +458,7 @@ pub(super) const RULES: &[Rule] = &[
         "destroy.lock-files",
         &["openssl", "gpg"],
         concat!(
-            r"\b(?:openssl (?:enc|rsautl|\S*)|gpg\S*|\$which_\w+) [^\n]*(?:-encrypt|-c|-e",
+            r"(?:\b(?:openssl (?:enc|rsautl|\S*)|gpg\S*)|\$which_(?:openssl|gpg)\w*) [^\n]*(?:-encrypt|-c|-e",
             r"|enc )[^\n]*(?:/etc/|/home|~/|/var/)"
         ),
     ),

@@ -232,6 +232,12 @@ pub(super) const PARTS: &[Rule] = &[
             "else",
             "function",
             "has",
+            "ai ",
+            "ai,",
+            "ai*",
+            "ais ",
+            "ais,",
+            "ais*",
         ],
         concat!(
             r"\b(?:before|prior to|after|when|whenever|each time|every time|while) (?:you )?(?:using",

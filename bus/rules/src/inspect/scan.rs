@@ -146,6 +146,11 @@ impl<'t> Looked<'t> {
         Self { text, survey: bytes::survey(text), heard: Heard::default() }
     }
 
+    /// Whether it may be a piece of what wears a disguise.
+    pub(super) fn may_be_piece(&self) -> bool {
+        disguise::may_be_piece(self.text, &self.survey)
+    }
+
     /// What the gate hears of it: nothing if it must be folded first.
     pub(super) fn heard(&self) -> Option<&Heard> {
         Some(&self.heard).filter(|_| !self.survey.foldable())

@@ -20,7 +20,8 @@ fn talk(inspector: &Inspector, pieces: &[&str]) -> (usize, usize) {
         let mut beside = Beside::default();
         let border = if tail.text.is_empty() { Woken::default() } else { tail.border(inspector, &said) };
         let woken = tail.woken_beside(&said, &border);
-        if !tail.text.is_empty() && !tail.stirs(inspector, &said, &woken) {
+        beside.parted = border::may_cross(&tail.text, &said.head);
+        if !tail.text.is_empty() && !tail.stirs(inspector, &said, &woken, &beside) {
             beside.crossing = inspector.rules.lone(&woken);
         } else if !tail.text.is_empty() {
             let whole = tail.after_where(inspector, "", &said, &alone, |_, _| true);
@@ -159,7 +160,9 @@ fn an_ordinary_talk_of_findings_is_quiet() {
     for _ in 0..4 {
         let border = tail.border(&inspector, &said);
         let woken = tail.woken_beside(&said, &border);
-        assert!(!tail.stirs(&inspector, &said, &woken), "each is read once");
+        let parted = border::may_cross(&tail.text, &said.head);
+        let beside = Beside { parted, ..Beside::default() };
+        assert!(!tail.stirs(&inspector, &said, &woken, &beside), "each is read once");
         tail.append(inspector.rules.gate(), &said, &border, &Beside::default());
     }
 }

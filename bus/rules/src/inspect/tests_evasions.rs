@@ -11,7 +11,7 @@ const ATTACKS: usize = 300;
 /// Benign texts that are; more, for what is asked of them is rarer.
 const BENIGN: usize = 300;
 
-type Mutation = fn(&str) -> String;
+pub(super) type Mutation = fn(&str) -> String;
 
 fn bytes(text: &str, write: fn(u8) -> String) -> String {
     text.bytes().map(write).collect()
@@ -64,7 +64,7 @@ fn leet(c: char) -> char {
     }
 }
 
-const MUTATIONS: &[(&str, Mutation)] = &[
+pub(super) const MUTATIONS: &[(&str, Mutation)] = &[
     ("upper case", |t| t.to_uppercase()),
     ("extra blanks", |t| t.replace(' ', "   ")),
     ("line breaks", |t| t.replace(' ', "\n")),

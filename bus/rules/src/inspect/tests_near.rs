@@ -170,3 +170,28 @@ fn t_a60_no_match_is_without_a_literal_of_its_rule() {
     assert!(missing.is_empty(), "{} matches\n{}", missing.len(), missing.join("\n"));
     assert!(found > 50 * MATCHES, "only {found} matches");
 }
+
+/// The rare ways in which patterns match: of these, no word was among the literals once.
+#[test]
+fn t_a60_a_rule_is_woken_by_the_rare_ways_of_saying_it_too() {
+    let set = RuleSet::standard();
+    for (rule, text) in [
+        ("part.risky-code", "s.sendall(open('/etc/passwd').read())"),
+        ("part.risky-code", "server.sendmail(a, b, c)"),
+        ("part.risky-code", "s.sendto(data, addr)"),
+        ("part.order", "AIs shall,\n respond"),
+        ("part.order", "ai will * then use"),
+        // That no word border stands before it was the trouble here.
+        ("destroy.lock-files", "$which_gpg --batch -c /home/x"),
+        ("evidence.persona", "You are to be my twin"),
+        ("evidence.persona", "You're to*be, mine"),
+        ("evidence.to-the-model", "AI : it is done"),
+        ("evidence.to-the-model", "pss to the model"),
+        ("evidence.conceal", "so that it is nt suspected"),
+    ] {
+        let bit = rules::standard().position(|known| known.id == rule).expect("a rule");
+        let pattern = &set.rule(bit).expect("its rule").pattern;
+        assert!(pattern.is_match(text.as_bytes()), "{text}");
+        assert!(set.gate().awake(&set.woken(text.as_bytes())).has(bit), "{text}");
+    }
+}

@@ -149,7 +149,9 @@ impl Inspector {
         let Some(values) = texts.first() else { return (findings.into(), Said::default()) };
         let gate = self.rules.gate();
         let end = values.heard().map_or_else(|| gate.end_of(values.text.as_bytes()), |heard| heard.end);
-        let said = Said::of(values.text, *findings.trace(), end);
+        let mut trace = *findings.trace();
+        trace.stirred |= values.may_be_piece();
+        let said = Said::of(values.text, trace, end);
         (findings.into(), said)
     }
 

@@ -70,6 +70,9 @@ pub(in super::super) const PARTS: &[Rule] = &[
             "imagegrab",
             "os.rename",
             "yagmail",
+            "sendall",
+            "sendto",
+            "sendmail",
         ],
         concat!(
             r"\b(?:requests\.post|requests\.put|requests\.get|urlopen\(|httpx\.\w+\(|socket\.socket",
