@@ -1,6 +1,5 @@
 //! An agent's identity file, like a NATS creds file: one file, mode 0600, everything to join.
 
-use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use testudo_bus::client::{Arrivals, Client, ClientIdentity, Deliveries, DialError, Learnt, Member, Memory};
 use testudo_bus::env::Env as _;
 use testudo_bus::tls::{self, LeafError};
-use testudo_bus::transport::{self, Endpoint, Socket};
 use testudo_rules::token::{self, Token, TokenError};
 use testudo_wire::frame::Seen;
 use testudo_wire::trust::SignedStatement;
@@ -17,6 +15,7 @@ use testudo_wire::{AgentName, Limits, PublicKey, SecretKey, SpiffeId, SwarmId};
 use tokio::sync::watch;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::dialling::Dialling;
 use crate::env::System;
 use crate::files::{self, FileError, Reserved};
 use crate::operator::Credentials;
@@ -364,7 +363,8 @@ fn first_line(text: &str) -> String {
 /// # Errors
 /// [`DialError`].
 pub async fn dial(identity: &Identity) -> Result<(Client, Deliveries), DialError> {
-    let endpoint = endpoint(identity.node).map_err(|error| DialError::Link(error.to_string()))?;
+    let endpoint = Dialling::to(identity.node).endpoint();
+    let endpoint = endpoint.map_err(|error| DialError::Link(error.to_string()))?;
     let seen = identity.seen();
     identity.keep_seen();
     let (client, deliveries) =
@@ -376,8 +376,9 @@ pub async fn dial(identity: &Identity) -> Result<(Client, Deliveries), DialError
 /// Makes an agent a member of its swarm, over as many links as it takes.
 pub(crate) fn member(identity: &Identity) -> (Member, Arrivals) {
     let (node, env) = (identity.node, System::shared());
+    let dialling = Dialling::to(node);
     let (member, arrivals) =
-        Member::join(move || endpoint(node), node, identity.newest(), identity.seen(), env);
+        Member::join(move || dialling.endpoint(), node, identity.newest(), identity.seen(), env);
     tokio::spawn(keep(identity.clone(), member.renewals()));
     identity.keep_seen();
     (member, arrivals)
@@ -392,8 +393,4 @@ async fn keep(identity: Identity, mut renewals: watch::Receiver<Arc<ClientIdenti
             tracing::warn!(%error, "the renewed identity is not in its file; the one there will run out");
         }
     }
-}
-
-fn endpoint(node: SocketAddr) -> io::Result<Endpoint> {
-    transport::dialler(Socket::Udp(crate::server::udp(transport::dial_from(node))?))
 }

@@ -22,6 +22,7 @@ pub use testudo_wire as wire;
 pub mod backup;
 pub mod config;
 mod connection;
+mod dialling;
 pub mod doctor;
 pub mod embedded;
 pub mod env;

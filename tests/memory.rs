@@ -17,7 +17,8 @@ use testudo::operator::{Answer, Request};
 use testudo::swarm::{Addresses, init};
 use testudo::wire::frame::{FromAgent, Subscription};
 use testudo::wire::{AgentName, Capability, ContentType, Grant, Resource, SecretKey, Ttl};
-use testudo::{Identity, dial, server};
+use testudo::{Identity, dial, join, server};
+use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 const KIB: u64 = 1024;
@@ -40,6 +41,11 @@ const SLOW: usize = 20;
 /// Subscribers that take nothing, each of a topic of its own.
 const LATE: usize = 8;
 
+/// Agents in this process whose node goes away.
+const AWAY: u64 = 48;
+/// One test at a time: one of them weighs its own process.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
 /// A swarm in a folder, with its node in a process.
 struct Running {
     dir: tempfile::TempDir,
@@ -52,6 +58,12 @@ impl Drop for Running {
         let _ = self.node.kill();
         let _ = self.node.wait();
     }
+}
+
+fn memory_of(process: u32, what: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+    KIB * line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
 }
 
 fn capability(text: &str) -> Capability {
@@ -78,14 +90,18 @@ impl Running {
         Self { dir, node, listen }
     }
 
+    /// Has it end in good order.
+    fn end(&mut self) {
+        let ended = Command::new("kill").arg(self.node.id().to_string()).status();
+        assert!(ended.unwrap().success() && self.node.wait().unwrap().success());
+    }
+
     fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
     fn memory(&self, what: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.node.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
-        KIB * line.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+        memory_of(self.node.id(), what)
     }
 
     /// Resident now.
@@ -158,8 +174,35 @@ fn holds(what: &str, grown: u64, formula: u64) {
     assert!(grown * 10 <= formula * 12, "{said}");
 }
 
+/// Agents whose node is away dial again and again, and grow by none of it: there may be many in a process.
+#[tokio::test]
+async fn agents_whose_node_is_away_do_not_grow() {
+    let _alone = ALONE.lock().await;
+    let mut node = Running::start();
+    let mut members = Vec::new();
+    for n in 0..AWAY {
+        let identity = node.enrol(&format!("away{n}"), "read:logs", "write:nothing").await;
+        members.push(join(&identity).await.unwrap());
+    }
+    let own = |what| memory_of(std::process::id(), what);
+    let before = own("VmRSS:");
+    node.end();
+    // A first dial takes three seconds; the second ones, and the third ones of most, are under way then.
+    let began = tokio::time::Instant::now();
+    let mut grown = 0;
+    while began.elapsed() < Duration::from_secs(8) {
+        sleep(Duration::from_millis(50)).await;
+        grown = grown.max(own("VmRSS:").saturating_sub(before));
+    }
+    assert!(members.iter().all(|(member, _)| !member.is_connected()));
+    let said = format!("{AWAY} agents whose node is away: grown by {} KiB", grown / KIB);
+    say(&said);
+    assert!(grown < AWAY * MIB, "{said}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_keeps_to_its_formula() {
+    let _alone = ALONE.lock().await;
     let node = Running::start();
     // What only the first link makes is none of the links' cost.
     let first = node.agent("first").await;

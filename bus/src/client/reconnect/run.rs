@@ -22,7 +22,7 @@ const SHOWN_AT_ONCE: usize = 8;
 /// The wait before more of them.
 const SHOWN_AGAIN: Duration = Duration::from_secs(1);
 
-/// Makes an endpoint for each dial: a socket that lost its network is no use to the next one.
+/// Gives an endpoint for each dial: the same one as long as it is of use, which a socket that lost its network is not.
 pub(super) type Endpoints = Arc<dyn Fn() -> io::Result<Endpoint> + Send + Sync>;
 
 /// What a member dials with.
