@@ -40,13 +40,21 @@ pub struct FrameReader {
     stream: RecvStream,
     buffer: BytesMut,
     frame_bytes_max: usize,
+    is_patient: bool,
 }
 
 impl FrameReader {
     /// Reads frames of at most so many bytes.
     #[must_use]
     pub fn new(stream: RecvStream, frame_bytes_max: usize) -> Self {
-        Self { stream, buffer: BytesMut::new(), frame_bytes_max }
+        Self { stream, buffer: BytesMut::new(), frame_bytes_max, is_patient: false }
+    }
+
+    /// The same on a stream that goes behind the others of its link: what these have to say may hold up the rest of
+    /// a frame for as long as they like. For short frames, which is all that a slow peer keeps.
+    #[must_use]
+    pub fn patient(stream: RecvStream, frame_bytes_max: usize) -> Self {
+        Self { is_patient: true, ..Self::new(stream, frame_bytes_max) }
     }
 
     /// The next frame, or `None` at the end of the stream.
@@ -62,7 +70,7 @@ impl FrameReader {
                 return Ok(Some(frame));
             }
             let mut chunks: [Bytes; CHUNKS] = std::array::from_fn(|_| Bytes::new());
-            let read = if self.buffer.is_empty() {
+            let read = if self.buffer.is_empty() || self.is_patient {
                 self.stream.read_chunks(&mut chunks).await?
             } else {
                 let deadline = *deadline.get_or_insert_with(|| Instant::now() + FRAME_TIME);

@@ -399,6 +399,32 @@ fn t_a74_a_node_hands_on_only_what_each_agent_signed_and_proves_what_it_told() {
 }
 
 #[test]
+fn t_a74_a_frame_that_other_streams_hold_up_ends_no_link() {
+    sim(async {
+        let world = World::new(5);
+        let peer = Mallory::dial(&world, world.enrol("mallory", &["read:logs"], &[]).await).await;
+        let (mut out, mut frames) = gossip(&peer).await;
+        assert!(matches!(told(&mut frames).await, GossipFromNode::Head(_)));
+        let ask = GossipFromAgent::Ask(Ask { agents: vec![name("nobody")] }).encode().unwrap();
+        let bytes = [&u32::try_from(ask.len()).unwrap().to_be_bytes()[..], &ask].concat();
+        let (begin, end) = bytes.split_at(7);
+        out.write_all(begin).await.unwrap();
+        pass(Duration::from_secs(20)).await;
+        assert_eq!(peer.link.connection.close_reason(), None);
+        out.write_all(end).await.unwrap();
+        let answer = loop {
+            match told(&mut frames).await {
+                GossipFromNode::Sightings(sightings) => break sightings,
+                GossipFromNode::Head(_) | GossipFromNode::Proof(_) => {}
+            }
+        };
+        assert_eq!(answer, []);
+        drop((peer, out));
+        world.end().await;
+    });
+}
+
+#[test]
 fn t_a74_an_agent_that_forges_floods_or_sends_too_much_loses_its_link() {
     sim(async {
         let world = World::new(4);

@@ -86,22 +86,39 @@ impl Gossip {
         known.collect()
     }
 
-    /// All links ask for much the same proofs: those are made once.
-    async fn prove(&self, audit: &AuditLog, prove: Prove, name: AgentName) -> Option<Shown> {
-        if let Some(shown) = self.made().find(prove) {
-            return Some(shown);
+    /// All links ask for much the same proofs: those are made once. Dropping the call takes it out of the queue.
+    async fn turn(&self, prove: Prove, name: AgentName) -> Turn<'_> {
+        loop {
+            if let Some(shown) = self.made().find(prove) {
+                return Turn::Known(shown);
+            }
+            let rest = self.rest(&name);
+            if rest > WAIT_MAX {
+                return Turn::Never;
+            }
+            sleep(rest).await;
+            let is_far = self.made().trees.front().is_none_or(|tree| prove.old < tree.size());
+            let [near, far] = &self.making;
+            let one = if is_far { far } else { near }.lock().await;
+            // Another link of this agent may have had one made meanwhile.
+            if self.rest(&name).is_zero() && self.made().find(prove).is_none() {
+                return Turn::Now(one);
+            }
         }
-        let rest = self.made().rests.get(&name).map(|until| until.duration_since(Instant::now()));
-        let rest = rest.unwrap_or_default();
-        if rest > WAIT_MAX {
-            return None;
-        }
-        sleep(rest).await;
-        let is_far = self.made().trees.front().is_none_or(|tree| prove.old < tree.size());
-        let _one = self.making.get(usize::from(is_far))?.lock().await;
-        if let Some(shown) = self.made().find(prove) {
-            return Some(shown);
-        }
+    }
+
+    fn rest(&self, name: &AgentName) -> Duration {
+        let until = self.made().rests.get(name).copied();
+        until.map(|until| until.duration_since(Instant::now())).unwrap_or_default()
+    }
+
+    /// To its end, also when the link has ended: whoever wanted it rests for it.
+    async fn prove(&self, audit: &AuditLog, prove: Prove, name: AgentName, turn: Turn<'_>) -> Option<Shown> {
+        let _one = match turn {
+            Turn::Known(shown) => return Some(shown),
+            Turn::Never => return None,
+            Turn::Now(one) => one,
+        };
         let (began, trees): (_, Vec<_>) = (Instant::now(), self.made().trees.iter().cloned().collect());
         let shown = audit.shown(prove.old, prove.new, &trees).await;
         let mut made = self.made();
@@ -113,6 +130,14 @@ impl Gossip {
         made.proofs.push_back((prove, shown.clone()));
         Some(shown)
     }
+}
+
+/// What becomes of the wish for a proof.
+enum Turn<'a> {
+    Known(Shown),
+    /// It is made while this is held.
+    Now(tokio::sync::MutexGuard<'a, ()>),
+    Never,
 }
 
 impl Made {
@@ -146,7 +171,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
 pub(super) async fn serve(shared: Arc<Shared>, link: Arc<Link>) {
     let _bound = Bound(link.clone());
     if let Ok((out, asked)) = link.connection.accept_bi().await {
-        let frames = FrameReader::new(asked, GossipFromAgent::BYTES_MAX);
+        let frames = FrameReader::patient(asked, GossipFromAgent::BYTES_MAX);
         if let Err(Broken(what)) = talk(&shared, &link, out, frames).await {
             tracing::warn!(agent = %link.peer.holder.name, what, "the link ends");
             link.close(CloseReason::Protocol);
@@ -210,8 +235,13 @@ async fn talk(
                     }
                     Ok(GossipFromAgent::Prove(prove)) => {
                         let may = proofs.take(0, shared.monotonic()).is_ok();
-                        let making = shared.gossip.prove(&shared.audit, prove, link.peer.holder.name);
-                        let shown = if may { making.await } else { None };
+                        let (gossip, name) = (&shared.gossip, link.peer.holder.name);
+                        let turn = tokio::select! {
+                            turn = gossip.turn(prove, name), if may => turn,
+                            _ = link.connection.closed(), if may => return Ok(()),
+                            else => Turn::Never,
+                        };
+                        let shown = gossip.prove(&shared.audit, prove, name, turn).await;
                         Some(GossipFromNode::Proof(LogProof { old: prove.old, new: prove.new, shown }))
                     }
                     Err(_) => return Err(Broken("a gossip frame that cannot be read")),
@@ -237,4 +267,37 @@ fn sighted(shared: &Shared, link: &Link, sighting: Sighting) -> Result<Option<Go
     }
     shared.gossip.take(holder.name, holder.key, sighting);
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use testudo_rules::audit::Origin;
+    use testudo_wire::{RegistrySequence, SecretKey, Timestamp};
+    use tokio::task::yield_now;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn t_a74_whoever_asked_on_many_links_at_once_rests_on_all_of_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let (origin, key) = (Origin::parse("testudo/test").unwrap(), SecretKey::from_seed(&[9; 32]));
+        let (at, none) = (Timestamp::from_millis(7), RegistrySequence(0));
+        let (audit, _) = AuditLog::open(dir.path(), origin, key, at, none).unwrap();
+        let (gossip, name) = (Gossip::new(&audit), AgentName::parse("mallory").unwrap());
+        let busy = (gossip.making[0].lock().await, gossip.making[1].lock().await);
+        let (turn, ()) = tokio::join!(gossip.turn(Prove { old: 1, new: 2 }, name), async {
+            yield_now().await;
+            // What was asked for on another link of this agent is made, and took long.
+            gossip.made().rests.insert(name, Instant::now() + 2 * WAIT_MAX);
+            drop(busy);
+        });
+        assert!(matches!(turn, Turn::Never));
+        // A wish of a link that is gone holds up nobody.
+        let other = AgentName::parse("ada").unwrap();
+        let busy = (gossip.making[0].lock().await, gossip.making[1].lock().await);
+        let gone = timeout(STALL, gossip.turn(Prove { old: 1, new: 3 }, other)).await;
+        drop(busy);
+        assert!(gone.is_err());
+        assert!(matches!(gossip.turn(Prove { old: 1, new: 4 }, other).await, Turn::Now(_)));
+    }
 }

@@ -184,3 +184,31 @@ fn t_a74_what_is_remembered_is_bounded() {
     let Ok(Told::Prove(pair)) = view.shown(&head(1, 6)) else { panic!("forgotten, and to be proved again") };
     assert_eq!(pair.new, head(1, 169));
 }
+
+#[test]
+fn t_a74_what_others_say_of_long_ago_is_proved_once_and_not_for_ever() {
+    let mut view = view();
+    for size in 10..=200 {
+        take(&mut view, &head(1, size), None, 1);
+    }
+    for old in [6, 8, 7, 5] {
+        let Ok(Told::Prove(pair)) = view.shown(&head(1, old)) else { panic!("forgotten") };
+        assert_eq!(view.proved(&pair, &shown(1, pair.old.size, pair.new.size)), Proved::Holds);
+        assert_eq!(view.shown(&head(1, old)), Ok(Told::Same), "{old}: nothing is to be proved any more");
+    }
+    assert_eq!((view.newest(), view.alarm()), (Some(head(1, 200)), None));
+}
+
+#[test]
+fn t_a74_what_others_say_of_before_a_gap_does_not_keep_it_from_being_closed() {
+    let mut view = view();
+    take(&mut view, &head(1, 8), None, 1);
+    assert!(matches!(view.told(&head(1, 20), None), Ok(Told::Prove(_))));
+    view.go_on_with(&head(1, 20));
+    let Ok(Told::Prove(pair)) = view.shown(&head(1, 6)) else { panic!() };
+    assert_eq!(view.proved(&pair, &shown(1, 6, 20)), Proved::Holds);
+    let [pair] = view.open()[..] else { panic!("{:?}", view.open()) };
+    assert_eq!(pair, Pair { old: head(1, 8), new: head(1, 20) });
+    assert_eq!(view.proved(&pair, &shown(1, 8, 20)), Proved::Holds);
+    assert_eq!(view.open(), []);
+}

@@ -121,9 +121,8 @@ impl View {
     /// What may still be proved, after all: that a head of before a gap is of the story of now.
     #[must_use]
     pub fn open(&self) -> Vec<Pair> {
-        let Some(first) = self.chain.first() else { return Vec::new() };
-        let pairs = self.gaps.iter().filter(|gap| gap.size < first.size);
-        pairs.map(|gap| Pair { old: *gap, new: *first }).collect()
+        let next = |gap: &LogHead| self.chain.iter().find(|known| known.size > gap.size);
+        self.gaps.iter().filter_map(|gap| Some(Pair { old: *gap, new: *next(gap)? })).collect()
     }
 
     fn raise(&mut self, alarm: Alarm) {
@@ -226,7 +225,8 @@ impl View {
             self.chain.push(*new);
         }
         if self.chain.len() > CHAIN_MAX {
-            self.chain.remove(0);
+            // Not the one that was just proved: it would be asked for again, and again.
+            self.chain.remove(usize::from(self.chain.first() == Some(old)));
         }
         Proved::Holds
     }

@@ -89,12 +89,45 @@ impl Log {
         let result = work(&mut view, &mut state);
         let now = view.seen();
         state.view = Some(view);
-        drop(state);
+        // Under the lock: what another link has found meanwhile, an alarm above all, must not be followed by less.
         self.seen.send_if_modified(|seen| {
             let is_new = *seen != now;
             *seen = now;
             is_new
         });
+        drop(state);
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use testudo_rules::audit::{Checkpoint, LogHash};
+    use testudo_wire::SecretKey;
+
+    use super::*;
+
+    #[test]
+    fn t_a74_what_one_link_has_seen_is_not_taken_back_by_another() {
+        let (swarm, key) = (SwarmId::new([1; 32]), SecretKey::from_seed(&[9; 32]));
+        let origin = Origin::of_swarm(&swarm);
+        let head = |size| Checkpoint { size, root: LogHash::new([7; 32]) }.head(&origin, &key);
+        let (log, told) = (Log::default(), AtomicU64::new(1));
+        log.with(&swarm, |view, _| view.told(&head(1), None)).unwrap();
+        let heads: Vec<_> = (0..4_000).map(head).collect();
+        let link = || {
+            loop {
+                let told = log.with(&swarm, |view, _| {
+                    let head = heads.get(told.fetch_add(1, Ordering::Relaxed) as usize)?;
+                    view.go_on_with(head);
+                    Some(head.size)
+                });
+                let Some(told) = told else { return };
+                assert!(log.watched().records >= Some(told), "{told} records were told, and forgotten");
+            }
+        };
+        std::thread::scope(|scope| (0..4).for_each(|_| _ = scope.spawn(link)));
     }
 }

@@ -58,7 +58,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
     let _ = out.set_priority(-1);
     let every = Duration::from_millis(u64::from(shared.welcome.heartbeat_ms.max(1_000)));
     let mut gossip = Gossip::new(shared.clone(), every);
-    let frames = FrameReader::new(told, GossipFromNode::BYTES_MAX);
+    let frames = FrameReader::patient(told, GossipFromNode::BYTES_MAX);
     talk(&shared, &mut gossip, &mut out, frames, every).await;
     gossip.abandon();
 }
