@@ -235,14 +235,9 @@ async fn talk(
                     }
                     Ok(GossipFromAgent::Prove(prove)) => {
                         let may = proofs.take(0, shared.monotonic()).is_ok();
-                        let (gossip, name) = (&shared.gossip, link.peer.holder.name);
-                        let turn = tokio::select! {
-                            turn = gossip.turn(prove, name), if may => turn,
-                            _ = link.connection.closed(), if may => return Ok(()),
-                            else => Turn::Never,
-                        };
-                        let shown = gossip.prove(&shared.audit, prove, name, turn).await;
-                        Some(GossipFromNode::Proof(LogProof { old: prove.old, new: prove.new, shown }))
+                        // Apart: every link has this task, and few of them ask just now.
+                        let Some(proof) = Box::pin(proved(shared, link, prove, may)).await else { return Ok(()) };
+                        Some(GossipFromNode::Proof(proof))
                     }
                     Err(_) => return Err(Broken("a gossip frame that cannot be read")),
                 }
@@ -256,6 +251,18 @@ async fn talk(
             Err(_) => return Err(Broken("it does not read what it asks for")),
         }
     }
+}
+
+/// The answer to a wish for a proof; `None` if the link ended before it could be made.
+async fn proved(shared: &Shared, link: &Link, prove: Prove, may: bool) -> Option<LogProof> {
+    let (gossip, name) = (&shared.gossip, link.peer.holder.name);
+    let turn = tokio::select! {
+        turn = gossip.turn(prove, name), if may => turn,
+        _ = link.connection.closed(), if may => return None,
+        else => Turn::Never,
+    };
+    let shown = gossip.prove(&shared.audit, prove, name, turn).await;
+    Some(LogProof { old: prove.old, new: prove.new, shown })
 }
 
 /// Only what this agent signed stands for what it was told; what it says of the log is for other agents to judge.
