@@ -1,6 +1,9 @@
 //! Length-prefixed frames on QUIC streams, read in chunks and written many at once (performance.md 5:
 //! a write for every frame costs ten times as much).
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -69,19 +72,28 @@ impl FrameReader {
             if let Some(frame) = self.buffered()? {
                 return Ok(Some(frame));
             }
-            let mut chunks: [Bytes; CHUNKS] = std::array::from_fn(|_| Bytes::new());
-            let read = if self.buffer.is_empty() || self.is_patient {
-                self.stream.read_chunks(&mut chunks).await?
+            let has_come = if self.buffer.is_empty() || self.is_patient {
+                self.read().await?
             } else {
                 let deadline = *deadline.get_or_insert_with(|| Instant::now() + FRAME_TIME);
-                let read = timeout_at(deadline, self.stream.read_chunks(&mut chunks));
-                read.await.map_err(|_| FrameError::Slow)??
+                timeout_at(deadline, self.read()).await.map_err(|_| FrameError::Slow)??
             };
-            let Some(read) = read else {
+            if !has_come {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(FrameError::Cut) };
-            };
-            self.take_in(&chunks[..read]);
+            }
         }
+    }
+
+    /// Takes in what comes; `false` at the end of the stream. Dropping the call loses nothing.
+    async fn read(&mut self) -> Result<bool, ReadError> {
+        poll_fn(|context| {
+            // Not kept while it waits: each link has several streams, and most of them are still.
+            let mut chunks: [Bytes; CHUNKS] = std::array::from_fn(|_| Bytes::new());
+            let read = ready!(pin!(self.stream.read_chunks(&mut chunks)).poll(context))?;
+            self.take_in(&chunks[..read.unwrap_or(0)]);
+            Poll::Ready(Ok(read.is_some()))
+        })
+        .await
     }
 
     /// Puts what was read behind what is here, in room made once: for all of it, and for the rest of the frame that
