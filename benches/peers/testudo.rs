@@ -247,8 +247,6 @@ pub(crate) struct Sending {
 
 /// Messages that each of a crowd may have under way to one receiver.
 const EACH: usize = 32;
-/// Messages that a publisher may have under way to a crowd.
-const PUBLISHED: usize = 512;
 /// Bytes that may be under way while bundles are to stay small: less than a sender's window, at whose end messages
 /// would queue, and bundles grow.
 const UNDER_WAY: usize = 256 * 1024;
@@ -262,7 +260,8 @@ impl Sending {
 
     pub(crate) async fn publish(topic: &str, identities: &[String]) -> Done<Self> {
         let message = text(Outgoing::topic(topic.parse()?, PAYLOAD));
-        Self::with(message, identities, Some(PUBLISHED)).await
+        // Its window is its share of each subscriber's queue: nothing that it allows is refused.
+        Self::with(message, identities, None).await
     }
 
     async fn with(message: Outgoing, identities: &[String], window: Option<usize>) -> Done<Self> {

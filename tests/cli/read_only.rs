@@ -170,7 +170,16 @@ fn t_f03_r_h11_a_folder_that_turns_read_only_delivers_nothing_and_comes_back_wit
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        assert_eq!(taken.load(Ordering::Relaxed), passed + 1, "what was accepted, and nothing else");
+        // An error of the disk stops hand-over at once: on a busy machine the last that was accepted before it had not gone
+        // out yet. It is in the account.
+        let taken = taken.load(Ordering::Relaxed);
+        assert!((passed..=passed + 1).contains(&taken), "{taken} of {passed} accepted before and one after");
+        let delivered = format!("testudo_messages_total{{outcome=\"delivered\"}} {taken}\n");
+        let is_counted = (0..1000).any(|_| {
+            std::thread::sleep(Duration::from_millis(10));
+            node.page("/metrics").1.contains(&delivered)
+        });
+        assert!(is_counted, "{}", node.page("/metrics").1);
         ran.set(true);
     });
     let resumed = place.does(&format!("audit tail -n 0 {C}"));

@@ -91,7 +91,9 @@ fn t_a74_what_an_agent_saw_is_kept_held_against_the_log_and_locks_it_until_someb
         }
         let node = Node::start(&place);
         for _ in 0..2 {
-            place.fails_at_last(&hear(&place, "ada", &node), "audit log is not believed any more");
+            // On a busy machine the link ends before the topic is heard, and the log says why.
+            let ran = place.run(&hear(&place, "ada", &node));
+            assert!(ran.code == Some(1) && ran.err.contains("audit log is not believed any more"), "{ran:?}");
         }
         node.end();
         let ran = place.run("audit seen ada.id --json");
