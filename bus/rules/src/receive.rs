@@ -37,7 +37,6 @@ pub struct Receiver<'a> {
 #[derive(Clone, Debug)]
 pub struct Vetted {
     envelope: Envelope,
-    bundle: Bytes,
     sender: Arc<Holder>,
 }
 
@@ -50,8 +49,8 @@ impl Vetted {
 
     /// The bundle that it came in, whole or pruned: it shows, to whoever has the sender's key, what the sender signed.
     #[must_use]
-    pub const fn bundle(&self) -> &Bytes {
-        &self.bundle
+    pub fn bundle(&self) -> &Bytes {
+        self.envelope.came_in()
     }
 
     /// Who sent it, as its token proves.
@@ -110,7 +109,7 @@ impl Receiver<'_> {
             answer?;
             let Header { session, lane, sequence, timestamp, .. } = header;
             windows.record(&sender.key, *session, *lane, *sequence, *timestamp, now)?;
-            Ok(Vetted { envelope: envelope.clone(), bundle: bundle.bytes().clone(), sender: sender.clone() })
+            Ok(Vetted { envelope: envelope.clone(), sender: sender.clone() })
         });
         Ok(judged.collect())
     }

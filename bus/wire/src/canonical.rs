@@ -7,6 +7,8 @@
 //!
 //! Format: <https://github.com/msgpack/msgpack/blob/master/spec.md>.
 
+use std::ops::Range;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -51,6 +53,13 @@ impl<'a> Reader<'a> {
     #[must_use]
     pub const fn rest(&self) -> &'a [u8] {
         self.rest
+    }
+
+    /// Whether exactly these bytes come next; reads them if so.
+    pub(crate) fn has(&mut self, bytes: &[u8]) -> bool {
+        let rest = self.rest.strip_prefix(bytes);
+        self.rest = rest.unwrap_or(self.rest);
+        rest.is_some()
     }
 
     fn take(&mut self, n: usize) -> Result<&'a [u8]> {
@@ -347,6 +356,11 @@ impl Writer {
         for (old, new) in self.bytes.iter_mut().skip(at).zip(bytes) {
             *old = *new;
         }
+    }
+
+    /// Writes again what was written there.
+    pub(crate) fn again(&mut self, at: Range<usize>) {
+        self.bytes.extend_from_within(at);
     }
 
     fn head(&mut self, marker: u8, number: &[u8]) {

@@ -104,7 +104,7 @@ fn identities() -> Vec<(&'static str, String)> {
 fn bundles() -> Vec<(&'static str, String)> {
     let envelopes = envelopes();
     let first = envelopes[0].clone();
-    let header = first.bytes().slice(..first.bytes().len() - first.body().len());
+    let header = &first.bytes()[..first.bytes().len() - first.body().len()];
     let leaves: Vec<_> = envelopes.iter().map(Envelope::digest).collect();
     let whole = Bundle::sign(envelopes, &key(3), &Limits::standard()).unwrap();
     let preimage = [
@@ -121,7 +121,7 @@ fn bundles() -> Vec<(&'static str, String)> {
     assert!(Bundle::decode(pruned.bytes().clone(), &Limits::standard()).unwrap().is_signed_by(&ada()));
     let left = tree::node(&leaves[0], &leaves[1]);
     vec![
-        ("header", hex(&header)),
+        ("header", hex(header)),
         ("body", hex(&first.body())),
         ("leaf", leaves[0].to_string()),
         (

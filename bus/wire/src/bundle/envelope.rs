@@ -1,41 +1,63 @@
 //! One message of a bundle: its bytes as signed, and what was read of them.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::BundleError;
 use crate::canonical::{Reader, Writer};
+use crate::header::{Before, Marks};
 use crate::{Digest, Header, Limits, tree};
 
 /// A message as it stands among those that came with it.
 #[derive(Debug)]
 pub(super) struct Message {
-    bytes: Bytes,
+    /// Where its bytes stand in those of all.
+    at: Range<usize>,
     body_at: usize,
     header: Header,
+    marks: Marks,
     digest: Digest,
 }
 
 impl Message {
-    /// Reads a message, of which `before` is the one before it. Its digest is still to be computed.
-    pub(super) fn read(bytes: Bytes, before: Option<&Self>, limits: &Limits) -> Result<Self, BundleError> {
-        let mut reader = Reader::new(&bytes);
-        let header = Header::read_after(&mut reader, before.map(|before| &before.header), limits)?;
+    /// Reads the message that stands there, of which `before` is the one before it. Its digest is still to be computed.
+    pub(super) fn read(
+        all: &[u8],
+        at: Range<usize>,
+        before: Option<&Self>,
+        limits: &Limits,
+    ) -> Result<Self, BundleError> {
+        let bytes = all.get(at.clone()).ok_or(BundleError::Shape)?;
+        let mut reader = Reader::new(bytes);
+        let before = before.and_then(|before| Before::new(&before.header, &before.marks, before.bytes(all)));
+        let (header, marks) = Header::read_after(&mut reader, before, limits)?;
         let body = reader.rest().len();
         if body > limits.body_bytes_max {
             return Err(BundleError::TooLarge);
         }
-        let body_at = bytes.len() - body;
-        Ok(Self { bytes, body_at, header, digest: Digest::new([0; Digest::LEN]) })
+        let body_at = at.end - body;
+        Ok(Self { at, body_at, header, marks, digest: Digest::new([0; Digest::LEN]) })
     }
+
+    fn bytes<'a>(&self, all: &'a [u8]) -> &'a [u8] {
+        all.get(self.at.clone()).unwrap_or_default()
+    }
+}
+
+/// Messages that came together, and their bytes.
+#[derive(Debug)]
+struct Messages {
+    bytes: Bytes,
+    all: Vec<Message>,
 }
 
 /// One message: its bytes as signed, with the decoded header. Cheap to clone; keeps the messages that it was
 /// decoded with.
 #[derive(Clone, Debug)]
 pub struct Envelope {
-    all: Arc<Vec<Message>>,
+    messages: Arc<Messages>,
     at: usize,
 }
 
@@ -49,7 +71,8 @@ impl Envelope {
         let body_at = bytes.len();
         bytes.extend_from_slice(body);
         let digest = tree::leaf(&bytes);
-        Self { all: Arc::new(vec![Message { bytes: bytes.into(), body_at, header, digest }]), at: 0 }
+        let (at, marks) = (0..bytes.len(), Marks::default());
+        Self::alone(bytes.into(), Message { at, body_at, header, marks, digest })
     }
 
     /// Decodes the bytes of one envelope.
@@ -57,24 +80,28 @@ impl Envelope {
     /// # Errors
     /// [`BundleError`].
     pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Self, BundleError> {
-        let mut message = Message::read(bytes, None, limits)?;
-        message.digest = tree::leaf(&message.bytes);
-        Ok(Self { all: Arc::new(vec![message]), at: 0 })
+        let mut message = Message::read(&bytes, 0..bytes.len(), None, limits)?;
+        message.digest = tree::leaf(&bytes);
+        Ok(Self::alone(bytes, message))
     }
 
-    /// The messages of one bundle, with their digests.
-    pub(super) fn all(mut messages: Vec<Message>) -> impl Iterator<Item = Self> {
-        let bytes: Vec<&[u8]> = messages.iter().map(|message| &message.bytes[..]).collect();
-        let digests = tree::leaves(&bytes);
-        for (message, digest) in messages.iter_mut().zip(digests) {
+    fn alone(bytes: Bytes, message: Message) -> Self {
+        Self { messages: Arc::new(Messages { bytes, all: vec![message] }), at: 0 }
+    }
+
+    /// The messages of one bundle, of these bytes, with their digests.
+    pub(super) fn all(bytes: Bytes, mut all: Vec<Message>) -> impl Iterator<Item = Self> {
+        let each: Vec<&[u8]> = all.iter().map(|message| message.bytes(&bytes)).collect();
+        let digests = tree::leaves(&each);
+        for (message, digest) in all.iter_mut().zip(digests) {
             message.digest = digest;
         }
-        let (count, all) = (messages.len(), Arc::new(messages));
-        (0..count).map(move |at| Self { all: all.clone(), at })
+        let (count, messages) = (all.len(), Arc::new(Messages { bytes, all }));
+        (0..count).map(move |at| Self { messages: messages.clone(), at })
     }
 
     fn message(&self) -> &Message {
-        &self.all[self.at]
+        &self.messages.all[self.at]
     }
 
     /// The decoded header.
@@ -87,27 +114,33 @@ impl Envelope {
     #[must_use]
     pub fn body(&self) -> Bytes {
         let message = self.message();
-        message.bytes.slice(message.body_at..)
+        self.messages.bytes.slice(message.body_at..message.at.end)
     }
 
     /// How long the body is, in bytes.
     #[must_use]
     pub fn body_len(&self) -> usize {
         let message = self.message();
-        message.bytes.len() - message.body_at
+        message.at.end - message.body_at
     }
 
     /// The body, to be looked at.
     #[must_use]
     pub fn body_bytes(&self) -> &[u8] {
         let message = self.message();
-        &message.bytes[message.body_at..]
+        self.messages.bytes.get(message.body_at..message.at.end).unwrap_or_default()
     }
 
     /// The whole envelope as signed.
     #[must_use]
-    pub fn bytes(&self) -> &Bytes {
-        &self.message().bytes
+    pub fn bytes(&self) -> &[u8] {
+        self.message().bytes(&self.messages.bytes)
+    }
+
+    /// The bytes that it was decoded from: of a message in a bundle, all of that.
+    #[must_use]
+    pub fn came_in(&self) -> &Bytes {
+        &self.messages.bytes
     }
 
     /// The leaf digest: the only digest of a message.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::{BundleError, PREAMBLE, SUBTREE, signed_parts};
 use crate::canonical::Writer;
+use crate::header::Marks;
 use crate::{Digest, Header, Limits, Purpose, SecretKey, tree};
 
 /// A bundle about to be signed. Whoever makes one sees to it that its messages belong together: one swarm, sender,
@@ -13,6 +14,8 @@ pub struct Sealer {
     out: Writer,
     ends: Vec<usize>,
     first: Option<Header>,
+    /// A header that the next one may repeat, and where it stands.
+    last: Option<(Header, Marks, usize)>,
 }
 
 /// A signed bundle and the digest of each of its messages.
@@ -30,14 +33,18 @@ impl Sealer {
     pub fn with_capacity(bytes: usize) -> Self {
         let mut out = Writer::with_capacity(PREAMBLE + bytes);
         out.raw(&[0; PREAMBLE]);
-        Self { out, ends: Vec::new(), first: None }
+        Self { out, ends: Vec::new(), first: None, last: None }
     }
 
     /// Adds a message.
     pub fn push(&mut self, header: &Header, body: &[u8]) {
         let at = self.out.len();
         self.out.raw(&[0; 4]);
-        header.write(&mut self.out);
+        let begin = self.out.len();
+        let last = self.last.as_ref().map(|(last, marks, at)| (last, marks, *at));
+        if let Some(marks) = header.write_after(last, &mut self.out) {
+            self.last = Some((*header, marks, begin));
+        }
         self.out.raw(body);
         let len = u32::try_from(self.out.len() - at - 4).unwrap_or(SUBTREE - 1);
         self.out.patch(at, &len.to_be_bytes());

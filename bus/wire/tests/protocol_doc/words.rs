@@ -36,7 +36,7 @@ pub(super) fn kinds() -> Vec<(&'static str, String)> {
     let read = |header: Header| {
         let envelope = Envelope::encode(header, b"");
         let bytes = envelope.bytes();
-        assert_eq!(*Envelope::decode(bytes.clone(), &Limits::standard()).unwrap().header(), header);
+        assert_eq!(*Envelope::decode(bytes.to_vec().into(), &Limits::standard()).unwrap().header(), header);
         hex(bytes)
     };
     vec![("to-service", read(service)), ("to-topic", read(publication)), ("part", read(part))]
