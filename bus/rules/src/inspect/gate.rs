@@ -135,15 +135,15 @@ impl std::fmt::Debug for GateBuilder {
     }
 }
 
-/// What was read last, as far as it may begin a literal.
-pub(super) type State = u16;
+/// What was read last, as far as it may begin a literal. Wider than it needs to be: so it is an index as it stands.
+pub(super) type State = u32;
 
 /// The automaton.
 pub(super) struct Gate {
     /// Where the column of each byte begins in `next`.
     columns: [u32; 256],
     /// For each class of bytes the state after each state: those of ordinary text stand close together in few lines.
-    next: Vec<State>,
+    next: Vec<u16>,
     /// The bit that only states have in which a literal ends. So one test tells for many lanes.
     ended: State,
     /// What such literals speak for, from that state on.
@@ -294,7 +294,7 @@ impl GateBuilder {
             numbers[*state] = *counter;
             *counter += 1;
         }
-        let narrow = |number: usize| State::try_from(number).unwrap_or(0);
+        let narrow = |number: usize| u16::try_from(number).unwrap_or(0);
         let mut next = vec![0; CLASSES * high];
         let mut woken = vec![Woken::default(); high - ended];
         let mut by_number = vec![0; high];
@@ -309,7 +309,14 @@ impl GateBuilder {
             }
         }
         let columns = self.classes.map(|class| u32::from(class) * u32::try_from(high).unwrap_or(0));
-        Gate { columns, next, ended: narrow(ended), woken, depths: by_number, double: self.double }
+        Gate {
+            columns,
+            next,
+            ended: State::from(narrow(ended)),
+            woken,
+            depths: by_number,
+            double: self.double,
+        }
     }
 }
 
@@ -322,7 +329,7 @@ impl Gate {
     /// The state after one byte more.
     #[inline]
     pub(super) fn step(&self, state: State, byte: u8) -> State {
-        self.next[(self.columns[usize::from(byte)] as usize).wrapping_add(usize::from(state))]
+        State::from(self.next[(self.columns[usize::from(byte)]).wrapping_add(state) as usize])
     }
 
     /// The bit of states in which a literal ends.
@@ -333,8 +340,7 @@ impl Gate {
     /// What the literals speak for that end in `state`, if any does.
     #[inline]
     pub(super) fn woken(&self, state: State) -> Option<&Woken> {
-        let ended = usize::from(state).checked_sub(usize::from(self.ended))?;
-        self.woken.get(ended)
+        self.woken.get(state.checked_sub(self.ended)? as usize)
     }
 
     /// Adds what the literals speak for that end in `state`.
@@ -351,6 +357,6 @@ impl Gate {
 
     /// How many of the last bytes may still begin a literal.
     pub(super) fn depth(&self, state: State) -> usize {
-        self.depths.get(usize::from(state)).map_or(0, |depth| usize::from(*depth))
+        self.depths.get(state as usize).map_or(0, |depth| usize::from(*depth))
     }
 }

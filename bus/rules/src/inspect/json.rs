@@ -208,10 +208,10 @@ impl<'a> Reader<'a> {
 
     /// Up to the next quotation mark or backslash.
     fn piece(&mut self) -> Result<&'a str, Refused> {
-        let rest = self.text.get(self.at..).ok_or(Refused::Malformed)?;
-        let end = piece_end(rest.as_bytes());
-        let piece = end.and_then(|end| rest.get(..end)).ok_or(Refused::Malformed)?;
-        self.at += piece.len();
+        let rest = self.text.as_bytes().get(self.at..).ok_or(Refused::Malformed)?;
+        let end = self.at + piece_end(rest).ok_or(Refused::Malformed)?;
+        let piece = self.text.get(self.at..end).ok_or(Refused::Malformed)?;
+        self.at = end;
         match self.peek() {
             Some(b'"' | b'\\') => Ok(piece),
             Some(_) | None => Err(Refused::Malformed),

@@ -168,6 +168,8 @@ pub(super) struct RuleSet {
     evidence: Bits,
     /// The same, the heaviest first.
     heaviest: Vec<usize>,
+    /// What each rule weighs beside others, by its bit.
+    weights: Vec<u32>,
     /// The rule that finds markup.
     markup: Option<usize>,
     /// Patterns that are not rules of their own.
@@ -223,6 +225,7 @@ impl RuleSet {
             parts: Bits::default(),
             evidence: Bits::default(),
             heaviest: Vec::new(),
+            weights: Vec::new(),
             markup: None,
             aids: Aids::standard(),
             policy: Policy::default(),
@@ -315,8 +318,8 @@ impl RuleSet {
     pub(super) fn finish(mut self) -> Self {
         self.gate = Arc::new(self.builder.clone().build());
         self.starts = Arc::new(Starts::of(self.rules.iter().map(|rule| rule.pattern.beginnings())));
-        let weights = self.rules.iter().map(evidence::weight_of).collect::<Vec<_>>();
-        self.heaviest.sort_by_key(|bit| std::cmp::Reverse(weights.get(*bit).copied()));
+        self.weights = self.rules.iter().map(evidence::weight_of).collect();
+        self.heaviest.sort_by_key(|bit| std::cmp::Reverse(self.weights.get(*bit).copied()));
         self
     }
 
@@ -373,7 +376,7 @@ impl RuleSet {
 
     /// Whether all concepts awake together would be worth an alert.
     fn may_weigh_enough(&self, awake: &Bits) -> bool {
-        self.concepts(awake).map(|(_, rule)| evidence::weight_of(rule)).sum::<u32>() >= evidence::ALERT
+        awake.iter().filter_map(|bit| self.weights.get(bit)).sum::<u32>() >= evidence::ALERT
     }
 
     /// The concepts that are awake, the heaviest first.
