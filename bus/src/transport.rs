@@ -25,8 +25,8 @@ const IDLE_MS: u32 = 90_000;
 /// Bytes that one stream may have on its way: many times what a local line holds, and half of a sender's window,
 /// so that the node soon sees who does not read.
 const STREAM_WINDOW: u32 = 256 * 1024;
-/// Control, data and four lanes of large bodies: none of them, however full, takes the room of another.
-const STREAMS: u32 = 6;
+/// Control, data, four lanes of large bodies and gossip: none of them, however full, takes the room of another.
+const STREAMS: u32 = 7;
 /// Largest UDP payload that discovery may find. Ten of them still fit one GSO send of 65,507 bytes.
 const MTU_MAX: u16 = 6500;
 /// Datagrams that may come without a word on them, and for how long.
