@@ -52,8 +52,30 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use clap::Parser as _;
 use output::{Column, Report, Row};
 use works::{Bus, Kind, Pair, WORKS, Work};
+
+/// Testudo beside NATS with mutual TLS and beside a relay that only carries bytes; see docs/performance.md.
+#[derive(clap::Parser)]
+#[command(name = "peers")]
+struct Options {
+    /// Fewer rounds and 500 agents instead of 2,000: under two minutes.
+    #[arg(long)]
+    quick: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Write benchmarks.md and benchmarks.svg to this folder, such as docs.
+    #[arg(long, value_name = "FOLDER")]
+    report: Option<PathBuf>,
+    /// Only works that have a row with these words in its name.
+    #[arg(long, value_name = "WORDS", default_value = "")]
+    only: String,
+    /// What cargo passes to every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
 
 /// Why a bench cannot go on, in words.
 type Fault = Box<dyn std::error::Error + Send + Sync>;
@@ -234,28 +256,34 @@ async fn run(arguments: &[String]) -> Done {
     {
         return parts::play(rest).await;
     }
-    // Whatever else cargo passes on, `--bench` for one, means nothing here.
-    let given = |flag: &str| arguments.iter().any(|argument| argument == flag);
-    let value = |flag: &str| arguments.iter().skip_while(|argument| *argument != flag).nth(1);
-    let size = if given("--quick") { QUICK } else { FULL };
-    let folder = match (given("--report"), value("--report")) {
-        (true, None) => return Err("--report needs a folder, such as docs".into()),
-        (true, Some(folder)) if !Path::new(folder).is_dir() => {
-            return Err(format!("{folder} is no folder").into());
+    let given = std::iter::once("peers").chain(arguments.iter().map(String::as_str));
+    let options = match Options::try_parse_from(given) {
+        Ok(options) => options,
+        Err(error) if error.use_stderr() => {
+            return Err(
+                format!("{}; see --help", error.to_string().lines().next().unwrap_or_default()).into()
+            );
         }
-        (_, folder) => folder,
+        Err(help) => {
+            output::say(&help.to_string());
+            return Ok(());
+        }
     };
+    let size = if options.quick { QUICK } else { FULL };
+    if let Some(folder) = options.report.as_ref().filter(|folder| !folder.is_dir()) {
+        return Err(format!("{} is no folder", folder.display()).into());
+    }
     let about = about::of_run().await?;
     let rows = tokio::select! {
-        rows = compare(size, value("--only").map_or("", String::as_str)) => rows?,
+        rows = compare(size, &options.only) => rows?,
         // Processes and folder go with what is dropped here.
         _ = tokio::signal::ctrl_c() => return Err("interrupted".into()),
     };
     let report = Report { rows, rounds: size.works.rounds, command: about::command(arguments), about };
-    if let Some(folder) = folder {
-        chart::write(&report, Path::new(folder))?;
+    if let Some(folder) = &options.report {
+        chart::write(&report, folder)?;
     }
-    output::say(&if given("--json") { report.json().to_string() } else { report.text() });
+    output::say(&if options.json { report.json().to_string() } else { report.text() });
     let faults = report.faults().len();
     if faults > 0 { Err(format!("{faults} figures failed").into()) } else { Ok(()) }
 }
