@@ -248,7 +248,7 @@ fn decode_items(bytes: &Bytes, leaves: usize, limits: &Limits) -> Result<Vec<Ite
         let len = if word & SUBTREE == 0 { word as usize } else { Digest::LEN };
         let end = at.checked_add(len).filter(|end| *end <= bytes.len()).ok_or(BundleError::Shape)?;
         pieces.push(if word & SUBTREE == 0 {
-            messages.push(Message::read(bytes, at..end, messages.last(), limits)?);
+            Message::push(&mut messages, bytes, at..end, limits)?;
             Piece::Message
         } else {
             let leaves = u16::try_from(word & !SUBTREE).map_err(|_| BundleError::Shape)?;

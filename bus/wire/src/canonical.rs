@@ -72,8 +72,20 @@ impl<'a> Reader<'a> {
         self.take(1).map(|b| b[0])
     }
 
+    /// A number of 1, 2, 4 or 8 bytes.
     fn big_endian(&mut self, n: usize) -> Result<u64> {
-        Ok(self.take(n)?.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+        Ok(match n {
+            1 => u64::from(self.byte()?),
+            2 => u64::from(u16::from_be_bytes(self.fixed()?)),
+            4 => u64::from(u32::from_be_bytes(self.fixed()?)),
+            _ => u64::from_be_bytes(self.fixed()?),
+        })
+    }
+
+    fn fixed<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let (head, rest) = self.rest.split_first_chunk().ok_or(CanonicalError::Truncated)?;
+        self.rest = rest;
+        Ok(*head)
     }
 
     /// A big-endian number of `n` bytes that must not have fitted a smaller form.

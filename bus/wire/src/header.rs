@@ -3,7 +3,11 @@
 //! Everything a judge needs stands here under the sender's signature; the body is opaque bytes. Decoding
 //! allocates nothing. A new field means a new version.
 
+mod repeat;
+
 use std::str::FromStr;
+
+pub(crate) use repeat::Marks;
 
 use crate::canonical::{CanonicalError, Reader, Writer};
 use crate::{
@@ -141,32 +145,7 @@ impl Header {
         self.write_after(None, out);
     }
 
-    /// The same, after another header of the same bundle, which was written at that place: what is the same in both is
-    /// copied from there. The marks of this one, unless all that repeats did.
-    pub(crate) fn write_after(
-        &self,
-        last: Option<(&Self, &Marks, usize)>,
-        out: &mut Writer,
-    ) -> Option<Marks> {
-        let begin = out.len();
-        let leads = last.filter(|(last, ..)| self.leads_as(last));
-        match leads {
-            Some((_, marks, at)) => out.again(at..at + marks.lead),
-            None => self.write_lead(out),
-        }
-        let lead = out.len() - begin;
-        self.write_own(out);
-        let close = out.len() - begin;
-        let closes = last.filter(|(last, ..)| self.closes_as(last));
-        match closes {
-            Some((_, marks, at)) => out.again(at + marks.close..at + marks.end),
-            None => self.write_close(out),
-        }
-        let repeats = leads.is_some() && closes.is_some();
-        (!repeats).then(|| Marks { lead, close, end: out.len() - begin })
-    }
-
-    /// Who asks what of whom; see [`Lead`].
+    /// Who asks what of whom.
     fn write_lead(&self, out: &mut Writer) {
         out.array(FIELDS);
         out.uint(VERSION);
@@ -179,14 +158,6 @@ impl Header {
             Some(capability) => out.str(capability.as_str()),
             None => out.nil(),
         }
-    }
-
-    fn leads_as(&self, other: &Self) -> bool {
-        self.destination == other.destination
-            && self.capability == other.capability
-            && self.swarm == other.swarm
-            && self.sender == other.sender
-            && self.key == other.key
     }
 
     /// What is mostly another in each message.
@@ -216,15 +187,11 @@ impl Header {
         }
     }
 
-    /// Under which right, for how long, as what; see [`Close`].
+    /// Under which right, for how long, as what.
     fn write_close(&self, out: &mut Writer) {
         out.bin(self.token.as_bytes());
         out.uint(u64::from(self.ttl.as_millis()));
         out.str(self.content_type.as_str());
-    }
-
-    fn closes_as(&self, other: &Self) -> bool {
-        (self.token, self.ttl) == (other.token, other.ttl) && self.content_type == other.content_type
     }
 
     /// Reads the header off the front of an envelope. What follows is the body.
@@ -232,69 +199,7 @@ impl Header {
     /// # Errors
     /// [`CanonicalError`] for anything but the one encoding of a valid header.
     pub fn read(reader: &mut Reader<'_>, limits: &Limits) -> Result<Self, CanonicalError> {
-        Self::read_after(reader, None, limits).map(|(header, _)| header)
-    }
-
-    /// The same, after another header of the same bundle: what has the same bytes there is the same and need not be read,
-    /// and names that stand there too need no second look.
-    ///
-    /// # Errors
-    /// [`CanonicalError`], whatever stood before.
-    pub(crate) fn read_after(
-        reader: &mut Reader<'_>,
-        last: Option<Before<'_>>,
-        limits: &Limits,
-    ) -> Result<(Self, Marks), CanonicalError> {
-        let before = reader.rest().len();
-        let read = |reader: &Reader<'_>| before - reader.rest().len();
-        let known = last.as_ref().map(|last| last.header);
-        let lead = match &last {
-            Some(last) if reader.has(last.lead) => Lead::of(last.header),
-            Some(_) | None => Lead::read(reader, known)?,
-        };
-        let lead_end = read(reader);
-        let message = MessageId::new(reader.bin_of()?);
-        let timestamp = Timestamp::from_millis(reader.uint()?);
-        let session = SessionId::new(reader.bin_of()?);
-        let lane = read_lane(reader)?;
-        let sequence = Sequence(reader.uint()?);
-        let correlation = CorrelationId::new(reader.bin_of()?);
-        let in_reply_to = if reader.nil() { None } else { Some(MessageId::new(reader.bin_of()?)) };
-        let part = read_part(reader)?;
-        let receipt = read_receipt(reader)?;
-        let trace = if reader.nil() { None } else { Some(TraceParent(reader.bin_of()?)) };
-        let close_at = read(reader);
-        let close = match &last {
-            Some(last) if reader.has(last.close) => Close::of(last.header),
-            Some(_) | None => Close::read(reader, known)?,
-        };
-        let Lead { swarm, sender, key, destination, capability } = lead;
-        let Close { token, ttl, content_type } = close;
-        let header = Self {
-            swarm,
-            sender,
-            key,
-            destination,
-            capability,
-            message,
-            timestamp,
-            session,
-            lane,
-            sequence,
-            correlation,
-            in_reply_to,
-            part,
-            receipt,
-            trace,
-            token,
-            ttl,
-            content_type,
-        };
-        let marks = Marks { lead: lead_end, close: close_at, end: read(reader) };
-        if marks.end > limits.header_bytes_max || !header.is_consistent() {
-            return Err(CanonicalError::Unexpected);
-        }
-        Ok((header, marks))
+        Self::read_first(reader, limits).map(|(header, _)| header)
     }
 
     /// Fields that must agree: a reply answers something and needs no capability; everything else does, and
@@ -319,87 +224,6 @@ impl Header {
                         .is_some_and(|c| c.verb() == "publish" && c.resource() == topic.as_str())
             }
         }
-    }
-}
-
-/// Where in a header what mostly repeats within a bundle ends and begins again, in bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Marks {
-    /// Behind the capability.
-    lead: usize,
-    /// Before the token.
-    close: usize,
-    /// Behind the content type.
-    end: usize,
-}
-
-/// The header of the message before, with the bytes that this one may share.
-pub(crate) struct Before<'a> {
-    header: &'a Header,
-    lead: &'a [u8],
-    close: &'a [u8],
-}
-
-impl<'a> Before<'a> {
-    /// Of a header that was read off the front of `bytes`.
-    pub(crate) fn new(header: &'a Header, marks: &Marks, bytes: &'a [u8]) -> Option<Self> {
-        Some(Self { header, lead: bytes.get(..marks.lead)?, close: bytes.get(marks.close..marks.end)? })
-    }
-}
-
-/// The first fields of a header, up to the capability: who asks what of whom.
-struct Lead {
-    swarm: SwarmId,
-    sender: AgentName,
-    key: [u8; 32],
-    destination: Destination,
-    capability: Option<Capability>,
-}
-
-impl Lead {
-    const fn of(header: &Header) -> Self {
-        let Header { swarm, sender, key, destination, capability, .. } = *header;
-        Self { swarm, sender, key, destination, capability }
-    }
-
-    fn read(reader: &mut Reader<'_>, last: Option<&Header>) -> Result<Self, CanonicalError> {
-        if reader.array()? != usize::from(FIELDS) || reader.uint()? != VERSION {
-            return Err(CanonicalError::Unexpected);
-        }
-        Ok(Self {
-            swarm: SwarmId::new(reader.bin_of()?),
-            sender: again(reader.text()?, last.map(|last| &last.sender), AgentName::as_bytes)?,
-            key: reader.bin_of()?,
-            destination: read_destination(reader, last)?,
-            capability: if reader.nil() {
-                None
-            } else {
-                let last = last.and_then(|last| last.capability.as_ref());
-                Some(again(reader.text()?, last, Capability::as_bytes)?)
-            },
-        })
-    }
-}
-
-/// The last fields of a header, from the token on.
-struct Close {
-    token: TokenId,
-    ttl: Ttl,
-    content_type: ContentType,
-}
-
-impl Close {
-    const fn of(header: &Header) -> Self {
-        let Header { token, ttl, content_type, .. } = *header;
-        Self { token, ttl, content_type }
-    }
-
-    fn read(reader: &mut Reader<'_>, last: Option<&Header>) -> Result<Self, CanonicalError> {
-        Ok(Self {
-            token: TokenId::new(reader.bin_of()?),
-            ttl: read_ttl(reader)?,
-            content_type: again(reader.text()?, last.map(|last| &last.content_type), ContentType::as_bytes)?,
-        })
     }
 }
 
@@ -497,7 +321,7 @@ pub(crate) mod tests {
         }
     }
 
-    fn bytes(header: &Header) -> Vec<u8> {
+    pub(crate) fn bytes(header: &Header) -> Vec<u8> {
         let mut out = Writer::default();
         header.write(&mut out);
         out.into_bytes()
@@ -530,44 +354,6 @@ pub(crate) mod tests {
     }
 
     proptest! {
-        #[test]
-        fn what_was_written_before_changes_nothing(bits: u8, before: u8, topic: bool, ttl in 1..9_u32) {
-            let (last, mut header) = (sample(before, 6), sample(bits, 7));
-            if topic {
-                header.destination = Destination::Topic(Resource::parse("alerts").unwrap());
-                header.content_type = ContentType::parse("text/plain").unwrap();
-            }
-            header.ttl = Ttl::from_millis(ttl * 1000).unwrap_or_default();
-            let mut out = Writer::default();
-            out.raw(b"what stands before");
-            let at = out.len();
-            let marks = last.write_after(None, &mut out).unwrap();
-            let here = out.len();
-            header.write_after(Some((&last, &marks, at)), &mut out);
-            prop_assert_eq!(&out.bytes()[here..], &bytes(&header)[..]);
-        }
-        #[test]
-        fn what_stood_before_changes_nothing(bits: u8, before: u8, at: prop::sample::Index, flip: u8) {
-            let mut writer = Writer::default();
-            sample(bits, 7).write(&mut writer);
-            let mut bytes = writer.into_bytes();
-            let at = at.index(bytes.len());
-            bytes[at] ^= flip;
-            let limits = Limits::standard();
-            let alone = Header::read(&mut Reader::new(&bytes), &limits);
-            let last = sample(before, 6);
-            let mut writer = Writer::default();
-            last.write(&mut writer);
-            let (_, marks) = Header::read_after(&mut Reader::new(writer.bytes()), None, &limits).unwrap();
-            let before = Before::new(&last, &marks, writer.bytes());
-            let mut reader = Reader::new(&bytes);
-            let after = Header::read_after(&mut reader, before, &limits);
-            prop_assert_eq!(after.map(|(header, _)| header), alone);
-            let mut reader_alone = Reader::new(&bytes);
-            if Header::read(&mut reader_alone, &limits).is_ok() {
-                prop_assert_eq!(reader.rest(), reader_alone.rest());
-            }
-        }
         #[test]
         fn t_a28_what_decodes_re_encodes_to_itself(bits in 0..8_u8, sequence: u64, at in 0..400_usize, value: u8) {
             let mut changed = bytes(&sample(bits, sequence));

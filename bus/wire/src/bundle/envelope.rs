@@ -7,11 +7,11 @@ use bytes::Bytes;
 
 use super::BundleError;
 use crate::canonical::{Reader, Writer};
-use crate::header::{Before, Marks};
+use crate::header::Marks;
 use crate::{Digest, Header, Limits, tree};
 
 /// A message as it stands among those that came with it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Message {
     /// Where its bytes stand in those of all.
     at: Range<usize>,
@@ -22,28 +22,45 @@ pub(super) struct Message {
 }
 
 impl Message {
-    /// Reads the message that stands there, of which `before` is the one before it. Its digest is still to be computed.
-    pub(super) fn read(
-        all: &[u8],
-        at: Range<usize>,
-        before: Option<&Self>,
-        limits: &Limits,
-    ) -> Result<Self, BundleError> {
+    /// Reads the message that stands there. Its digest is still to be computed.
+    pub(super) fn read(all: &[u8], at: Range<usize>, limits: &Limits) -> Result<Self, BundleError> {
         let bytes = all.get(at.clone()).ok_or(BundleError::Shape)?;
         let mut reader = Reader::new(bytes);
-        let before = before.and_then(|before| Before::new(&before.header, &before.marks, before.bytes(all)));
-        let (header, marks) = Header::read_after(&mut reader, before, limits)?;
-        let body = reader.rest().len();
-        if body > limits.body_bytes_max {
-            return Err(BundleError::TooLarge);
-        }
-        let body_at = at.end - body;
+        let (header, marks) = Header::read_first(&mut reader, limits)?;
+        let body_at = body_at(&at, &reader, limits)?;
         Ok(Self { at, body_at, header, marks, digest: Digest::new([0; Digest::LEN]) })
+    }
+
+    /// Adds the message that stands there to those before it. It is made where it will stay, of the one before: most
+    /// differ in little.
+    pub(super) fn push(
+        messages: &mut Vec<Self>,
+        all: &[u8],
+        at: Range<usize>,
+        limits: &Limits,
+    ) -> Result<(), BundleError> {
+        messages.extend_from_within(messages.len().saturating_sub(1)..);
+        let Some(message) = messages.last_mut() else {
+            messages.push(Self::read(all, at, limits)?);
+            return Ok(());
+        };
+        let before = (message.marks, message.bytes(all));
+        let mut reader = Reader::new(all.get(at.clone()).ok_or(BundleError::Shape)?);
+        message.marks = message.header.read_next(&mut reader, before, limits)?;
+        message.body_at = body_at(&at, &reader, limits)?;
+        message.at = at;
+        Ok(())
     }
 
     fn bytes<'a>(&self, all: &'a [u8]) -> &'a [u8] {
         all.get(self.at.clone()).unwrap_or_default()
     }
+}
+
+/// Where the body of the message begins of which the header was read.
+fn body_at(at: &Range<usize>, reader: &Reader<'_>, limits: &Limits) -> Result<usize, BundleError> {
+    let body = reader.rest().len();
+    if body > limits.body_bytes_max { Err(BundleError::TooLarge) } else { Ok(at.end - body) }
 }
 
 /// Messages that came together, and their bytes.
@@ -80,7 +97,7 @@ impl Envelope {
     /// # Errors
     /// [`BundleError`].
     pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Self, BundleError> {
-        let mut message = Message::read(&bytes, 0..bytes.len(), None, limits)?;
+        let mut message = Message::read(&bytes, 0..bytes.len(), limits)?;
         message.digest = tree::leaf(&bytes);
         Ok(Self::alone(bytes, message))
     }
