@@ -37,6 +37,7 @@ pub struct Receiver<'a> {
 #[derive(Clone, Debug)]
 pub struct Vetted {
     envelope: Envelope,
+    bundle: Bytes,
     sender: Arc<Holder>,
 }
 
@@ -49,8 +50,8 @@ impl Vetted {
 
     /// The bundle that it came in, whole or pruned: it shows, to whoever has the sender's key, what the sender signed.
     #[must_use]
-    pub fn bundle(&self) -> &Bytes {
-        self.envelope.came_in()
+    pub const fn bundle(&self) -> &Bytes {
+        &self.bundle
     }
 
     /// Who sent it, as its token proves.
@@ -109,7 +110,7 @@ impl Receiver<'_> {
             answer?;
             let Header { session, lane, sequence, timestamp, .. } = header;
             windows.record(&sender.key, *session, *lane, *sequence, *timestamp, now)?;
-            Ok(Vetted { envelope: envelope.clone(), sender: sender.clone() })
+            Ok(Vetted { envelope: envelope.clone(), bundle: bundle.bytes().clone(), sender: sender.clone() })
         });
         Ok(judged.collect())
     }

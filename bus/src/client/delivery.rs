@@ -135,7 +135,7 @@ impl Delivery {
     /// the node, and beside a proof of its record what the node decided (`testudo audit check --bundle`). May hold
     /// other messages to this agent.
     #[must_use]
-    pub fn bundle(&self) -> &Bytes {
+    pub const fn bundle(&self) -> &Bytes {
         self.vetted.bundle()
     }
 

@@ -236,7 +236,7 @@ fn decode_items(bytes: &Bytes, leaves: usize, limits: &Limits) -> Result<Vec<Ite
     // Whatever it claims, no more room than its bytes can fill.
     let room = leaves.min(bytes.len() / MESSAGE_MIN + 1);
     let (mut pieces, mut messages) = (Vec::with_capacity(room), Vec::<Message>::with_capacity(room));
-    let mut at = PREAMBLE;
+    let (mut at, mut marks) = (PREAMBLE, None);
     while at < bytes.len() {
         // Every piece stands for at least one leaf.
         if pieces.len() == leaves {
@@ -248,7 +248,7 @@ fn decode_items(bytes: &Bytes, leaves: usize, limits: &Limits) -> Result<Vec<Ite
         let len = if word & SUBTREE == 0 { word as usize } else { Digest::LEN };
         let end = at.checked_add(len).filter(|end| *end <= bytes.len()).ok_or(BundleError::Shape)?;
         pieces.push(if word & SUBTREE == 0 {
-            Message::push(&mut messages, bytes, at..end, limits)?;
+            marks = Some(Message::push(&mut messages, marks, (bytes, at..end), limits)?);
             Piece::Message
         } else {
             let leaves = u16::try_from(word & !SUBTREE).map_err(|_| BundleError::Shape)?;

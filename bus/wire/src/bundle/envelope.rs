@@ -17,39 +17,40 @@ pub(super) struct Message {
     at: Range<usize>,
     body_at: usize,
     header: Header,
-    marks: Marks,
     digest: Digest,
 }
 
 impl Message {
-    /// Reads the message that stands there. Its digest is still to be computed.
-    pub(super) fn read(all: &[u8], at: Range<usize>, limits: &Limits) -> Result<Self, BundleError> {
-        let bytes = all.get(at.clone()).ok_or(BundleError::Shape)?;
-        let mut reader = Reader::new(bytes);
-        let (header, marks) = Header::read_first(&mut reader, limits)?;
-        let body_at = body_at(&at, &reader, limits)?;
-        Ok(Self { at, body_at, header, marks, digest: Digest::new([0; Digest::LEN]) })
-    }
-
-    /// Adds the message that stands there to those before it. It is made where it will stay, of the one before: most
-    /// differ in little.
+    /// Adds the message that stands there to those before it, and says where its header repeats. It is made where it will
+    /// stay, of the one before: most differ in little. Its digest is still to be computed.
     pub(super) fn push(
         messages: &mut Vec<Self>,
-        all: &[u8],
-        at: Range<usize>,
+        before: Option<Marks>,
+        (all, at): (&[u8], Range<usize>),
         limits: &Limits,
-    ) -> Result<(), BundleError> {
-        messages.extend_from_within(messages.len().saturating_sub(1)..);
-        let Some(message) = messages.last_mut() else {
-            messages.push(Self::read(all, at, limits)?);
-            return Ok(());
-        };
-        let before = (message.marks, message.bytes(all));
+    ) -> Result<Marks, BundleError> {
         let mut reader = Reader::new(all.get(at.clone()).ok_or(BundleError::Shape)?);
-        message.marks = message.header.read_next(&mut reader, before, limits)?;
+        let Some(before) = before else {
+            let (header, marks) = Header::read_first(&mut reader, limits)?;
+            messages.push(Self::of(header, at, &reader, limits)?);
+            return Ok(marks);
+        };
+        messages.extend_from_within(messages.len().saturating_sub(1)..);
+        let message = messages.last_mut().ok_or(BundleError::Shape)?;
+        let marks = message.header.read_next(&mut reader, (before, message.bytes(all)), limits)?;
         message.body_at = body_at(&at, &reader, limits)?;
         message.at = at;
-        Ok(())
+        Ok(marks)
+    }
+
+    fn of(
+        header: Header,
+        at: Range<usize>,
+        reader: &Reader<'_>,
+        limits: &Limits,
+    ) -> Result<Self, BundleError> {
+        let body_at = body_at(&at, reader, limits)?;
+        Ok(Self { at, body_at, header, digest: Digest::new([0; Digest::LEN]) })
     }
 
     fn bytes<'a>(&self, all: &'a [u8]) -> &'a [u8] {
@@ -88,8 +89,8 @@ impl Envelope {
         let body_at = bytes.len();
         bytes.extend_from_slice(body);
         let digest = tree::leaf(&bytes);
-        let (at, marks) = (0..bytes.len(), Marks::default());
-        Self::alone(bytes.into(), Message { at, body_at, header, marks, digest })
+        let at = 0..bytes.len();
+        Self::alone(bytes.into(), Message { at, body_at, header, digest })
     }
 
     /// Decodes the bytes of one envelope.
@@ -97,7 +98,9 @@ impl Envelope {
     /// # Errors
     /// [`BundleError`].
     pub fn decode(bytes: Bytes, limits: &Limits) -> Result<Self, BundleError> {
-        let mut message = Message::read(&bytes, 0..bytes.len(), limits)?;
+        let mut reader = Reader::new(&bytes);
+        let header = Header::read(&mut reader, limits)?;
+        let mut message = Message::of(header, 0..bytes.len(), &reader, limits)?;
         message.digest = tree::leaf(&bytes);
         Ok(Self::alone(bytes, message))
     }
@@ -152,12 +155,6 @@ impl Envelope {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         self.message().bytes(&self.messages.bytes)
-    }
-
-    /// The bytes that it was decoded from: of a message in a bundle, all of that.
-    #[must_use]
-    pub fn came_in(&self) -> &Bytes {
-        &self.messages.bytes
     }
 
     /// The leaf digest: the only digest of a message.

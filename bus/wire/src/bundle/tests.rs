@@ -43,6 +43,64 @@ fn a_bundle_made_in_one_piece_is_the_same_bundle() {
     assert_eq!(many.sign(&key(), &Limits::standard()).unwrap_err(), BundleError::TooLarge);
 }
 
+/// Headers of one sender that differ in what may differ, each with a body.
+fn mixed() -> impl Strategy<Value = Vec<(Header, Vec<u8>)>> {
+    let one = (0..8_u8, 0..4_u8, 0..3_u8, prop::collection::vec(any::<u8>(), 0..80));
+    prop::collection::vec(one, 1..20).prop_map(|all| {
+        let of = |(at, (bits, to, right, body)): (usize, (u8, u8, u8, Vec<u8>))| {
+            let mut header = sample(bits, at as u64 + 1);
+            let topic = crate::Resource::parse("alerts").unwrap();
+            match to {
+                0 if bits & 1 == 0 => header.destination = crate::Destination::Service,
+                1 if bits & 1 == 0 => {
+                    header.destination = crate::Destination::Topic(topic);
+                    header.capability = Some(crate::Capability::publish(&topic));
+                }
+                2 if bits & 1 == 0 => header.capability = Some(crate::Capability::parse("write:x").unwrap()),
+                _ => {}
+            }
+            if right > 0 {
+                header.token = crate::TokenId::new([right; 32]);
+                header.content_type = crate::ContentType::parse("text/plain").unwrap();
+            }
+            (header, body)
+        };
+        all.into_iter().enumerate().map(of).collect()
+    })
+}
+
+proptest! {
+    #[test]
+    fn headers_that_differ_read_as_each_alone(all in mixed(), keep in any::<u32>(), at: prop::sample::Index, flip: u8) {
+        let limits = Limits::standard();
+        let envelopes: Vec<_> = all.iter().map(|(header, body)| Envelope::encode(*header, body)).collect();
+        let made = Bundle::sign(envelopes, &key(), &limits).unwrap();
+        let mut sealer = Sealer::with_capacity(0);
+        all.iter().for_each(|(header, body)| sealer.push(header, body));
+        prop_assert_eq!(sealer.sign(&key(), &limits).unwrap().bytes, made.bytes());
+        let kept = |at: usize| keep >> (at % 32) & 1 == 1;
+        let pruned = if (0..all.len()).any(kept) { made.prune(&kept).unwrap() } else { made };
+        let mut changed = pruned.bytes().to_vec();
+        let at = at.index(changed.len());
+        changed[at] ^= flip;
+        for bytes in [pruned.bytes().clone(), changed.into()] {
+            let Ok(read) = Bundle::decode(bytes, &limits) else { continue };
+            for envelope in read.envelopes() {
+                let alone = Envelope::decode(envelope.bytes().to_vec().into(), &limits).unwrap();
+                prop_assert_eq!(alone.header(), envelope.header());
+                prop_assert_eq!(alone.body(), envelope.body());
+                prop_assert_eq!(alone.digest(), envelope.digest());
+            }
+        }
+        let read = Bundle::decode(pruned.bytes().clone(), &limits).unwrap();
+        let expected: Vec<_> = if pruned.is_whole() { all } else {
+            all.into_iter().enumerate().filter(|(at, _)| kept(*at)).map(|(_, one)| one).collect()
+        };
+        let found: Vec<_> = read.envelopes().map(|one| (*one.header(), one.body().to_vec())).collect();
+        prop_assert_eq!(found, expected);
+    }
+}
+
 #[test]
 fn the_number_of_leaves_is_signed() {
     let mut bytes = bundle(1).bytes().to_vec();

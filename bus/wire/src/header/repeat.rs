@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Where in a header what mostly repeats ends and begins again, in bytes.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Marks {
     /// Behind the capability.
     lead: usize,
@@ -25,10 +25,9 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    /// What mostly repeats of the header at the front of `bytes`.
-    fn of<'b>(&self, bytes: &'b [u8]) -> (&'b [u8], &'b [u8]) {
-        let of = |range| bytes.get(range).unwrap_or_default();
-        (of(0..self.lead), of(self.close..self.end))
+    /// What mostly repeats of the header at the front of `bytes`; nothing where they do not stand for it.
+    fn of<'b>(&self, bytes: &'b [u8]) -> Option<(&'b [u8], &'b [u8])> {
+        Some((bytes.get(..self.lead)?, bytes.get(self.close..self.end)?))
     }
 }
 
@@ -166,9 +165,9 @@ impl Header {
         (marks, bytes): (Marks, &[u8]),
         limits: &Limits,
     ) -> Result<Marks, CanonicalError> {
-        let (same_lead, same_close) = marks.of(bytes);
+        let repeats = marks.of(bytes);
         let before = reader.rest().len();
-        if !reader.has(same_lead) {
+        if !repeats.is_some_and(|(lead, _)| reader.has(lead)) {
             let Lead { swarm, sender, key, destination, capability } = Lead::read(reader, Some(self))?;
             (self.swarm, self.sender, self.key) = (swarm, sender, key);
             (self.destination, self.capability) = (destination, capability);
@@ -180,7 +179,7 @@ impl Header {
         (self.in_reply_to, self.part) = (own.in_reply_to, own.part);
         (self.receipt, self.trace) = (own.receipt, own.trace);
         let close = before - reader.rest().len();
-        if !reader.has(same_close) {
+        if !repeats.is_some_and(|(_, close)| reader.has(close)) {
             let Close { token, ttl, content_type } = Close::read(reader, Some(self))?;
             (self.token, self.ttl, self.content_type) = (token, ttl, content_type);
         }
