@@ -69,7 +69,7 @@ impl<'a> Reader<'a> {
     }
 
     fn byte(&mut self) -> Result<u8> {
-        self.take(1).map(|b| b[0])
+        self.fixed().map(|[byte]| byte)
     }
 
     /// A number of 1, 2, 4 or 8 bytes.

@@ -329,7 +329,7 @@ impl Gate {
     /// The state after one byte more.
     #[inline]
     pub(super) fn step(&self, state: State, byte: u8) -> State {
-        State::from(self.next[(self.columns[usize::from(byte)]).wrapping_add(state) as usize])
+        State::from(self.next[self.columns[usize::from(byte)].wrapping_add(state) as usize])
     }
 
     /// The bit of states in which a literal ends.

@@ -114,43 +114,31 @@ impl Header {
         limits: &Limits,
     ) -> Result<(Self, Marks), CanonicalError> {
         let before = reader.rest().len();
-        let Lead { swarm, sender, key, destination, capability } = Lead::read(reader, None)?;
-        let lead = before - reader.rest().len();
-        let Own {
-            message,
-            timestamp,
-            session,
-            lane,
-            sequence,
-            correlation,
-            in_reply_to,
-            part,
-            receipt,
-            trace,
-        } = Own::read(reader)?;
-        let close = before - reader.rest().len();
-        let Close { token, ttl, content_type } = Close::read(reader, None)?;
+        let read = |reader: &Reader<'_>| before - reader.rest().len();
+        let (lead, lead_end) = (Lead::read(reader, None)?, read(reader));
+        let (own, close_at) = (Own::read(reader)?, read(reader));
+        let close = Close::read(reader, None)?;
         let header = Self {
-            swarm,
-            sender,
-            key,
-            destination,
-            capability,
-            message,
-            timestamp,
-            session,
-            lane,
-            sequence,
-            correlation,
-            in_reply_to,
-            part,
-            receipt,
-            trace,
-            token,
-            ttl,
-            content_type,
+            swarm: lead.swarm,
+            sender: lead.sender,
+            key: lead.key,
+            destination: lead.destination,
+            capability: lead.capability,
+            message: own.message,
+            timestamp: own.timestamp,
+            session: own.session,
+            lane: own.lane,
+            sequence: own.sequence,
+            correlation: own.correlation,
+            in_reply_to: own.in_reply_to,
+            part: own.part,
+            receipt: own.receipt,
+            trace: own.trace,
+            token: close.token,
+            ttl: close.ttl,
+            content_type: close.content_type,
         };
-        let marks = Marks { lead, close, end: before - reader.rest().len() };
+        let marks = Marks { lead: lead_end, close: close_at, end: read(reader) };
         header.check(marks, limits).map(|marks| (header, marks))
     }
 
@@ -191,8 +179,8 @@ impl Header {
         if is_good { Ok(marks) } else { Err(CanonicalError::Unexpected) }
     }
 
-    /// Appends the canonical form after another header of the same bundle, which was written at that place: what is the same in both is
-    /// copied from there. The marks of this one, unless all that repeats did.
+    /// Appends the canonical form after another header of the same bundle, which was written at that place: what is the
+    /// same in both is copied from there. The marks of this one, unless all that repeats did.
     pub(crate) fn write_after(
         &self,
         last: Option<(&Self, &Marks, usize)>,
