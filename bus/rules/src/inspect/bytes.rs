@@ -1,6 +1,6 @@
 //! What one pass over the bytes of a text shows, so that every dearer look is taken only where it can find something.
 
-use super::sweep::{Sweep, sweep};
+use super::sweep::{BLOCK, Sweep, sweep};
 
 /// Classes of bytes, one bit each.
 mod class {
@@ -9,8 +9,9 @@ mod class {
     pub(super) const BACKSLASH: u16 = 1 << 3;
     pub(super) const DOLLAR: u16 = 1 << 4;
     pub(super) const EQUALS: u16 = 1 << 5;
-    /// What markup is made of.
-    pub(super) const MARKUP: u16 = 1 << 6;
+    pub(super) const QUOTE: u16 = 1 << 6;
+    /// All that an encoding begins with, but a run.
+    pub(super) const SIGN: u16 = PERCENT | AMPERSAND | BACKSLASH | DOLLAR | EQUALS | QUOTE;
     /// Part of a word of base64 or hex.
     pub(super) const RUN: u16 = 1 << 7;
     /// Letter or digit.
@@ -18,7 +19,7 @@ mod class {
     pub(super) const UPPER: u16 = 1 << 9;
 }
 
-use class::{AMPERSAND, BACKSLASH, DOLLAR, EQUALS, MARKUP, PERCENT, RUN, UPPER, WORD};
+use class::{AMPERSAND, BACKSLASH, DOLLAR, EQUALS, PERCENT, QUOTE, RUN, SIGN, UPPER, WORD};
 
 /// The classes of each byte.
 static CLASSES: [u16; 256] = classes();
@@ -39,15 +40,17 @@ const fn classes_of(byte: u8) -> u16 {
         b'&' => AMPERSAND,
         b'\\' => BACKSLASH,
         b'$' => DOLLAR,
-        b'=' => EQUALS | MARKUP,
-        b'<' | b'[' | b'#' | b'*' => MARKUP,
-        b'-' => MARKUP | RUN,
-        b'+' | b'/' | b'_' => RUN,
+        b'=' => EQUALS,
+        b'\'' | b'"' => QUOTE,
+        b'+' | b'/' | b'-' | b'_' => RUN,
         b'A'..=b'Z' => RUN | WORD | UPPER,
         b'0'..=b'9' | b'a'..=b'z' => RUN | WORD,
         _ => 0,
     }
 }
+
+/// Shortest rule that a banner begins with, in bytes.
+const RULE_MIN: usize = 3;
 
 /// Shortest run of base64 or hex worth decoding by itself, in bytes.
 pub(super) const RUN_MIN: usize = 24;
@@ -114,9 +117,30 @@ impl Survey {
     }
 }
 
-/// Whether a tag, a bracket or a banner may open.
+/// What any byte shows, of which each may show several things, one bit each. In blocks of a fixed size and without a branch,
+/// so that the compiler takes many bytes at once.
+pub(super) fn seen(bytes: &[u8], of: impl Fn(u8) -> u8) -> u8 {
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let blocks = blocks.iter().fold(0, |seen, block| block.iter().fold(seen, |seen, byte| seen | of(*byte)));
+    rest.iter().fold(blocks, |seen, byte| seen | of(*byte))
+}
+
+/// Whether a tag, a bracket or a banner may open: the latter at the beginning of a line.
 pub(super) fn has_markup(text: &str) -> bool {
-    text.bytes().any(|byte| CLASSES[usize::from(byte)] & MARKUP != 0)
+    let bytes = text.as_bytes();
+    let is = |byte: u8, one: u8| u8::from(byte == one);
+    let seen = seen(bytes, |byte| {
+        let opens = is(byte, b'<') | is(byte, b'[');
+        let sign = is(byte, b'#') | is(byte, b'=') | is(byte, b'*') | is(byte, b'-');
+        opens | sign << 1
+    });
+    let ruled = |at: usize| bytes.get(at..at + RULE_MIN).is_some_and(|rule| rule.iter().all(is_ruled));
+    seen & 1 != 0 || seen & 2 != 0 && (ruled(0) || text.match_indices('\n').any(|(end, _)| ruled(end + 1)))
+}
+
+/// Whether a banner may be ruled with it.
+const fn is_ruled(byte: &u8) -> bool {
+    matches!(byte, b'#' | b'=' | b'*' | b'-' | b' ' | b'\t'..=b'\r')
 }
 
 /// Whether one of the signs that begin an encoding does so.
@@ -136,21 +160,43 @@ fn may_escape(text: &str) -> bool {
 
 /// Whether there is a run that may be base64, which is never all in lower case, or hex. Most are paths and names.
 fn has_encoded_run(bytes: &[u8]) -> bool {
-    let of = |class: u16| move |byte: &u8| CLASSES[usize::from(*byte)] & class != 0;
-    let mut start = 0;
-    while let Some(window) = bytes.get(start..start + RUN_MIN) {
-        if let Some(last) = window.iter().rposition(|byte| !of(RUN)(byte)) {
-            start += last + 1;
-            continue;
-        }
-        let run = bytes.iter().skip(start).take_while(|byte| of(RUN)(byte)).count();
-        let run = bytes.get(start..start + run).unwrap_or_default();
-        if run.iter().any(of(UPPER)) || run.iter().all(u8::is_ascii_hexdigit) {
+    let mut from = 0;
+    while let Some(start) = run_from(bytes, from, RUN_MIN) {
+        let rest = bytes.get(start..).unwrap_or_default();
+        let run = rest.get(..run_of(rest)).unwrap_or_default();
+        if run.iter().any(|byte| CLASSES[usize::from(*byte)] & UPPER != 0)
+            || run.iter().all(u8::is_ascii_hexdigit)
+        {
             return true;
         }
-        start += run.len();
+        from = start + run.len();
     }
     false
+}
+
+/// Where the first run begins, from a place on, that has so many bytes.
+pub(super) fn run_from(bytes: &[u8], mut from: usize, least: usize) -> Option<usize> {
+    loop {
+        match bytes.get(from..from + least)?.iter().rposition(|byte| !is_run(*byte)) {
+            Some(last) => from += last + 1,
+            None => return Some(from),
+        }
+    }
+}
+
+/// Length of the run that a text begins with.
+pub(super) fn run_of(text: &[u8]) -> usize {
+    text.iter().position(|byte| !is_run(*byte)).unwrap_or(text.len())
+}
+
+/// Whether runs of base64 or hex are made of it.
+fn is_run(byte: u8) -> bool {
+    CLASSES[usize::from(byte)] & RUN != 0
+}
+
+/// Whether an encoding that is no run may begin with it.
+pub(super) fn is_sign(byte: u8) -> bool {
+    CLASSES[usize::from(byte)] & SIGN != 0
 }
 
 /// Whether a letter or digit stands at `at` with none beside it.

@@ -60,7 +60,11 @@ impl<'t> Said<'t> {
         if !by.are_of(inspector) {
             let gate = inspector.rules.gate();
             let woken = gate.hear(self.end.as_bytes()).woken;
-            self.trace = Trace { woken, stirred: true, lone: inspector.rules.lone(&woken) };
+            self.trace = Trace {
+                woken,
+                stirred: true,
+                lone: inspector.rules.lone(&inspector.rules.spoken_for(&woken)),
+            };
             self.state = gate.end_of(self.end.as_bytes());
         }
         self
@@ -112,6 +116,17 @@ struct Beside {
     absent: Option<Bits>,
     /// Something that shows on neither side may run over the border.
     parted: bool,
+}
+
+impl Beside {
+    /// Whether tail and text may be more together, put together in one way, and what that tells of each.
+    fn learn(&mut self, rules: &RuleSet, sides: &Sides<'_>, joined: &str, border: Range<usize>) -> bool {
+        let both = scan::may_add(rules, joined, border, sides);
+        self.crossing.join(&both.lone);
+        // The tail may be of several messages, which are joined in the same way.
+        self.absent = Some(self.absent.map_or(both.absent, |absent| absent.meet(&both.absent)));
+        both.adds
+    }
 }
 
 /// The tails of many pairs, each known by a key of the caller's.
@@ -175,8 +190,10 @@ impl<K: Talk> Context<K> {
             let woken = tail.woken_beside(said, &border);
             beside.parted = border::may_cross(&tail.text, &said.head);
             if !tail.stirs(inspector, said, &woken, &beside) {
-                beside.crossing = inspector.rules.lone(&woken);
-            } else if let Some(together) = tail.after(inspector, capability, said, &alone, &mut beside) {
+                beside.crossing = inspector.rules.lone(&inspector.rules.spoken_for(&woken));
+            } else if let Some(together) =
+                tail.after(inspector, capability, said, &alone, &woken, &mut beside)
+            {
                 return marked(together);
             }
         }
@@ -269,7 +286,7 @@ impl Tail {
         self.stirred = TAIL_BYTES_MAX;
         self.states = GAPS.map(|gap| gate.end_of(self.text.replace(BORDER, gap).as_bytes()));
         self.woken = GAPS.map(|gap| gate.hear(self.text.replace(BORDER, gap).as_bytes()).woken);
-        self.lone = self.woken.map(|woken| rules.lone(&woken));
+        self.lone = self.woken.map(|woken| rules.lone(&rules.spoken_for(&woken)));
         self.bytes = 0;
     }
 
@@ -281,29 +298,13 @@ impl Tail {
         capability: &str,
         said: &Said<'_>,
         alone: &Inspection,
+        woken: &Woken,
         beside: &mut Beside,
     ) -> Option<Inspection> {
+        let sides = Sides { lone: self.lone_beside(said), woken, alerts: alone.alerts() };
         let may_add =
-            |joined: &str, border: Range<usize>| self.may_add(inspector, said, alone, beside, joined, border);
+            |joined: &str, border: Range<usize>| beside.learn(&inspector.rules, &sides, joined, border);
         self.after_where(inspector, capability, said, alone, may_add)
-    }
-
-    /// Whether both together may be more, and what they tell of each.
-    fn may_add(
-        &self,
-        inspector: &Inspector,
-        said: &Said<'_>,
-        alone: &Inspection,
-        beside: &mut Beside,
-        joined: &str,
-        border: Range<usize>,
-    ) -> bool {
-        let sides = Sides { lone: self.lone_beside(said), alerts: alone.alerts() };
-        let both = scan::may_add(&inspector.rules, joined, border, &sides);
-        beside.crossing.join(&both.lone);
-        // The tail may be of several messages, which are joined in the same way.
-        beside.absent = Some(beside.absent.map_or(both.absent, |absent| absent.meet(&both.absent)));
-        both.adds
     }
 
     /// The concepts and parts that may stand in the tail, or in what follows.

@@ -20,6 +20,7 @@ mod deeds;
 mod disguise;
 mod diversion;
 mod evidence;
+mod finder;
 mod gate;
 mod injection;
 mod json;
@@ -46,7 +47,6 @@ mod starts;
 mod sweep;
 mod tails;
 mod takeover;
-mod trie;
 mod vetting;
 mod wreck;
 

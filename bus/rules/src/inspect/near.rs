@@ -9,7 +9,6 @@ use std::ops::Range;
 use super::gate::{Bits, Gate, Part, RULES_MAX};
 use super::pattern::Pattern;
 use super::reach::Reach;
-use super::starts::Starts;
 
 /// Most places of literals noted; where there are more, rules read the whole text.
 const HITS_MAX: usize = 1 << 13;
@@ -90,10 +89,9 @@ pub(super) struct Near<'t> {
 }
 
 impl<'t> Near<'t> {
-    /// For these rules, of which those of `bounded` match only near their literals.
-    pub(super) fn of(gate: &'t Gate, starts: &Starts, text: &'t [u8], rules: &Bits, bounded: &Bits) -> Self {
-        let reach = Reach::of(starts, text, rules);
-        Self { gate, text, bounded: rules.meet(bounded), reach, hits: OnceCell::new() }
+    /// For some rules, of which these match only near their literals.
+    pub(super) const fn of(gate: &'t Gate, text: &'t [u8], reach: Reach<'t>, bounded: Bits) -> Self {
+        Self { gate, text, bounded, reach, hits: OnceCell::new() }
     }
 
     /// How far matches reach.

@@ -3,6 +3,8 @@
 
 use unicode_normalization::UnicodeNormalization;
 
+use super::bytes::seen;
+
 /// A folded text.
 #[derive(Debug, Default)]
 pub(super) struct Folded {
@@ -29,9 +31,9 @@ pub(super) fn fold(text: &str) -> Result<Folded, TooLong> {
     let mut rest = text;
     while !rest.is_empty() {
         // ASCII stays as it is, and nothing around it moves over it.
-        let (ascii, after) = rest.split_at(run(rest, u8::is_ascii));
+        let (ascii, after) = rest.split_at(ascii_run(rest));
         push_visible(ascii, &mut plain);
-        let (other, after) = after.split_at(run(after, |byte| !byte.is_ascii()));
+        let (other, after) = after.split_at(after.bytes().position(|b| b.is_ascii()).unwrap_or(after.len()));
         rest = after;
         let visible = other.chars().filter(|c| keep(*c, &mut folded, &mut hidden));
         for c in visible.nfkd().filter(|c| !is_accent(*c)) {
@@ -50,15 +52,27 @@ pub(super) fn fold(text: &str) -> Result<Folded, TooLong> {
     Ok(folded)
 }
 
-/// How many of the first bytes are of one sort.
-fn run(text: &str, sort: impl Fn(&u8) -> bool) -> usize {
-    text.bytes().position(|byte| !sort(&byte)).unwrap_or(text.len())
+/// How many of the first bytes are ASCII.
+fn ascii_run(text: &str) -> usize {
+    let (blocks, _) = text.as_bytes().as_chunks::<32>();
+    let whole = blocks.iter().take_while(|block| block.is_ascii()).count() * 32;
+    let rest = text.as_bytes().get(whole..).unwrap_or_default();
+    whole + rest.iter().position(|byte| !byte.is_ascii()).unwrap_or(rest.len())
 }
 
 /// Adds a piece of ASCII without control characters.
 fn push_visible(ascii: &str, plain: &mut String) {
-    let is_hidden = |c: char| c.is_ascii_control() && !matches!(c, '\t' | '\n' | '\r');
-    plain.extend(ascii.split(is_hidden));
+    let is_hidden = |byte: u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r');
+    let is = |byte: u8, one: u8| u8::from(byte == one);
+    let hides = |byte: u8| {
+        let blank = is(byte, b'\t') | is(byte, b'\n') | is(byte, b'\r');
+        (u8::from(byte < b' ') | is(byte, 0x7f)) & (blank ^ 1)
+    };
+    if seen(ascii.as_bytes(), hides) != 0 {
+        plain.extend(ascii.split(|c| u8::try_from(c).is_ok_and(is_hidden)));
+    } else {
+        plain.push_str(ascii);
+    }
 }
 
 /// Letters a flag emoji spells in tag characters, at most (a country and a region).
@@ -102,7 +116,7 @@ const fn is_accent(c: char) -> bool {
     matches!(c, '\u{0300}'..='\u{036F}')
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Script {
     Latin,
     LookAlike,
@@ -120,6 +134,9 @@ fn script_of(c: char) -> Script {
 /// Replaces look-alikes in words that mix scripts. Words of one script stay as they are, and so do short ones, unless
 /// the text mixes elsewhere and, for a word of one script, every letter of it has a Latin twin.
 fn unmix(text: String, mixed: &mut bool) -> String {
+    if seen(text.as_bytes(), |byte| u8::from(may_imitate(byte))) == 0 {
+        return text;
+    }
     *mixed = words(&text).any(is_mixed);
     if !*mixed && !text.chars().filter(|c| !c.is_ascii()).any(|c| ALWAYS.iter().any(|(from, _)| *from == c)) {
         return text;
@@ -131,6 +148,11 @@ fn unmix(text: String, mixed: &mut bool) -> String {
         out.extend(word.chars().map(|c| if swap { twin(c).unwrap_or(c) } else { always(c) }));
     }
     out
+}
+
+/// Whether a letter that imitates another may begin with this byte, in UTF-8: Greek and Cyrillic, and those of [`ALWAYS`].
+const fn may_imitate(byte: u8) -> bool {
+    (byte == 0xc4) | (byte.wrapping_sub(0xc9) <= 1) | (byte.wrapping_sub(0xcd) <= 0xd4 - 0xcd)
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -236,3 +258,16 @@ const TWINS: &[(char, char)] = &[
     ('ϲ', 'c'),
     ('ϳ', 'j'),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_imitates_is_known_by_its_first_byte() {
+        for c in '\u{80}'..=char::MAX {
+            let imitates = script_of(c) == Script::LookAlike || twin(c).is_some();
+            assert!(!imitates || may_imitate(c.encode_utf8(&mut [0; 4]).as_bytes()[0]), "{c:?}");
+        }
+    }
+}

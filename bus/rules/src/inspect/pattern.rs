@@ -13,6 +13,7 @@ use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
 use super::relaxed::relaxed;
 use super::starts::Beginnings;
+use super::sweep::{BLOCK, mask};
 
 /// Largest program of one pattern and largest cache of its automaton, in bytes.
 const BYTES_MAX: usize = 1 << 21;
@@ -224,23 +225,51 @@ fn bytes_of(class: &Class) -> impl Iterator<Item = u8> {
     ranges.into_iter().flat_map(|(first, last)| first..=last)
 }
 
-/// Where the runs begin that part the words of a text.
+/// Where the runs begin that part the words of a text: 64 places at a time, on masks.
 pub(super) fn borders(text: &[u8]) -> Vec<u32> {
     let mut borders = Vec::with_capacity(text.len() / 5);
-    let mut run = None;
-    let mut has_blank = false;
-    let mut end = |run: Option<usize>, has_blank: bool| {
-        let start = run.filter(|_| has_blank).and_then(|start| u32::try_from(start).ok());
-        borders.extend(start);
-    };
-    for (at, byte) in text.iter().enumerate() {
-        if is_gap(*byte) {
-            run = run.or(Some(at));
-            has_blank |= is_blank(*byte);
-        } else if run.is_some() {
-            end(run.take(), std::mem::take(&mut has_blank));
+    // A run that has begun and holds no blank yet.
+    let mut open = None;
+    let mut before = false;
+    for (block, bytes) in text.chunks(BLOCK).enumerate() {
+        let (gaps, blanks) = gaps_in(bytes);
+        let start = block * BLOCK;
+        let mut first = gaps & !(gaps << 1 | u64::from(before));
+        if before && let Some(began) = open {
+            // It goes on from the block before.
+            let run = gaps.trailing_ones();
+            if run > 0 && blanks.trailing_zeros() < run {
+                borders.push(began);
+            }
+            if gaps != u64::MAX || blanks != 0 {
+                open = None;
+            }
         }
+        while first != 0 {
+            let at = first.trailing_zeros();
+            first &= first - 1;
+            let run = (gaps >> at).trailing_ones();
+            let began = u32::try_from(start + at as usize).ok();
+            if (blanks >> at).trailing_zeros() < run {
+                borders.extend(began);
+            } else if at + run == u64::BITS {
+                open = began;
+            }
+        }
+        before = gaps >> (u64::BITS - 1) == 1;
     }
-    end(run, has_blank);
     borders
+}
+
+/// Which of up to [`BLOCK`] bytes are of a gap, and which are blanks; the first in the lowest bit.
+fn gaps_in(bytes: &[u8]) -> (u64, u64) {
+    // Of a fixed size, so that the compiler takes many at once.
+    let (mut block, mut gaps, mut blanks) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
+    block.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
+    for ((byte, gap), blank) in block.iter().zip(&mut gaps).zip(&mut blanks) {
+        let is_blank = u8::from(byte.wrapping_sub(b'\t') <= b'\r' - b'\t') | u8::from(*byte == b' ');
+        *blank = is_blank;
+        *gap = is_blank | u8::from(*byte == b',') | u8::from(*byte == b'*');
+    }
+    (mask(&gaps), mask(&blanks))
 }

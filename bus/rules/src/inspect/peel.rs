@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::bytes::RUN_MIN;
+use super::bytes::{RUN_MIN, is_sign, run_from, run_of};
 
 /// Either padding, any trailing bits.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -20,19 +20,28 @@ pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub(super) fn peel(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let printable = is_quoted_printable(bytes);
+    // Of words and names, only what is long enough to be decoded is looked at.
+    let next_run = |from: usize| run_from(bytes, from, RUN_MIN - PADDING_MAX).unwrap_or(bytes.len());
+    let mut run_at = next_run(0);
     let mut out = Vec::new();
     let mut copied = 0;
     let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
+    while at < bytes.len() {
+        if run_at < at {
+            run_at = next_run(at);
+        }
+        let before = bytes.get(at..run_at).unwrap_or_default();
+        at += before.iter().position(|byte| is_sign(*byte)).unwrap_or(before.len());
         let rest = bytes.get(at..).unwrap_or_default();
-        let found = match byte {
-            b'%' => percent(rest),
-            b'&' => entity(rest),
-            b'\\' => escape(rest),
-            b'$' => field_separator(rest).or_else(|| printed(rest)),
-            b'=' => quoted_printable(rest).filter(|_| printable),
-            b'\'' | b'"' => empty_quotes(rest),
-            _ if is_run_byte(*byte) => {
+        let found = match rest {
+            [b'%', ..] => percent(rest),
+            [b'&', ..] => entity(rest),
+            [b'\\', ..] => escape(rest),
+            [b'$', ..] => field_separator(rest).or_else(|| printed(rest)),
+            [b'=', ..] => quoted_printable(rest).filter(|_| printable),
+            [b'\'' | b'"', ..] => empty_quotes(rest),
+            [] => break,
+            [_, ..] => {
                 let run = run_length(rest);
                 let decoded =
                     if run < RUN_MIN { None } else { decode_run(rest.get(..run).unwrap_or_default()) };
@@ -40,12 +49,11 @@ pub(super) fn peel(text: &str) -> Option<String> {
                     Some(plain) => Some((run, plain)),
                     None => {
                         // What was taken for padding may begin something else.
-                        at += rest.iter().take_while(|b| is_run_byte(**b)).count();
+                        at += run_of(rest);
                         continue;
                     }
                 }
             }
-            _ => None,
         };
         let Some((taken, plain)) = found else {
             at += 1;
@@ -212,16 +220,14 @@ fn empty_quotes(rest: &[u8]) -> Peeled {
     (rest.first() == rest.get(1)).then(|| (2, vec![]))
 }
 
-const fn is_run_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
-}
-
+/// Most bytes that pad a run.
+const PADDING_MAX: usize = 2;
 /// Shortest line of a run that is broken over several, in bytes.
 const LINE_MIN: usize = 60;
 
 /// Length of a run with its padding, and with the lines that follow if it is broken over several of one length.
 fn run_length(rest: &[u8]) -> usize {
-    let of = |from: usize| rest.iter().skip(from).take_while(|b| is_run_byte(**b)).count();
+    let of = |from: usize| rest.get(from..).map_or(0, run_of);
     let first = of(0);
     let mut run = first;
     if first >= LINE_MIN && first.is_multiple_of(4) {
@@ -237,7 +243,7 @@ fn run_length(rest: &[u8]) -> usize {
             }
         }
     }
-    run + rest.iter().skip(run).take(2).take_while(|b| **b == b'=').count()
+    run + rest.iter().skip(run).take(PADDING_MAX).take_while(|b| **b == b'=').count()
 }
 
 /// What a run decodes to, if that is text.

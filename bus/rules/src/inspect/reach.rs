@@ -34,6 +34,11 @@ impl<'t> Reach<'t> {
         self.borders().get(word as usize).copied()
     }
 
+    /// Which of these rules may match, of those that it was made for.
+    pub(super) fn may_match(&self, rules: &Bits) -> Bits {
+        self.starts.may_match(rules)
+    }
+
     /// Where matches of a rule may begin, the last first; nothing if that is not known.
     pub(super) fn starts(&self, rule: usize) -> Option<Vec<u32>> {
         self.starts.of(rule)

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
 use super::gate::{Bits, Gate, GateBuilder, GateError, Part, Woken};
+use super::near::Near;
 use super::pattern::Pattern;
+use super::reach::Reach;
 use super::starts::Starts;
 use super::{
     Kind, Policy, RuleId, Severity, code, concepts, deeds, diversion, evidence, injection, markup, mention,
@@ -217,7 +219,7 @@ impl RuleSet {
         let mut set = Self {
             builder: GateBuilder::new(),
             gate: Arc::new(GateBuilder::new().build()),
-            starts: Arc::new(Starts::none()),
+            starts: Arc::new(Starts::of(std::iter::empty())),
             rules: Vec::new(),
             pairings: Vec::new(),
             bounded: Bits::default(),
@@ -328,34 +330,38 @@ impl RuleSet {
         &self.gate
     }
 
-    /// How matches of its rules begin.
-    pub(super) fn starts(&self) -> &Starts {
-        &self.starts
-    }
-
     /// What the literals of `text` speak for.
     pub(super) fn woken(&self, text: &[u8]) -> Woken {
         self.gate.hear(text).woken
     }
 
-    /// The concepts and parts that may match where these literals stand: what means nothing alone, and does beside others.
-    pub(super) fn lone(&self, woken: &Woken) -> Bits {
-        let awake = self.gate.awake(woken);
-        awake.meet(&self.evidence).with(&awake.meet(&self.parts))
+    /// The rules that these literals speak for.
+    pub(super) fn spoken_for(&self, woken: &Woken) -> Bits {
+        self.gate.awake(woken)
     }
 
-    /// The rules that may match where these literals stand, without parts of pairings of which another side is
-    /// missing and without concepts too few to weigh enough.
-    pub(super) fn awake(&self, woken: &Woken) -> Bits {
-        self.awake_of(self.gate.awake(woken))
+    /// The concepts and parts among these rules: what means nothing alone, and does beside others.
+    pub(super) fn lone(&self, rules: &Bits) -> Bits {
+        rules.meet(&self.evidence).with(&rules.meet(&self.parts))
     }
 
-    /// Whether any rule but evidence may match there.
+    /// Where the rules in question may match in a text.
+    pub(super) fn reach<'t>(&self, text: &'t [u8], rules: &Bits) -> Reach<'t> {
+        Reach::of(&self.starts, text, rules)
+    }
+
+    /// The same for these rules alone, and how near their literals.
+    pub(super) fn near<'t>(&'t self, text: &'t [u8], reach: Reach<'t>, rules: &Bits) -> Near<'t> {
+        Near::of(&self.gate, text, reach, rules.meet(&self.bounded))
+    }
+
+    /// Whether any rule but evidence may match where these literals stand.
     pub(super) fn may_match(&self, woken: &Woken) -> bool {
-        !self.awake_of(self.gate.awake(woken).without(&self.evidence)).is_empty()
+        !self.awake(self.spoken_for(woken).without(&self.evidence)).is_empty()
     }
 
-    fn awake_of(&self, mut awake: Bits) -> Bits {
+    /// These rules without parts of pairings of which another side is missing and without concepts too few to weigh enough.
+    pub(super) fn awake(&self, mut awake: Bits) -> Bits {
         if !self.markup.is_some_and(|markup| awake.has(markup)) {
             awake = awake.without(&self.signals);
         }
@@ -384,11 +390,6 @@ impl RuleSet {
         let awake = *awake;
         let bits = self.heaviest.iter().copied().filter(move |bit| awake.has(*bit));
         bits.filter_map(|bit| self.rules.get(bit).map(|rule| (bit, rule)))
-    }
-
-    /// Rules that match no further from their literals than so many words.
-    pub(super) const fn bounded(&self) -> &Bits {
-        &self.bounded
     }
 
     /// Rules that mean nothing without others of their sort.

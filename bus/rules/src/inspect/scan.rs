@@ -281,7 +281,7 @@ struct Reader<'r> {
 struct View<'v> {
     reader: Reader<'v>,
     text: &'v [u8],
-    near: Near<'v>,
+    near: &'v Near<'v>,
     number: u16,
     signals: markup::Signals,
     /// Where parts of pairings stand: rule, start, end.
@@ -300,8 +300,15 @@ impl Reader<'_> {
         let number = findings.begin(view);
         let text = view.as_bytes();
         findings.trace.woken.join(woken);
-        let lone = self.rules.lone(woken);
-        let mut awake = self.rules.awake(woken);
+        let spoken_for = self.rules.spoken_for(woken);
+        if self.rules.awake(spoken_for).is_empty() {
+            findings.trace.lone.join(&self.rules.lone(&spoken_for));
+            return;
+        }
+        // Of most rules whose literals are there, no match begins anywhere.
+        let reach = self.rules.reach(text, &spoken_for);
+        let begun = reach.may_match(&spoken_for);
+        let (lone, mut awake) = (self.rules.lone(&begun), self.rules.awake(begun));
         if awake.is_empty() {
             findings.trace.lone.join(&lone);
             return;
@@ -313,8 +320,8 @@ impl Reader<'_> {
         if marks.is_empty() {
             awake = awake.without(self.rules.signals());
         }
-        let near = Near::of(self.rules.gate(), self.rules.starts(), text, &awake, self.rules.bounded());
-        let mut view = View::of(self, text, near, number);
+        let near = self.rules.near(text, reach, &awake);
+        let mut view = View::of(self, text, &near, number);
         for bit in awake.without(self.rules.evidence()).iter() {
             if let Some(rule) = self.rules.rule(bit) {
                 view.apply(bit, rule, findings);
@@ -329,7 +336,7 @@ impl Reader<'_> {
 
 impl<'v> View<'v> {
     /// A view of which nothing is known but the literals in it.
-    fn of(reader: Reader<'v>, text: &'v [u8], near: Near<'v>, number: u16) -> Self {
+    fn of(reader: Reader<'v>, text: &'v [u8], near: &'v Near<'v>, number: u16) -> Self {
         Self {
             reader,
             text,

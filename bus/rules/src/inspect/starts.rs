@@ -8,12 +8,10 @@
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Hir, HirKind, Look};
 
+use super::finder::{BLANK, BYTES_MAX, FOLDED, Finder, FinderBuilder, Sought, is_word};
 use super::gate::{Bits, RULES_MAX};
 use super::pattern::{is_all_gap, replaced, words};
-use super::trie::{BLANK, FOLDED, Sought, Trie, TrieBuilder, is_word};
 
-/// Longest beginning, in bytes.
-const BYTES_MAX: usize = 16;
 /// Shortest beginning, in bytes. Shorter ones stand everywhere.
 const BYTES_MIN: usize = 2;
 /// Most beginnings of one way in which a rule matches, and of all of them.
@@ -147,25 +145,24 @@ fn fold(text: &[u8]) -> impl Iterator<Item = u8> {
 /// The beginnings of all rules.
 #[derive(Clone, Debug)]
 pub(super) struct Starts {
-    texts: Trie<Lead>,
+    texts: Finder<Lead>,
     /// Rules of which all beginnings are known.
     known: Bits,
 }
 
 impl Starts {
-    /// Of no rule.
-    pub(super) fn none() -> Self {
-        Self::of(std::iter::empty())
-    }
-
-    /// Of these rules, each in its place.
+    /// Of these rules, each in its place. Where there are too many to be told apart, none is known of any rule that comes
+    /// after: it is looked for everywhere.
     pub(super) fn of<'r>(rules: impl Iterator<Item = Option<&'r Beginnings>>) -> Self {
-        let (mut texts, mut known) = (TrieBuilder::default(), Bits::default());
+        let (mut texts, mut known) = (FinderBuilder::new(), Bits::default());
         for (place, beginnings) in rules.enumerate() {
             let (Some(beginnings), Ok(rule)) = (beginnings, u16::try_from(place)) else { continue };
-            known.insert(place);
-            for Beginning { text, lead, at_word } in &beginnings.all {
-                texts.add(text, Sought { rule, at_word: *at_word, what: *lead });
+            let mut all = beginnings.all.iter();
+            let added = all.try_for_each(|Beginning { text, lead, at_word }| {
+                texts.add(text, Sought { rule, at_word: *at_word, what: *lead })
+            });
+            if added.is_ok() {
+                known.insert(place);
             }
         }
         Self { texts: texts.build(), known }
@@ -174,18 +171,14 @@ impl Starts {
     /// Where matches of these rules may begin.
     pub(super) fn find(&self, text: &[u8], rules: &Bits) -> Found {
         let known = rules.meet(&self.known);
-        let mut found = Found { known, places: Vec::new(), last: [0; RULES_MAX] };
+        let mut found = Found { known, begun: Bits::default(), places: Vec::new(), last: [0; RULES_MAX] };
         if known.is_empty() {
             return found;
         }
-        let asking = self.texts.asking(&known);
-        asking.openings(text, |opening| {
-            asking.walk(opening, text, &mut |rule, (least, most)| {
-                for lead in *least..=*most {
-                    found.note(rule, opening.at.checked_sub(usize::from(lead)));
-                }
-            });
-            found.places.len() <= PLACES_MAX
+        self.texts.find(text, &known, |rule, (least, most), start| {
+            for lead in *least..=*most {
+                found.note(rule, start.checked_sub(usize::from(lead)));
+            }
         });
         if found.places.len() > PLACES_MAX {
             found.known = Bits::default();
@@ -196,7 +189,10 @@ impl Starts {
 
 /// Where matches may begin in one text.
 pub(super) struct Found {
+    /// Rules of which that is known.
     known: Bits,
+    /// Those of them of which a match may begin anywhere.
+    begun: Bits,
     /// Places, each with the number of its rule's place before it, from one on.
     places: Vec<(u32, u32)>,
     /// The last place of each rule, as a number from one on.
@@ -205,10 +201,19 @@ pub(super) struct Found {
 
 impl Found {
     fn note(&mut self, rule: u16, place: Option<usize>) {
+        if self.places.len() > PLACES_MAX {
+            return;
+        }
         let place = place.and_then(|place| u32::try_from(place).ok());
         let (Some(place), Some(last)) = (place, self.last.get_mut(usize::from(rule))) else { return };
         self.places.push((place, *last));
+        self.begun.insert(usize::from(rule));
         *last = u32::try_from(self.places.len()).unwrap_or(0);
+    }
+
+    /// Which of these rules may match.
+    pub(super) fn may_match(&self, rules: &Bits) -> Bits {
+        rules.without(&self.known.without(&self.begun))
     }
 
     /// The places of a rule, each once, the last first; nothing if they are not known.

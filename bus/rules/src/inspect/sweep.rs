@@ -3,7 +3,7 @@
 //! 64 places at a time.
 
 /// Bytes of a block: one for each bit of a mask.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 /// Shortest word that may be a phrase run together, in bytes.
 pub(super) const WORD_MIN: usize = 20;
 
@@ -104,7 +104,7 @@ fn look(block: &[u8; BLOCK]) -> (Seen, u64) {
 
 /// The lowest bits of 64 bytes.
 #[inline]
-fn mask(bytes: &[u8; BLOCK]) -> u64 {
+pub(super) fn mask(bytes: &[u8; BLOCK]) -> u64 {
     let (words, _) = bytes.as_chunks::<8>();
     words.iter().enumerate().fold(0, |mask, (at, word)| {
         // Each byte of the word is 0 or 1; the product moves them side by side into the highest byte.

@@ -22,11 +22,12 @@ fn talk(inspector: &Inspector, pieces: &[&str]) -> (usize, usize) {
         let woken = tail.woken_beside(&said, &border);
         beside.parted = border::may_cross(&tail.text, &said.head);
         if !tail.text.is_empty() && !tail.stirs(inspector, &said, &woken, &beside) {
-            beside.crossing = inspector.rules.lone(&woken);
+            beside.crossing = inspector.rules.lone(&inspector.rules.spoken_for(&woken));
         } else if !tail.text.is_empty() {
             let whole = tail.after_where(inspector, "", &said, &alone, |_, _| true);
             let looked = tail.after_where(inspector, "", &said, &alone, |joined, border| {
-                let may_add = tail.may_add(inspector, &said, &alone, &mut beside, joined, border);
+                let sides = Sides { lone: tail.lone_beside(&said), woken: &woken, alerts: alone.alerts() };
+                let may_add = beside.learn(&inspector.rules, &sides, joined, border);
                 read.set(read.get() + usize::from(may_add));
                 may_add
             });

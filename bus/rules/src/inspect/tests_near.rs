@@ -5,8 +5,8 @@ use std::ops::Range;
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use super::gate::Bits;
-use super::near::{Near, Places};
-use super::pattern::{Pattern, borders, parse};
+use super::near::Places;
+use super::pattern::{Pattern, borders, is_blank, is_gap, parse};
 use super::rules::{self, Role, RuleSet};
 
 /// Matches written of each rule.
@@ -80,7 +80,7 @@ fn near_its_literals_a_rule_finds_what_it_finds_in_the_whole_text() {
                 write(&hir, &mut dice, &mut text);
             }
             filler(&mut dice, 60, &mut text);
-            let near = Near::of(set.gate(), set.starts(), &text, &only, set.bounded());
+            let near = set.near(&text, set.reach(&text, &only), &only);
             let there: Vec<Range<usize>> = near.places(bit, &compiled.pattern).collect();
             let all: Vec<Range<usize>> = Places::everywhere(&compiled.pattern, &text).collect();
             // A gap that is more than one blank may hide a literal with a blank in it: the gate does not know of such.
@@ -105,6 +105,26 @@ fn words_are_parted_by_runs_that_hold_a_blank() {
     assert_eq!(borders(b"a, b"), [1]);
     assert!(borders(b"a,b*c").is_empty());
     assert_eq!(borders(b"  a \n* b,c ,"), [0, 3, 10]);
+    let mut dice = Dice(9);
+    for most in [1, 3, 70, 200] {
+        for _ in 0..500 {
+            let mut text = Vec::new();
+            for _ in 0..dice.below(9) {
+                let byte = *dice.one(b"x,* \n\x1f");
+                text.extend(std::iter::repeat_n(byte, dice.below(most) + 1));
+            }
+            assert_eq!(borders(&text), slow_borders(&text), "{:?}", String::from_utf8_lossy(&text));
+        }
+    }
+}
+
+/// The same, byte by byte.
+fn slow_borders(text: &[u8]) -> Vec<u32> {
+    let gap = |at: &usize| text.get(*at).is_some_and(|byte| is_gap(*byte));
+    let starts =
+        (0..text.len()).filter(|at| gap(at) && !at.checked_sub(1).is_some_and(|before| gap(&before)));
+    let has_blank = |at: &usize| (*at..).take_while(gap).any(|at| is_blank(text[at]));
+    starts.filter(has_blank).map(|at| at as u32).collect()
 }
 
 #[test]

@@ -268,7 +268,7 @@ fn ordinary_text_wakes_no_rule() {
         "Build 4711 of the mobile client passed on the second try; the flaky test is now marked and has an owner.",
         "Temperature in hall 3 is 21.4 degrees, humidity 40 percent, both within the range of the plan.",
     ] {
-        let awake = rules.awake(&rules.woken(body.as_bytes()));
+        let awake = rules.awake(rules.spoken_for(&rules.woken(body.as_bytes())));
         let ids =
             awake.iter().filter_map(|bit| rules.rule(bit)).map(|rule| rule.id.as_str()).collect::<Vec<_>>();
         assert!(ids.is_empty(), "{body}: {ids:?}");

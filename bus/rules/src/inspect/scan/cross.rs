@@ -19,6 +19,8 @@ use super::{LAYERS_MAX, QUOTED_MAX, Reader, View, judged};
 pub(in super::super) struct Sides<'a> {
     /// Concepts and parts that may stand in one of them: of no other does a match.
     pub(in super::super) lone: Bits,
+    /// The literals in both, and over the border as they stand.
+    pub(in super::super) woken: &'a Woken,
     /// What was found in the second.
     pub(in super::super) alerts: &'a [Alert],
 }
@@ -44,9 +46,10 @@ pub(in super::super) fn may_add(
     let unknown =
         Crossing { adds: true, lone: rules.evidence().with(rules.parts()), absent: Bits::default() };
     let Some((text, border, survey)) = folded(text, border) else { return unknown };
-    let woken = rules.woken(text.as_bytes());
-    let both = Both::of(rules, text.as_bytes(), &woken, &border);
-    let mut crossing = Crossing { lone: both.lone, ..unknown };
+    // Of a text that was folded other letters may stand at the border.
+    let heard = matches!(text, Cow::Owned(_)).then(|| rules.woken(text.as_bytes()));
+    let both = Both::of(rules, text.as_bytes(), heard.as_ref().unwrap_or(sides.woken), &border);
+    let mut crossing = Crossing { lone: both.lone, absent: both.absent, ..unknown };
     crossing.adds = both.has_marks(&text)
         || both.adds_beside(sides, &mut crossing)
         || is_disguised(rules, &text, &survey)
@@ -128,15 +131,23 @@ struct Both<'b> {
     rules: &'b RuleSet,
     text: &'b [u8],
     border: &'b Range<usize>,
+    near: Near<'b>,
     /// Rules that may match in it, ...
     awake: Bits,
-    /// ... and concepts and parts, too few together or not.
+    /// ... concepts and parts, too few together or not, ...
     lone: Bits,
+    /// ... and those of which none stands anywhere.
+    absent: Bits,
 }
 
 impl<'b> Both<'b> {
     fn of(rules: &'b RuleSet, text: &'b [u8], woken: &Woken, border: &'b Range<usize>) -> Self {
-        Self { rules, text, border, awake: rules.awake(woken), lone: rules.lone(woken) }
+        let spoken_for = rules.spoken_for(woken);
+        let reach = rules.reach(text, &spoken_for);
+        let begun = reach.may_match(&spoken_for);
+        let (awake, lone) = (rules.awake(begun), rules.lone(&begun));
+        let absent = rules.lone(&spoken_for).without(&lone);
+        Self { rules, text, border, near: rules.near(text, reach, &begun), awake, lone, absent }
     }
 
     /// Whether there is markup in it: what that means is not told from a border.
@@ -154,14 +165,13 @@ impl<'b> Both<'b> {
     fn adds_beside(&self, sides: &Sides<'_>, crossing: &mut Crossing) -> bool {
         let asked = self.lone.without(&sides.lone);
         let may_weigh = self.weight(&self.awake) >= evidence::BLOCK;
-        let rules = self.alone().with(&asked).with(&self.awake.meet(self.rules.evidence()));
-        let reach = Reach::of(self.rules.starts(), self.text, &rules);
-        crossing.lone = self.crossing(&reach, &asked);
+        let reach = self.near.reach();
+        crossing.lone = self.crossing(reach, &asked);
         let known = |rule: &Compiled| sides.alerts.iter().any(|alert| alert.rule == rule.id);
         let (seen, unseen): (Vec<usize>, Vec<usize>) =
             self.alone().iter().partition(|bit| self.rules.rule(*bit).is_some_and(known));
         let crosses = |bit: usize| {
-            self.rules.rule(bit).is_some_and(|rule| self.crosses(&reach, bit, rule, self.border.end))
+            self.rules.rule(bit).is_some_and(|rule| self.crosses(reach, bit, rule, self.border.end))
         };
         if unseen.into_iter().any(crosses) {
             return true;
@@ -171,8 +181,9 @@ impl<'b> Both<'b> {
             read = read.without(self.rules.parts());
         }
         if may_weigh {
-            crossing.absent = self.missing(&reach, &read);
-            read = read.without(&crossing.absent);
+            let missing = self.missing(reach, &read);
+            crossing.absent.join(&missing);
+            read = read.without(&missing);
         }
         if self.weight(&read) < evidence::BLOCK {
             read = read.without(self.rules.evidence());
@@ -219,15 +230,14 @@ impl<'b> Both<'b> {
             return false;
         }
         let rules = self.rules;
-        let near = Near::of(rules.gate(), rules.starts(), self.text, read, rules.bounded());
-        let mut view = View::of(Reader { rules, capability: "" }, self.text, near, 0);
+        let mut view = View::of(Reader { rules, capability: "" }, self.text, &self.near, 0);
         let last = self.border.end.saturating_add(mention::BEARING);
         let crosses = |bit: usize| {
             rules.rule(bit).is_some_and(|rule| {
                 // Quotations count up to a number, whichever side they stand on.
                 self.blocks(rule).is_some()
                     && view.places(bit, rule).take(QUOTED_MAX + 1).count() > QUOTED_MAX
-                    || self.crosses(view.near.reach(), bit, rule, last)
+                    || self.crosses(self.near.reach(), bit, rule, last)
             })
         };
         read.meet(&self.alone()).iter().any(crosses)
