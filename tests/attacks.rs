@@ -88,7 +88,7 @@ fn half_open(world: &World, stranger: &client::ClientIdentity, stops: Stops) -> 
     let (node, env) = (world.address, world.swarm.env.another());
     let (trust, chain) = (stranger.trust.clone(), stranger.chain.clone());
     let tls = tls::client_config(trust, chain, &stranger.key, env).unwrap();
-    let config = transport::client(tls);
+    let config = transport::client(tls, node);
     tokio::spawn(async move {
         let mut held = Vec::new();
         loop {

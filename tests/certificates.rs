@@ -6,6 +6,7 @@
 mod support;
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -29,7 +30,7 @@ use testudo_wire::standing::RevocationCause;
 use testudo_wire::{Holder, SecretKey, SpiffeId};
 
 /// rustls as it comes: resumption on, a session cache, early data if it may.
-fn eager(chain: Chain, key: Vec<u8>) -> quinn::ClientConfig {
+fn eager(chain: Chain, key: Vec<u8>, node: SocketAddr) -> quinn::ClientConfig {
     let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -39,11 +40,11 @@ fn eager(chain: Chain, key: Vec<u8>) -> quinn::ClientConfig {
         .unwrap();
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.enable_early_data = true;
-    transport::client(QuicClientConfig::try_from(config).unwrap())
+    transport::client(QuicClientConfig::try_from(config).unwrap(), node)
 }
 
-fn eager_of(identity: &ClientIdentity) -> quinn::ClientConfig {
-    eager(identity.chain.clone(), identity.key.to_pkcs8().unwrap().to_vec())
+fn eager_of(identity: &ClientIdentity, node: SocketAddr) -> quinn::ClientConfig {
+    eager(identity.chain.clone(), identity.key.to_pkcs8().unwrap().to_vec(), node)
 }
 
 /// Counts how often it is asked.
@@ -81,7 +82,7 @@ fn t_a11_a_revoked_client_that_wants_to_resume_is_refused_at_the_handshake() {
         let world = World::new(1);
         let mut reader = world.agent("reader", &["write:nothing"], &["read:logs"]).await;
         let identity = world.enrol("thief", &["read:logs"], &[]).await;
-        let config = eager_of(&identity);
+        let config = eager_of(&identity, world.address);
         let (_, endpoint) = world.endpoint();
         let first = endpoint.connect_with(config.clone(), world.address, "testudo").unwrap().await.unwrap();
         // Time for session tickets, if the node gave any.
@@ -118,7 +119,7 @@ fn t_a10_t_a11_no_early_data_and_the_list_is_asked_at_every_dial() {
                 open.push(incoming.await.unwrap());
             }
         });
-        let (config, (_, endpoint)) = (eager_of(&identity), world.endpoint());
+        let (config, (_, endpoint)) = (eager_of(&identity, world.address), world.endpoint());
         for dial in 1..=4 {
             let connecting = endpoint.connect_with(config.clone(), address, "testudo").unwrap();
             let Err(connecting) = connecting.into_0rtt() else { panic!("0-RTT on dial {dial}") };
@@ -190,7 +191,7 @@ fn t_a14_another_key_of_the_same_name_or_another_kind_of_key_stays_out() {
         let p256 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
         let leaf = params.signed_by(&p256, &ca(&world.swarm)).unwrap().der().clone();
         let (_, endpoint) = world.endpoint();
-        let config = eager(vec![leaf], p256.serialize_der());
+        let config = eager(vec![leaf], p256.serialize_der(), world.address);
         let connection = match endpoint.connect_with(config, world.address, "testudo").unwrap().await {
             Ok(connection) => connection.closed().await,
             Err(error) => error,

@@ -1,5 +1,6 @@
 //! What a node's memory may grow to, measured on a real process: idle links, receivers that take nothing while they
 //! are flooded, large bodies up to their budget. Holds it to 1.2 times the formula in docs/operations.md.
+//! And with how many bytes a link finds out how large its datagrams may be.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -198,6 +199,27 @@ async fn agents_whose_node_is_away_do_not_grow() {
     let said = format!("{AWAY} agents whose node is away: grown by {} KiB", grown / KIB);
     say(&said);
     assert!(grown < AWAY * MIB, "{said}");
+}
+
+/// Every size of datagram fits on one machine: both ends find that out with one padded datagram each instead of eleven.
+#[tokio::test]
+async fn a_link_on_one_machine_asks_for_the_largest_datagrams_at_once() {
+    const LARGEST: u16 = 6500;
+    let _alone = ALONE.lock().await;
+    let node = Running::start();
+    let link = node.dial(&node.enrol("near", "read:logs", "write:nothing").await).await;
+    let path = || link.connection.stats().path;
+    let found = async {
+        while path().current_mtu < LARGEST {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), found).await.unwrap();
+    // A search by halves goes on after that.
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(path().sent_plpmtud_probes, 1);
+    let heard = link.connection.stats().udp_rx.bytes;
+    assert!(heard < 4 * u64::from(LARGEST), "the node sent {heard} bytes");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream};
+use quinn::{Connecting, Connection, Endpoint, RecvStream, SendStream};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -21,7 +21,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS13;
 use rustls::{CipherSuite, RootCertStore};
 use serde_json::json;
-use testudo::bus::transport::{self, Socket};
+use testudo::bus::transport::{self, Acceptor, Socket};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{LocalSet, spawn_local};
@@ -138,7 +138,8 @@ impl Link {
     pub(crate) async fn open(folder: &Path, relay: SocketAddr, number: u32) -> Done<Self> {
         let socket = testudo::server::udp(transport::dial_from(relay))?;
         let endpoint = transport::dialler(Socket::Udp(socket))?;
-        let connecting = endpoint.connect_with(transport::client(client(folder)?), relay, "localhost")?;
+        let connecting =
+            endpoint.connect_with(transport::client(client(folder)?, relay), relay, "localhost")?;
         let connection = connecting.await?;
         let (mut send, recv) = connection.open_bi().await?;
         send.write_all(&number.to_be_bytes()).await?;
@@ -176,16 +177,17 @@ type Shared = Rc<RefCell<Table>>;
 /// Runs the relay until standard input closes.
 pub(crate) async fn keep(folder: &Path, at: &str) -> Done {
     let socket = testudo::server::udp(at.parse()?)?;
-    let endpoint = transport::listen(server(folder)?, Socket::Udp(socket))?;
+    let tls = Arc::new(server(folder)?);
+    let (endpoint, acceptor) = (transport::listen(tls.clone(), Socket::Udp(socket))?, Acceptor::new(tls));
     output::say(&json!({ "listen": endpoint.local_addr()? }).to_string());
     let accepting = endpoint.clone();
     let tasks = LocalSet::new();
     tasks.spawn_local(async move {
         let table = Shared::default();
         while let Some(incoming) = accepting.accept().await {
-            let table = table.clone();
+            let (table, connecting) = (table.clone(), acceptor.accept(incoming));
             // One that ends in an error has ended.
-            spawn_local(async move { serve(incoming, table).await.ok() });
+            spawn_local(async move { serve(connecting?, table).await });
         }
     });
     let stdin = async {
@@ -198,8 +200,8 @@ pub(crate) async fn keep(folder: &Path, at: &str) -> Done {
     Ok(())
 }
 
-async fn serve(incoming: Incoming, table: Shared) -> Done {
-    let connection = incoming.await?;
+async fn serve(connecting: Connecting, table: Shared) -> Done {
+    let connection = connecting.await?;
     let (mut send, mut recv) = connection.accept_bi().await?;
     let mut number = [0; 4];
     recv.read_exact(&mut number).await?;

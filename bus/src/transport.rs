@@ -3,7 +3,7 @@
 //! Knows quinn and sizes; who may connect is TLS's part.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ pub use quinn::Endpoint;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::crypto::{CryptoError, HmacKey};
 use quinn::{
-    AckFrequencyConfig, AsyncUdpSocket, ClientConfig, EndpointConfig, MtuDiscoveryConfig, ServerConfig,
-    TokioRuntime, TransportConfig, VarInt,
+    AckFrequencyConfig, AsyncUdpSocket, ClientConfig, Connecting, ConnectionError, EndpointConfig, Incoming,
+    MtuDiscoveryConfig, ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 use quinn_proto::HashedConnectionIdGenerator;
 use testudo_wire::SecretKey;
@@ -29,11 +29,14 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const STREAMS: u32 = 7;
 /// Largest UDP payload that discovery may find. Ten of them still fit one GSO send of 65,507 bytes.
 const MTU_MAX: u16 = 6500;
+/// Discovery on one machine, where every size fits: a step so large that it asks for the largest at once. By halves it takes
+/// eleven datagrams of up to the largest size, whose padding is read byte by byte: a third of what a new link costs a node.
+const MTU_STEP_NEAR: u16 = 4000;
 /// Datagrams that may come without a word on them, and for how long.
 const ACKNOWLEDGE_BEYOND: u32 = 4;
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(5);
 /// Dials that wait for a handshake (threat A01).
-const INCOMING_MAX: usize = 1024;
+const INCOMING_MAX: usize = 2048;
 /// Bytes that one dial, and all together, may park before their handshake.
 const INCOMING_BYTES: u64 = 64 * 1024;
 const INCOMING_BYTES_ALL: u64 = 16 * 1024 * 1024;
@@ -49,7 +52,22 @@ pub enum Socket {
     Abstract(Arc<dyn AsyncUdpSocket>),
 }
 
-fn transport() -> TransportConfig {
+/// Where the other end is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Distance {
+    /// On this machine.
+    Near,
+    /// Anywhere.
+    Far,
+}
+
+impl Distance {
+    const fn of(peer: IpAddr) -> Self {
+        if peer.to_canonical().is_loopback() { Self::Near } else { Self::Far }
+    }
+}
+
+fn transport(distance: Distance) -> TransportConfig {
     let mut config = TransportConfig::default();
     config
         .keep_alive_interval(Some(KEEP_ALIVE))
@@ -62,6 +80,9 @@ fn transport() -> TransportConfig {
         .datagram_receive_buffer_size(None);
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(MTU_MAX);
+    if distance == Distance::Near {
+        discovery.minimum_change(MTU_STEP_NEAR);
+    }
     config.mtu_discovery_config(Some(discovery));
     // A word on what has come for every five datagrams instead of every two: each wakes a process. Never so many
     // that a sender's first window, ten of the largest, waits for the time instead.
@@ -129,10 +150,10 @@ pub(crate) fn endpoint(
     }
 }
 
-fn server(tls: QuicServerConfig) -> ServerConfig {
-    let mut server = ServerConfig::with_crypto(Arc::new(tls));
+fn server(tls: Arc<QuicServerConfig>, distance: Distance) -> ServerConfig {
+    let mut server = ServerConfig::with_crypto(tls);
     server
-        .transport_config(Arc::new(transport()))
+        .transport_config(Arc::new(transport(distance)))
         .migration(false)
         .max_incoming(INCOMING_MAX)
         .incoming_buffer_size(INCOMING_BYTES)
@@ -144,8 +165,8 @@ fn server(tls: QuicServerConfig) -> ServerConfig {
 ///
 /// # Errors
 /// The socket's.
-pub fn listen(tls: QuicServerConfig, socket: Socket) -> io::Result<Endpoint> {
-    endpoint(Some(server(tls)), socket, None)
+pub fn listen(tls: impl Into<Arc<QuicServerConfig>>, socket: Socket) -> io::Result<Endpoint> {
+    endpoint(Some(server(tls.into(), Distance::Far)), socket, None)
 }
 
 /// An endpoint that accepts links, and tells the links of an earlier run under the same key that they are no
@@ -154,8 +175,37 @@ pub fn listen(tls: QuicServerConfig, socket: Socket) -> io::Result<Endpoint> {
 ///
 /// # Errors
 /// The socket's.
-pub fn listen_as(key: &SecretKey, tls: QuicServerConfig, socket: Socket) -> io::Result<Endpoint> {
-    endpoint(Some(server(tls)), socket, Some(key))
+pub fn listen_as(
+    key: &SecretKey,
+    tls: impl Into<Arc<QuicServerConfig>>,
+    socket: Socket,
+) -> io::Result<Endpoint> {
+    endpoint(Some(server(tls.into(), Distance::Far)), socket, Some(key))
+}
+
+/// Accepts dials, each with the settings for where it comes from.
+#[derive(Clone, Debug)]
+pub struct Acceptor {
+    near: Arc<ServerConfig>,
+}
+
+impl Acceptor {
+    /// For an endpoint that listens with the same TLS.
+    #[must_use]
+    pub fn new(tls: Arc<QuicServerConfig>) -> Self {
+        Self { near: Arc::new(server(tls, Distance::Near)) }
+    }
+
+    /// Begins the handshake.
+    ///
+    /// # Errors
+    /// What is wrong with the dial.
+    pub fn accept(&self, incoming: Incoming) -> Result<Connecting, ConnectionError> {
+        match Distance::of(incoming.remote_address().ip()) {
+            Distance::Near => incoming.accept_with(self.near.clone()),
+            Distance::Far => incoming.accept(),
+        }
+    }
 }
 
 /// An endpoint that dials.
@@ -166,11 +216,11 @@ pub fn dialler(socket: Socket) -> io::Result<Endpoint> {
     endpoint(None, socket, None)
 }
 
-/// The client side of one link.
+/// The client side of one link to this node.
 #[must_use]
-pub fn client(tls: QuicClientConfig) -> ClientConfig {
+pub fn client(tls: QuicClientConfig, node: SocketAddr) -> ClientConfig {
     let mut client = ClientConfig::new(Arc::new(tls));
-    client.transport_config(Arc::new(transport()));
+    client.transport_config(Arc::new(transport(Distance::of(node.ip()))));
     client
 }
 

@@ -207,7 +207,7 @@ fn t_a01_neither_port_answers_a_false_address_with_more_than_three_times_what_ca
                 tls::client_config(bob.trust.clone(), bob.chain.clone(), &bob.key, swarm.env.another())
                     .unwrap()
             };
-            let dialling = endpoint.connect_with(transport::client(tls), port, "testudo").unwrap();
+            let dialling = endpoint.connect_with(transport::client(tls, port), port, "testudo").unwrap();
             for _ in 0..40 {
                 pass(Duration::from_millis(500)).await;
                 let (came, went) = (net.sent(address, port), net.sent(port, address));
@@ -236,7 +236,11 @@ fn t_a01_a_flood_of_half_open_joins_starts_no_handshake_and_holds_no_newcomer_up
                     (CaFingerprint::of(swarm.ca.certificate()), tls::self_signed(&key(50)).unwrap());
                 let (tls, _) =
                     tls::join_client_config(swarm.id, ca, own, &key(50), swarm.env.another()).unwrap();
-                flood.push(endpoint.connect_with(transport::client(tls), hall.address, "testudo").unwrap());
+                flood.push(
+                    endpoint
+                        .connect_with(transport::client(tls, hall.address), hall.address, "testudo")
+                        .unwrap(),
+                );
             }
         }
         pass(Duration::from_secs(1)).await;
@@ -284,8 +288,11 @@ fn links_and_newcomers_do_not_fit_each_others_ports() {
         let agent = hall.world.enrol("bob", &["read:logs"], &[]).await;
         let env = hall.world.swarm.env.another();
         let tls = tls::client_config(agent.trust.clone(), agent.chain.clone(), &agent.key, env).unwrap();
-        let dialled =
-            hall.endpoint().connect_with(transport::client(tls), hall.address, "testudo").unwrap().await;
+        let dialled = hall
+            .endpoint()
+            .connect_with(transport::client(tls, hall.address), hall.address, "testudo")
+            .unwrap()
+            .await;
         assert!(dialled.is_err());
         assert!(hall.ask(&token, &key(50)).await.is_ok());
     });
@@ -300,8 +307,10 @@ fn t_a14_a_certificate_with_another_above_it_or_none_is_refused_in_the_handshake
         let (own, key) = (tls::self_signed(&key(50)).unwrap(), key(50));
         let env = swarm.env.another();
         let two = tls::client_config(swarm.trust.clone(), vec![own.clone(), own], &key, env).unwrap();
-        let connecting =
-            hall.endpoint().connect_with(transport::client(two), hall.address, "testudo").unwrap();
+        let connecting = hall
+            .endpoint()
+            .connect_with(transport::client(two, hall.address), hall.address, "testudo")
+            .unwrap();
         assert!(connecting.await.is_err());
         until("it stands on the log", || !hall.turned_away().is_empty()).await;
         let before = hall.world.ledger().changes(name("ada")).len();

@@ -172,7 +172,8 @@ impl Stranger {
         let swarm = &hall.world.swarm;
         let (ca, own) = (CaFingerprint::of(swarm.ca.certificate()), tls::self_signed(key).unwrap());
         let (tls, _) = tls::join_client_config(swarm.id, ca, own, key, swarm.env.another()).unwrap();
-        let connecting = endpoint.connect_with(transport::client(tls), hall.address, "testudo").unwrap();
+        let connecting =
+            endpoint.connect_with(transport::client(tls, hall.address), hall.address, "testudo").unwrap();
         let connection = timeout(PATIENCE, connecting).await.map_err(|_| "no answer".to_owned())?;
         let connection = connection.map_err(|error| error.to_string())?;
         Ok(Self { connection, key: key.clone(), _endpoint: endpoint })

@@ -41,7 +41,11 @@ pub(crate) async fn raw(world: &World, identity: &ClientIdentity) -> Connection 
     let (_, endpoint) = world.endpoint();
     let env = world.swarm.env.another();
     let tls = tls::client_config(identity.trust.clone(), identity.chain.clone(), &identity.key, env).unwrap();
-    endpoint.connect_with(transport::client(tls), world.address, "testudo").unwrap().await.unwrap()
+    endpoint
+        .connect_with(transport::client(tls, world.address), world.address, "testudo")
+        .unwrap()
+        .await
+        .unwrap()
 }
 
 /// A link that grants the node so little room that its writer is soon stuck.
@@ -63,7 +67,7 @@ impl Narrow {
         let env = world.swarm.env.another();
         let (trust, chain) = (identity.trust.clone(), identity.chain.clone());
         let tls = tls::client_config(trust, chain, &identity.key, env).unwrap();
-        let (mut client, mut config) = (transport::client(tls), TransportConfig::default());
+        let (mut client, mut config) = (transport::client(tls, world.address), TransportConfig::default());
         match window {
             Some(bytes) => config.stream_receive_window(VarInt::from_u32(bytes)),
             None => config.max_concurrent_uni_streams(VarInt::from_u32(0)),
@@ -101,7 +105,7 @@ pub(crate) async fn greeting(
     let env = world.swarm.env.another();
     let (trust, chain) = (identity.trust.clone(), identity.chain.clone());
     let tls = tls::client_config(trust, chain, &identity.key, env).unwrap();
-    let (mut client, mut config) = (transport::client(tls), TransportConfig::default());
+    let (mut client, mut config) = (transport::client(tls, world.address), TransportConfig::default());
     config.stream_receive_window(VarInt::from_u32(window));
     client.transport_config(Arc::new(config));
     let connection = endpoint.connect_with(client, world.address, "testudo").unwrap().await.unwrap();

@@ -30,6 +30,9 @@ pub enum DialError {
     /// Nobody answers.
     #[error("no node answers at {0}; check the address and that `testudo node` runs there")]
     Unreachable(SocketAddr),
+    /// The node lets nobody more in just now.
+    #[error("the node at {0} has no room for another link just now; try again in a moment")]
+    Busy(SocketAddr),
     /// The node does not list this agent.
     #[error("the node does not know this agent; enrol it with `testudo agent add`")]
     Unlisted,
@@ -142,6 +145,8 @@ pub fn explain(error: &ConnectionError, node: SocketAddr) -> DialError {
         ConnectionError::ApplicationClosed(close) => CloseReason::from_code(close.error_code.into_inner())
             .map_or_else(|| DialError::Link(error.to_string()), DialError::Closed),
         ConnectionError::ConnectionClosed(close) => match u64::from(close.error_code) {
+            // CONNECTION_REFUSED (RFC 9000, section 20.1).
+            0x2 => DialError::Busy(node),
             0x12c => DialError::Revoked,
             0x12d => DialError::Expired,
             0x131 => DialError::Unlisted,
@@ -189,7 +194,8 @@ pub async fn dial_renewing(
     }
     let now = UnixTime::since_unix_epoch(Duration::from_secs(env.now().as_secs()));
     let tls = client_config(identity.tls(), identity.chain.clone(), &identity.key, env)?;
-    let connecting = endpoint.connect_with(transport::client(tls), node, "testudo").map_err(connect_error)?;
+    let connecting =
+        endpoint.connect_with(transport::client(tls, node), node, "testudo").map_err(connect_error)?;
     let opening = async {
         let connection = connecting.await.map_err(|error| explain(&error, node))?;
         let leaf = node_leaf(&connection, &identity.tls(), now)?;

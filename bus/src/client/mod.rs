@@ -30,7 +30,7 @@ mod names;
 mod outgoing;
 mod parts;
 mod receipts;
-mod reconnect;
+pub(crate) mod reconnect;
 mod renewing;
 mod replying;
 mod requests;

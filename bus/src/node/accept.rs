@@ -37,7 +37,8 @@ pub(super) async fn serve(listener: Arc<Listener>, incoming: Incoming, place: Ow
     let welcomed = welcome(&listener, incoming).await;
     drop(handshake);
     match welcomed {
-        Ok(open) => run(&listener, open).await,
+        // A task of its own, which has no room for what opening takes.
+        Ok(open) => drop(tokio::spawn(run(listener, open))),
         Err(refused) => {
             let shared = &listener.shared;
             let reason = match refused {
@@ -140,7 +141,7 @@ async fn open(
 }
 
 /// An open link, until it ends; then everything of it is accounted for.
-async fn run(listener: &Arc<Listener>, open: Open) {
+async fn run(listener: Arc<Listener>, open: Open) {
     let Open { link, frames, control, requests, not_after } = open;
     let shared = &listener.shared;
     shared.metrics.link_opened();
@@ -163,7 +164,7 @@ async fn run(listener: &Arc<Listener>, open: Open) {
     tokio::spawn(gossip::serve(shared.clone(), link.clone()));
     let delivering = tokio::spawn(lanes::deliver(shared.clone(), link.clone(), 0, small));
     // A fault of ours must not leave a link that nobody reads.
-    let left = AssertUnwindSafe(left(listener, &link, requests, not_after)).catch_unwind().await;
+    let left = AssertUnwindSafe(left(&listener, &link, requests, not_after)).catch_unwind().await;
     let left = left.unwrap_or(Left::Broken(FAULT));
     if matches!(left, Left::Goodbye) {
         let goodbye = shared.registry.goodbye(link.peer.holder.name, link.peer.session);

@@ -60,7 +60,8 @@ pub(super) struct Greeted {
 /// Handshake and hello, both within one time.
 pub(super) async fn greet(listener: &Listener, incoming: Incoming) -> Result<Greeted, Refused> {
     let deadline = Instant::now() + HELLO_TIME;
-    let connecting = incoming.accept().map_err(|error| Refused::Handshake(ending::reason(&error)))?;
+    let connecting = listener.acceptor.accept(incoming);
+    let connecting = connecting.map_err(|error| Refused::Handshake(ending::reason(&error)))?;
     let connection = timeout_at(deadline, connecting)
         .await
         .map_err(|_| Refused::Handshake("too slow".into()))?

@@ -63,7 +63,7 @@ use crate::join::{Bind, Desk, JoinPort, PortParts};
 use crate::metrics::{Account, Metrics};
 use crate::tls::{self, ChainToCa, Listed, Listing, NodeCertificate, TlsError, server_config};
 use crate::traced::Tracing;
-use crate::transport;
+use crate::transport::{self, Acceptor};
 
 pub use crate::guard::Commit;
 pub use bodies::Bodies;
@@ -96,6 +96,7 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 pub(crate) struct Listener {
     pub(crate) shared: Arc<Shared>,
     pub(crate) guard: GuardDoor,
+    pub(crate) acceptor: Acceptor,
     pub(crate) doors: Doors,
     pub(crate) is_stale: watch::Sender<Option<RegistrySequence>>,
 }
@@ -150,8 +151,8 @@ impl Node {
         office.note_trust(&roots.load().trust, &*env);
         let Office { registry, capability, .. } = office;
         let listing = Arc::new(List(registry.directory().clone()));
-        let tls = server_config(roots.clone(), listing, certificate.clone(), env.clone())?;
-        let endpoint = transport::listen_as(&key, tls, parts.socket)?;
+        let tls = Arc::new(server_config(roots.clone(), listing, certificate.clone(), env.clone())?);
+        let endpoint = transport::listen_as(&key, tls.clone(), parts.socket)?;
         let shared = Arc::new(Shared::new(Given {
             swarm: roots.load().trust.swarm(),
             roots: roots.clone(),
@@ -174,6 +175,7 @@ impl Node {
         let listener = Arc::new(Listener {
             shared: shared.clone(),
             guard: guard.clone(),
+            acceptor: Acceptor::new(tls),
             doors: Doors::default(),
             is_stale: stale,
         });

@@ -83,6 +83,7 @@ pub(super) fn word(end: &DialError) -> String {
         | DialError::SplitView(_)
         | DialError::Trust(_)
         | DialError::Tls(_)
+        | DialError::Busy(_)
         | DialError::Link(_) => end.to_string(),
     }
 }

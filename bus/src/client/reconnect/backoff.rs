@@ -6,10 +6,14 @@ use std::time::Duration;
 const BASE: Duration = Duration::from_millis(100);
 /// The longest wait.
 const CAP: Duration = Duration::from_secs(10);
+/// The longest wait for a node that answers, and has no room just now. Where thousands come back at once, whoever was turned
+/// away a few times would else be away long after the last of them was let in; turning ten thousand away so often takes a
+/// node a third of a processor (case F21).
+const BUSY_CAP: Duration = Duration::from_secs(2);
 
 /// Failures in a row. A link that did not stand for long is one too.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
@@ -22,8 +26,17 @@ impl Backoff {
     }
 
     /// The next wait: anything up to a limit that doubles with each failure.
-    pub(super) fn next(&mut self, random: [u8; 8]) -> Duration {
-        let limit = BASE.saturating_mul(1 << self.failures.min(16)).min(CAP);
+    pub(crate) fn next(&mut self, random: [u8; 8]) -> Duration {
+        self.within(CAP, random)
+    }
+
+    /// The same after a node has said that it has no room.
+    pub(crate) fn next_of_busy(&mut self, random: [u8; 8]) -> Duration {
+        self.within(BUSY_CAP, random)
+    }
+
+    fn within(&mut self, cap: Duration, random: [u8; 8]) -> Duration {
+        let limit = BASE.saturating_mul(1 << self.failures.min(16)).min(cap);
         self.failures = self.failures.saturating_add(1);
         let share = u128::from(u64::from_be_bytes(random));
         // Both factors are small: nanoseconds of ten seconds, and 64 bits.
@@ -42,6 +55,11 @@ mod tests {
         let limit = |backoff: &mut Backoff| backoff.next([0xff; 8]).as_millis() + 1;
         let limits: Vec<_> = (0..9).map(|_| limit(&mut backoff)).collect();
         assert_eq!(limits, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+        assert_eq!(
+            backoff.next_of_busy([0xff; 8]).as_millis() + 1,
+            2_000,
+            "a node that answers is asked sooner"
+        );
         backoff.stood(CAP - Duration::from_millis(1));
         assert_eq!(limit(&mut backoff), 10_000);
         backoff.stood(CAP);

@@ -5,7 +5,7 @@
 
 mod afresh;
 mod arrivals;
-mod backoff;
+pub(crate) mod backoff;
 mod kept;
 mod renewal;
 mod run;

@@ -37,7 +37,7 @@ pub(super) struct Dialler {
 /// Whether dialling again can help.
 pub(super) const fn may_dial_again(why: &DialError) -> bool {
     match why {
-        DialError::Unreachable(_) | DialError::Link(_) => true,
+        DialError::Unreachable(_) | DialError::Busy(_) | DialError::Link(_) => true,
         DialError::Closed(reason) => reason.may_reconnect(),
         DialError::Unlisted
         | DialError::Revoked
@@ -89,7 +89,9 @@ impl Dialler {
                 tracing::warn!(%why, "not dialling again");
                 break Ended::Refused(Arc::new(why));
             }
-            let wait = backoff.next(random(&*self.core.env));
+            let random = random(&*self.core.env);
+            let is_busy = matches!(why, DialError::Busy(_));
+            let wait = if is_busy { backoff.next_of_busy(random) } else { backoff.next(random) };
             tracing::debug!(%why, ?wait, "dialling again");
             tokio::select! {
                 () = sleep(wait) => {}
@@ -218,7 +220,7 @@ mod tests {
     #[test]
     fn only_what_may_pass_is_dialled_again() {
         let node = SocketAddr::from(([127, 0, 0, 1], 1));
-        assert!(may_dial_again(&DialError::Unreachable(node)));
+        assert!(may_dial_again(&DialError::Unreachable(node)) && may_dial_again(&DialError::Busy(node)));
         assert!(may_dial_again(&DialError::Link("reset".into())));
         for reason in CloseReason::ALL {
             assert_eq!(may_dial_again(&DialError::Closed(reason)), reason.may_reconnect());
