@@ -31,7 +31,9 @@ pub enum DialError {
     #[error("no node answers at {0}; check the address and that `testudo node` runs there")]
     Unreachable(SocketAddr),
     /// The node lets nobody more in just now.
-    #[error("the node at {0} has no room for another link just now; try again in a moment")]
+    #[error(
+        "the node at {0} lets nobody more in just now; try again in a moment, and see its log if that lasts"
+    )]
     Busy(SocketAddr),
     /// The node does not list this agent.
     #[error("the node does not know this agent; enrol it with `testudo agent add`")]

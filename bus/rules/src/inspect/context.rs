@@ -59,7 +59,8 @@ impl<'t> Said<'t> {
     pub(crate) fn under(mut self, inspector: &Inspector, by: &Rules) -> Self {
         if !by.are_of(inspector) {
             let gate = inspector.rules.gate();
-            let woken = gate.hear(self.end.as_bytes()).woken;
+            let mut woken = gate.hear(self.end.as_bytes()).woken;
+            woken.join(&gate.hear(self.head.as_bytes()).woken);
             self.trace = Trace {
                 woken,
                 stirred: true,
@@ -301,10 +302,17 @@ impl Tail {
         woken: &Woken,
         beside: &mut Beside,
     ) -> Option<Inspection> {
-        let sides = Sides { lone: self.lone_beside(said), woken, alerts: alone.alerts() };
+        let sides = self.sides(said, woken, alone);
         let may_add =
             |joined: &str, border: Range<usize>| beside.learn(&inspector.rules, &sides, joined, border);
         self.after_where(inspector, capability, said, alone, may_add)
+    }
+
+    /// What is known of the tail and of what follows, each by itself.
+    fn sides<'a>(&self, said: &Said<'_>, woken: &'a Woken, alone: &'a Inspection) -> Sides<'a> {
+        // What stands for a border may have been in a message itself, too: other letters meet there than were heard.
+        let woken = Some(woken).filter(|_| !self.text.contains(BORDER));
+        Sides { lone: self.lone_beside(said), woken, alerts: alone.alerts() }
     }
 
     /// The concepts and parts that may stand in the tail, or in what follows.

@@ -227,11 +227,7 @@ pub(super) struct Finder<T> {
 
 impl<T> std::fmt::Debug for Finder<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Finder")
-            .field("texts", &self.read.len())
-            .field("next", &self.next.len())
-            .field("next", &self.next.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Finder").field("texts", &self.read.len()).finish_non_exhaustive()
     }
 }
 

@@ -42,17 +42,13 @@ pub(super) fn peel(text: &str) -> Option<String> {
             [b'\'' | b'"', ..] => empty_quotes(rest),
             [] => break,
             [_, ..] => {
-                let run = run_length(rest);
-                let decoded =
-                    if run < RUN_MIN { None } else { decode_run(rest.get(..run).unwrap_or_default()) };
-                match decoded {
-                    Some(plain) => Some((run, plain)),
-                    None => {
-                        // What was taken for padding may begin something else.
-                        at += run_of(rest);
-                        continue;
-                    }
+                let found = run(rest);
+                if found.is_none() {
+                    // What was taken for padding may begin something else.
+                    at += run_of(rest);
+                    continue;
                 }
+                found
             }
         };
         let Some((taken, plain)) = found else {
@@ -225,25 +221,52 @@ const PADDING_MAX: usize = 2;
 /// Shortest line of a run that is broken over several, in bytes.
 const LINE_MIN: usize = 60;
 
-/// Length of a run with its padding, and with the lines that follow if it is broken over several of one length.
-fn run_length(rest: &[u8]) -> usize {
-    let of = |from: usize| rest.get(from..).map_or(0, run_of);
-    let first = of(0);
-    let mut run = first;
-    if first >= LINE_MIN && first.is_multiple_of(4) {
-        loop {
-            let line_end = rest.iter().skip(run).take(2).take_while(|b| matches!(b, b'\r' | b'\n')).count();
-            let next = of(run + line_end);
-            if line_end == 0 || next == 0 || next > first {
-                break;
-            }
-            run += line_end + next;
-            if next < first {
-                break;
-            }
-        }
+/// What a text begins with: a run, with its padding; or several, of one length, if it is broken over lines.
+fn run(rest: &[u8]) -> Peeled {
+    let first = run_of(rest);
+    if first >= LINE_MIN && first.is_multiple_of(4) && next_line(rest, first, first).is_some() {
+        return lines(rest, first);
     }
-    run + rest.iter().skip(run).take(PADDING_MAX).take_while(|b| **b == b'=').count()
+    let run = rest.get(..first + padding_of(rest, first)).filter(|run| run.len() >= RUN_MIN)?;
+    Some((run.len(), decode_run(run)?))
+}
+
+/// How many bytes pad the run that ends there.
+fn padding_of(rest: &[u8], end: usize) -> usize {
+    rest.iter().skip(end).take(PADDING_MAX).take_while(|byte| **byte == b'=').count()
+}
+
+/// Where the next line of a run begins and ends, if it is no longer than this.
+fn next_line(rest: &[u8], end: usize, most: usize) -> Option<(usize, usize)> {
+    let line_end = rest.iter().skip(end).take(2).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+    let line = rest.get(end + line_end..).map(|line| line.get(..most + 1).unwrap_or(line))?;
+    let length = run_of(line);
+    (line_end > 0 && (1..=most).contains(&length)).then_some((end + line_end, end + line_end + length))
+}
+
+/// As many lines of base64 as are text. Each is decoded once, so that lines that are none cost no more than their length.
+fn lines(rest: &[u8], length: usize) -> Peeled {
+    let (mut plain, mut whole, mut taken) = (Vec::new(), 0, 0);
+    let mut next = Some((0, length));
+    while let Some((start, end)) = next {
+        let Some(line) = decode_base64(rest.get(start..end).unwrap_or_default()) else { break };
+        plain.extend(line);
+        // A character may be parted over two lines.
+        let new = plain.get(whole..).unwrap_or_default();
+        let valid = match std::str::from_utf8(new) {
+            Ok(_) => new.len(),
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => break,
+        };
+        if !std::str::from_utf8(new.get(..valid).unwrap_or_default()).is_ok_and(is_plain) {
+            break;
+        }
+        whole += valid;
+        next = if end - start < length { None } else { next_line(rest, end, length) };
+        taken = if next.is_some() { end } else { end + padding_of(rest, end) };
+    }
+    plain.truncate(whole);
+    is_text(&plain).then_some((taken, plain))
 }
 
 /// What a run decodes to, if that is text.
@@ -254,8 +277,11 @@ fn decode_run(run: &[u8]) -> Option<Vec<u8>> {
             return Some(plain);
         }
     }
-    let mut standard =
-        run.iter().filter(|b| !matches!(b, b'=' | b'\r' | b'\n')).copied().collect::<Vec<u8>>();
+    decode_base64(run).filter(|plain| is_text(plain))
+}
+
+fn decode_base64(run: &[u8]) -> Option<Vec<u8>> {
+    let mut standard = run.iter().filter(|byte| **byte != b'=').copied().collect::<Vec<u8>>();
     for byte in &mut standard {
         *byte = match *byte {
             b'-' => b'+',
@@ -266,12 +292,15 @@ fn decode_run(run: &[u8]) -> Option<Vec<u8>> {
     if standard.len() % 4 == 1 {
         standard.pop();
     }
-    BASE64.decode(&standard).ok().filter(|plain| is_text(plain))
+    BASE64.decode(&standard).ok()
 }
 
 /// Random bytes practically never are.
 fn is_text(bytes: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(bytes) else { return false };
-    let good = |c: char| !c.is_control() || matches!(c, '\n' | '\r' | '\t');
-    text.chars().all(good) && text.chars().any(char::is_alphabetic)
+    is_plain(text) && text.chars().any(char::is_alphabetic)
+}
+
+fn is_plain(text: &str) -> bool {
+    text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
 }

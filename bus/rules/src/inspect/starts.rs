@@ -151,8 +151,7 @@ pub(super) struct Starts {
 }
 
 impl Starts {
-    /// Of these rules, each in its place. Where there are too many to be told apart, none is known of any rule that comes
-    /// after: it is looked for everywhere.
+    /// Of these rules, each in its place. A rule whose beginnings are more than fit is looked for everywhere.
     pub(super) fn of<'r>(rules: impl Iterator<Item = Option<&'r Beginnings>>) -> Self {
         let (mut texts, mut known) = (FinderBuilder::new(), Bits::default());
         for (place, beginnings) in rules.enumerate() {

@@ -248,6 +248,8 @@ fn r_x33_takes_linear_time() {
         "a%4",
         "```python\n",
         "send ",
+        // Lines of base64 that are no text.
+        &format!("{}\n", "A".repeat(76)),
     ] {
         let small = cost_of(&unit.repeat(20_000 / unit.len()));
         let large = cost_of(&unit.repeat(160_000 / unit.len()));

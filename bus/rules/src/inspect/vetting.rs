@@ -3,7 +3,7 @@
 //!
 //! *Invariant*: what is found in a body, and what it is said to say, is the same whatever bodies stand beside it.
 
-use super::context::Said;
+use super::context::{BORDER, Said};
 use super::decode::{self, Leaves, Refused};
 use super::scan::{self, Findings, Looked};
 use super::{Alert, Inspection, Inspector, Kind, SCRATCH_MAX, Severity};
@@ -151,6 +151,10 @@ impl Inspector {
         let end = values.heard().map_or_else(|| gate.end_of(values.text.as_bytes()), |heard| heard.end);
         let mut trace = *findings.trace();
         trace.stirred |= values.may_be_piece();
+        if values.heard().is_none() && values.text.contains(BORDER) {
+            // It reads otherwise where that stands for a border.
+            trace.lone = self.rules.lone(&self.rules.spoken_for(&trace.woken));
+        }
         let said = Said::of(values.text, trace, end);
         (findings.into(), said)
     }

@@ -10,11 +10,15 @@ const CAP: Duration = Duration::from_secs(10);
 /// away a few times would else be away long after the last of them was let in; turning ten thousand away so often takes a
 /// node a third of a processor (case F21).
 const BUSY_CAP: Duration = Duration::from_secs(2);
+/// Such answers in a row after which a node is no more than any other that fails: it may be one that serves nobody.
+const BUSY_TIMES: u32 = 20;
 
 /// Failures in a row. A link that did not stand for long is one too.
 #[derive(Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
+    /// Of these, the last ones that were answers of a busy node.
+    busy: u32,
 }
 
 impl Backoff {
@@ -27,12 +31,14 @@ impl Backoff {
 
     /// The next wait: anything up to a limit that doubles with each failure.
     pub(crate) fn next(&mut self, random: [u8; 8]) -> Duration {
+        self.busy = 0;
         self.within(CAP, random)
     }
 
     /// The same after a node has said that it has no room.
     pub(crate) fn next_of_busy(&mut self, random: [u8; 8]) -> Duration {
-        self.within(BUSY_CAP, random)
+        self.busy = self.busy.saturating_add(1);
+        self.within(if self.busy > BUSY_TIMES { CAP } else { BUSY_CAP }, random)
     }
 
     fn within(&mut self, cap: Duration, random: [u8; 8]) -> Duration {
@@ -72,7 +78,7 @@ mod tests {
         assert_eq!(wait(0), Duration::ZERO);
         assert_eq!(wait(1 << 63), BASE / 2);
         for _ in 0..100 {
-            assert!(Backoff { failures: u32::MAX }.next([0xff; 8]) < CAP);
+            assert!(Backoff { failures: u32::MAX, busy: 0 }.next([0xff; 8]) < CAP);
         }
     }
 }

@@ -19,8 +19,8 @@ use super::{LAYERS_MAX, QUOTED_MAX, Reader, View, judged};
 pub(in super::super) struct Sides<'a> {
     /// Concepts and parts that may stand in one of them: of no other does a match.
     pub(in super::super) lone: Bits,
-    /// The literals in both, and over the border as they stand.
-    pub(in super::super) woken: &'a Woken,
+    /// The literals in both, and over the border as they stand; nothing where other letters may meet there.
+    pub(in super::super) woken: Option<&'a Woken>,
     /// What was found in the second.
     pub(in super::super) alerts: &'a [Alert],
 }
@@ -46,9 +46,10 @@ pub(in super::super) fn may_add(
     let unknown =
         Crossing { adds: true, lone: rules.evidence().with(rules.parts()), absent: Bits::default() };
     let Some((text, border, survey)) = folded(text, border) else { return unknown };
-    // Of a text that was folded other letters may stand at the border.
-    let heard = matches!(text, Cow::Owned(_)).then(|| rules.woken(text.as_bytes()));
-    let both = Both::of(rules, text.as_bytes(), heard.as_ref().unwrap_or(sides.woken), &border);
+    // Of a text that was folded other letters may stand at the border, too.
+    let known = sides.woken.filter(|_| matches!(text, Cow::Borrowed(_)));
+    let woken = known.copied().unwrap_or_else(|| rules.woken(text.as_bytes()));
+    let both = Both::of(rules, text.as_bytes(), &woken, &border);
     let mut crossing = Crossing { lone: both.lone, absent: both.absent, ..unknown };
     crossing.adds = both.has_marks(&text)
         || both.adds_beside(sides, &mut crossing)
