@@ -266,7 +266,8 @@ fn lines(rest: &[u8], length: usize) -> Peeled {
         taken = if next.is_some() { end } else { end + padding_of(rest, end) };
     }
     plain.truncate(whole);
-    is_text(&plain).then_some((taken, plain))
+    // Without a letter, too: looked at again from its second line on, it would cost its length for each line.
+    (whole > 0).then_some((taken, plain))
 }
 
 /// What a run decodes to, if that is text.

@@ -248,8 +248,9 @@ fn r_x33_takes_linear_time() {
         "a%4",
         "```python\n",
         "send ",
-        // Lines of base64 that are no text.
+        // Lines of base64 that are no text, and that have no letter.
         &format!("{}\n", "A".repeat(76)),
+        &format!("{}\n", "MTIz".repeat(19)),
     ] {
         let small = cost_of(&unit.repeat(20_000 / unit.len()));
         let large = cost_of(&unit.repeat(160_000 / unit.len()));
