@@ -201,7 +201,7 @@ async fn agents_whose_node_is_away_do_not_grow() {
     assert!(grown < AWAY * MIB, "{said}");
 }
 
-/// Every size of datagram fits on one machine: both ends find that out with one padded datagram each instead of eleven.
+/// Every size of datagram fits on one machine: both ends find that out with one padded datagram each instead of nine.
 #[tokio::test]
 async fn a_link_on_one_machine_asks_for_the_largest_datagrams_at_once() {
     const LARGEST: u16 = 6500;

@@ -30,7 +30,7 @@ const STREAMS: u32 = 7;
 /// Largest UDP payload that discovery may find. Ten of them still fit one GSO send of 65,507 bytes.
 const MTU_MAX: u16 = 6500;
 /// Discovery on one machine, where every size fits: a step so large that it asks for the largest at once. By halves it takes
-/// eleven datagrams of up to the largest size, whose padding is read byte by byte: a third of what a new link costs a node.
+/// nine datagrams of up to the largest size, whose padding is read byte by byte: a third of what a new link costs a node.
 const MTU_STEP_NEAR: u16 = 4000;
 /// Datagrams that may come without a word on them, and for how long.
 const ACKNOWLEDGE_BEYOND: u32 = 4;

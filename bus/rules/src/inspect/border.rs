@@ -2,7 +2,7 @@
 //! each text holds a piece that is too short to be told, or that begins in the middle. Only the bytes beside the border
 //! are looked at, so that it costs next to nothing; it may say yes where there is nothing.
 
-use super::bytes::RUN_MIN;
+use super::bytes::{RUN_MIN, is_run};
 use super::context::BORDER;
 use super::sweep::WORD_MIN;
 
@@ -27,11 +27,6 @@ fn back(before: &[u8]) -> impl Iterator<Item = &u8> {
 
 const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
-}
-
-/// What words of base64 and hex are made of.
-const fn is_run(byte: u8) -> bool {
-    is_word(byte) || matches!(byte, b'+' | b'/' | b'-' | b'_')
 }
 
 /// Whether a word goes on over the border that is so long that it may be several, or one of base64 or hex.

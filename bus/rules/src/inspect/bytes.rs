@@ -1,5 +1,6 @@
 //! What one pass over the bytes of a text shows, so that every dearer look is taken only where it can find something.
 
+use super::pattern::is_blank;
 use super::sweep::{BLOCK, Sweep, sweep};
 
 /// Classes of bytes, one bit each.
@@ -140,7 +141,7 @@ pub(super) fn has_markup(text: &str) -> bool {
 
 /// Whether a banner may be ruled with it.
 const fn is_ruled(byte: &u8) -> bool {
-    matches!(byte, b'#' | b'=' | b'*' | b'-' | b' ' | b'\t'..=b'\r')
+    is_blank(*byte) || matches!(byte, b'#' | b'=' | b'*' | b'-')
 }
 
 /// Whether one of the signs that begin an encoding does so.
@@ -190,7 +191,7 @@ pub(super) fn run_of(text: &[u8]) -> usize {
 }
 
 /// Whether runs of base64 or hex are made of it.
-fn is_run(byte: u8) -> bool {
+pub(super) fn is_run(byte: u8) -> bool {
     CLASSES[usize::from(byte)] & RUN != 0
 }
 

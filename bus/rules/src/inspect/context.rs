@@ -61,11 +61,7 @@ impl<'t> Said<'t> {
             let gate = inspector.rules.gate();
             let mut woken = gate.hear(self.end.as_bytes()).woken;
             woken.join(&gate.hear(self.head.as_bytes()).woken);
-            self.trace = Trace {
-                woken,
-                stirred: true,
-                lone: inspector.rules.lone(&inspector.rules.spoken_for(&woken)),
-            };
+            self.trace = Trace { woken, stirred: true, lone: inspector.rules.lone_of(&woken) };
             self.state = gate.end_of(self.end.as_bytes());
         }
         self
@@ -191,7 +187,7 @@ impl<K: Talk> Context<K> {
             let woken = tail.woken_beside(said, &border);
             beside.parted = border::may_cross(&tail.text, &said.head);
             if !tail.stirs(inspector, said, &woken, &beside) {
-                beside.crossing = inspector.rules.lone(&inspector.rules.spoken_for(&woken));
+                beside.crossing = inspector.rules.lone_of(&woken);
             } else if let Some(together) =
                 tail.after(inspector, capability, said, &alone, &woken, &mut beside)
             {
@@ -287,7 +283,7 @@ impl Tail {
         self.stirred = TAIL_BYTES_MAX;
         self.states = GAPS.map(|gap| gate.end_of(self.text.replace(BORDER, gap).as_bytes()));
         self.woken = GAPS.map(|gap| gate.hear(self.text.replace(BORDER, gap).as_bytes()).woken);
-        self.lone = self.woken.map(|woken| rules.lone(&rules.spoken_for(&woken)));
+        self.lone = self.woken.map(|woken| rules.lone_of(&woken));
         self.bytes = 0;
     }
 

@@ -62,17 +62,16 @@ fn ascii_run(text: &str) -> usize {
 
 /// Adds a piece of ASCII without control characters.
 fn push_visible(ascii: &str, plain: &mut String) {
-    let is_hidden = |byte: u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r');
-    let is = |byte: u8, one: u8| u8::from(byte == one);
-    let hides = |byte: u8| {
-        let blank = is(byte, b'\t') | is(byte, b'\n') | is(byte, b'\r');
-        (u8::from(byte < b' ') | is(byte, 0x7f)) & (blank ^ 1)
-    };
-    if seen(ascii.as_bytes(), hides) != 0 {
-        plain.extend(ascii.split(|c| u8::try_from(c).is_ok_and(is_hidden)));
-    } else {
+    if seen(ascii.as_bytes(), |byte| u8::from(is_hidden(byte))) == 0 {
         plain.push_str(ascii);
+    } else {
+        plain.extend(ascii.split(|c| u8::try_from(c).is_ok_and(is_hidden)));
     }
+}
+
+/// Whether it is a control character that is not seen; without a branch, so that many are told at once.
+const fn is_hidden(byte: u8) -> bool {
+    byte.is_ascii_control() & (byte != b'\t') & (byte != b'\n') & (byte != b'\r')
 }
 
 /// Letters a flag emoji spells in tag characters, at most (a country and a region).

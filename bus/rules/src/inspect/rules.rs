@@ -345,6 +345,11 @@ impl RuleSet {
         rules.meet(&self.evidence).with(&rules.meet(&self.parts))
     }
 
+    /// The same among the rules that these literals speak for.
+    pub(super) fn lone_of(&self, woken: &Woken) -> Bits {
+        self.lone(&self.spoken_for(woken))
+    }
+
     /// Where the rules in question may match in a text.
     pub(super) fn reach<'t>(&self, text: &'t [u8], rules: &Bits) -> Reach<'t> {
         Reach::of(&self.starts, text, rules)

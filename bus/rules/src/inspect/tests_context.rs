@@ -22,7 +22,7 @@ fn talk(inspector: &Inspector, pieces: &[&str]) -> (usize, usize) {
         let woken = tail.woken_beside(&said, &border);
         beside.parted = border::may_cross(&tail.text, &said.head);
         if !tail.text.is_empty() && !tail.stirs(inspector, &said, &woken, &beside) {
-            beside.crossing = inspector.rules.lone(&inspector.rules.spoken_for(&woken));
+            beside.crossing = inspector.rules.lone_of(&woken);
         } else if !tail.text.is_empty() {
             let whole = tail.after_where(inspector, "", &said, &alone, |_, _| true);
             let looked = tail.after_where(inspector, "", &said, &alone, |joined, border| {

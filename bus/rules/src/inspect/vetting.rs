@@ -153,7 +153,7 @@ impl Inspector {
         trace.stirred |= values.may_be_piece();
         if values.heard().is_none() && values.text.contains(BORDER) {
             // It reads otherwise where that stands for a border.
-            trace.lone = self.rules.lone(&self.rules.spoken_for(&trace.woken));
+            trace.lone = self.rules.lone_of(&trace.woken);
         }
         let said = Said::of(values.text, trace, end);
         (findings.into(), said)

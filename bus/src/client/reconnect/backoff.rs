@@ -61,11 +61,12 @@ mod tests {
         let limit = |backoff: &mut Backoff| backoff.next([0xff; 8]).as_millis() + 1;
         let limits: Vec<_> = (0..9).map(|_| limit(&mut backoff)).collect();
         assert_eq!(limits, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
-        assert_eq!(
-            backoff.next_of_busy([0xff; 8]).as_millis() + 1,
-            2_000,
-            "a node that answers is asked sooner"
-        );
+        let busy = |backoff: &mut Backoff| backoff.next_of_busy([0xff; 8]).as_millis() + 1;
+        for _ in 0..BUSY_TIMES {
+            assert_eq!(busy(&mut backoff), 2_000, "a node that answers is asked sooner");
+        }
+        assert_eq!(busy(&mut backoff), 10_000, "but not for ever");
+        assert_eq!((limit(&mut backoff), busy(&mut backoff)), (10_000, 2_000), "of answers in a row");
         backoff.stood(CAP - Duration::from_millis(1));
         assert_eq!(limit(&mut backoff), 10_000);
         backoff.stood(CAP);
