@@ -6,7 +6,7 @@ use super::bytes::{RUN_MIN, is_run};
 use super::context::BORDER;
 use super::sweep::WORD_MIN;
 
-/// Longest escape that has begun and not ended, in bytes, with borders in it: `\u{10FFFF}`, `&#x0000069;`.
+/// Longest escape that has begun and not ended, in bytes: `\u{10FFFF}`, `&#x0000069;`, and of two layers.
 const ESCAPE_MAX: usize = 16;
 /// The same of a substitution: `$(printf `, and a word.
 const PRINTED_MAX: usize = 64;
@@ -18,6 +18,12 @@ pub(super) fn may_cross(before: &str, after: &str) -> bool {
         || has_begun(before)
         || has_empty_quotes(before, after)
         || is_apart(before, after)
+}
+
+/// Whether a letter of another script, or an accent, stands on the border between them.
+pub(super) fn may_fold(before: &str, after: &str) -> bool {
+    let (before, after) = (back(before.as_bytes()).next(), after.as_bytes().first());
+    [before, after].into_iter().flatten().any(|byte| !byte.is_ascii())
 }
 
 /// The bytes before the border, the last first.
@@ -51,9 +57,10 @@ fn is_long_run(before: &[u8], after: &[u8]) -> bool {
 
 /// Whether an escape has begun that may end behind the border.
 fn has_begun(before: &[u8]) -> bool {
-    let last = |bytes: usize| before.get(before.len().saturating_sub(bytes)..).unwrap_or_default();
-    last(ESCAPE_MAX).iter().any(|byte| matches!(byte, b'%' | b'&' | b'\\' | b'='))
-        || last(PRINTED_MAX).contains(&b'$')
+    let goes_on = |byte: &&u8| is_word(**byte) || matches!(**byte, b'#' | b'{' | b';' | b'\r' | b'\n');
+    let begins = |byte: &u8| matches!(byte, b'%' | b'&' | b'\\' | b'=');
+    back(before).take(ESCAPE_MAX).find(|byte| !goes_on(byte)).is_some_and(begins)
+        || back(before).take(PRINTED_MAX).any(|byte| *byte == b'$')
 }
 
 /// Whether two quotation marks meet there.

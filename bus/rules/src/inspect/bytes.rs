@@ -97,7 +97,12 @@ impl Survey {
 
     /// Whether digits may stand for letters.
     pub(super) const fn leet(&self) -> bool {
-        self.swept.digits as usize * 12 >= self.bytes && self.bytes >= 16
+        self.digits_many() && self.bytes >= 16
+    }
+
+    /// The same of a text that may be too short for that.
+    pub(super) const fn digits_many(&self) -> bool {
+        self.swept.digits > 0 && self.swept.digits as usize * 12 >= self.bytes
     }
 
     /// Whether there is a word so long that it may be several run together.

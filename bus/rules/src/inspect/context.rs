@@ -9,10 +9,11 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::begun::Begun;
 use super::border;
 use super::gate::{Bits, Gate, LITERAL_MAX, State, Woken};
 use super::rules::RuleSet;
-use super::scan::{self, Sides, Trace};
+use super::scan::{self, Plain, Sides, Trace};
 use super::tails::{Fair, Talk};
 use super::{Alert, Inspection, Inspector, Kind, Scratch, Severity, Span};
 
@@ -43,7 +44,7 @@ pub struct Said<'t> {
 
 impl<'t> Said<'t> {
     pub(super) fn of(text: &'t str, mut trace: Trace, state: State) -> Self {
-        trace.stirred |= is_crumb(text);
+        trace.veiled |= is_crumb(text);
         let (head, end) = (head_of(text, TAIL_BYTES_MAX), end_of(text, TAIL_BYTES_MAX));
         Self { head: head.into(), end: end.into(), bytes: text.len(), trace, state }
     }
@@ -61,7 +62,8 @@ impl<'t> Said<'t> {
             let gate = inspector.rules.gate();
             let mut woken = gate.hear(self.end.as_bytes()).woken;
             woken.join(&gate.hear(self.head.as_bytes()).woken);
-            self.trace = Trace { woken, stirred: true, lone: inspector.rules.lone_of(&woken) };
+            let lone = inspector.rules.lone_of(&woken);
+            self.trace = Trace { woken, stirred: true, folds: true, veiled: true, marked: true, lone };
             self.state = gate.end_of(self.end.as_bytes());
         }
         self
@@ -98,8 +100,15 @@ struct Tail {
     lone: [Bits; 2],
     /// Bytes of the first of them.
     bytes: usize,
-    /// Bytes until what was worth a look has left the tail.
+    /// Bytes until what was worth a look has left the tail, ...
     stirred: usize,
+    /// ... what reads otherwise than it stands, ...
+    folds: usize,
+    /// ... what is in disguise, ...
+    veiled: usize,
+    /// ... and markup.
+    marked: usize,
+    begun: Begun,
     /// Where its end has left the gate, for each of the [`GAPS`].
     states: [State; 2],
 }
@@ -113,6 +122,8 @@ struct Beside {
     absent: Option<Bits>,
     /// Something that shows on neither side may run over the border.
     parted: bool,
+    /// A letter on the border may read otherwise than it stands.
+    folds: bool,
 }
 
 impl Beside {
@@ -186,11 +197,13 @@ impl<K: Talk> Context<K> {
         if !is_first {
             let woken = tail.woken_beside(said, &border);
             beside.parted = border::may_cross(&tail.text, &said.head);
+            beside.folds = border::may_fold(&tail.text, &said.head);
             if !tail.stirs(inspector, said, &woken, &beside) {
                 beside.crossing = inspector.rules.lone_of(&woken);
             } else if let Some(together) =
                 tail.after(inspector, capability, said, &alone, &woken, &mut beside)
             {
+                tail.begun.keep(0..tail.text.len());
                 return marked(together);
             }
         }
@@ -264,9 +277,20 @@ impl Tail {
     fn stirs(&self, inspector: &Inspector, said: &Said<'_>, woken: &Woken, beside: &Beside) -> bool {
         self.stirred > 0
             || said.trace.stirred
-            || beside.parted
+            || !self.is_plain(said, beside)
+            || self.is_veiled(said, beside)
             || inspector.rules.may_match(woken)
             || self.document(said).is_some()
+    }
+
+    /// Whether tail and text read as they stand, alone and together.
+    const fn is_plain(&self, said: &Said<'_>, beside: &Beside) -> bool {
+        self.folds == 0 && !said.trace.folds && !beside.folds
+    }
+
+    /// Whether something in them, or over the border, may be in disguise.
+    const fn is_veiled(&self, said: &Said<'_>, beside: &Beside) -> bool {
+        self.veiled > 0 || said.trace.veiled || beside.parted
     }
 
     /// The literals in tail and text, and over the border.
@@ -280,7 +304,8 @@ impl Tail {
     /// Forgets what other rules found in it.
     fn read_again(&mut self, rules: &RuleSet) {
         let gate = rules.gate();
-        self.stirred = TAIL_BYTES_MAX;
+        [self.stirred, self.folds, self.veiled, self.marked] = [TAIL_BYTES_MAX; 4];
+        self.begun = Begun::default();
         self.states = GAPS.map(|gap| gate.end_of(self.text.replace(BORDER, gap).as_bytes()));
         self.woken = GAPS.map(|gap| gate.hear(self.text.replace(BORDER, gap).as_bytes()).woken);
         self.lone = self.woken.map(|woken| rules.lone_of(&woken));
@@ -290,7 +315,7 @@ impl Tail {
     /// The verdict on the text together with what came before, if that makes it grave. What the tail alone holds
     /// counted when it came, and two things that a capability may say are not one that it may not.
     fn after(
-        &self,
+        &mut self,
         inspector: &Inspector,
         capability: &str,
         said: &Said<'_>,
@@ -298,17 +323,31 @@ impl Tail {
         woken: &Woken,
         beside: &mut Beside,
     ) -> Option<Inspection> {
-        let sides = self.sides(said, woken, alone);
+        let is_plain = self.is_plain(said, beside) && self.look_on(&inspector.rules, said);
+        let sides = self.sides(said, woken, alone, is_plain, beside);
         let may_add =
             |joined: &str, border: Range<usize>| beside.learn(&inspector.rules, &sides, joined, border);
         self.after_where(inspector, capability, said, alone, may_add)
     }
 
+    /// Looks for where matches may begin in what follows the tail; says whether all such places are known.
+    fn look_on(&mut self, rules: &RuleSet, said: &Said<'_>) -> bool {
+        self.begun.read_on(rules.starts(), &format!("{}{BORDER}{}", self.text, said.head))
+    }
+
     /// What is known of the tail and of what follows, each by itself.
-    fn sides<'a>(&self, said: &Said<'_>, woken: &'a Woken, alone: &'a Inspection) -> Sides<'a> {
-        // What stands for a border may have been in a message itself, too: other letters meet there than were heard.
-        let woken = Some(woken).filter(|_| !self.text.contains(BORDER));
-        Sides { lone: self.lone_beside(said), woken, alerts: alone.alerts() }
+    fn sides<'a>(
+        &'a self,
+        said: &Said<'_>,
+        woken: &'a Woken,
+        alone: &'a Inspection,
+        is_plain: bool,
+        beside: &Beside,
+    ) -> Sides<'a> {
+        let marked = self.marked > 0 || said.trace.marked;
+        let plain = is_plain.then_some(Plain { woken, begun: &self.begun, marked });
+        let veiled = self.is_veiled(said, beside);
+        Sides { lone: self.lone_beside(said), alerts: alone.alerts(), plain, veiled }
     }
 
     /// The concepts and parts that may stand in the tail, or in what follows.
@@ -377,19 +416,21 @@ impl Tail {
         };
         if said.bytes >= TAIL_BYTES_MAX {
             self.text.clear();
+            self.begun = Begun::default();
         } else if !self.text.is_empty() {
             self.text.push(BORDER);
         }
         self.text.push_str(&said.end);
-        let kept = end_of(&self.text, TAIL_BYTES_MAX).len();
-        self.text.drain(..self.text.len() - kept);
+        let passed_bytes = self.text.len() - end_of(&self.text, TAIL_BYTES_MAX).len();
+        self.begun.keep(passed_bytes..self.text.len());
+        self.text.drain(..passed_bytes);
         let passed = said.bytes + 1;
+        let until = |is: bool, before: usize| if is { TAIL_BYTES_MAX } else { before.saturating_sub(passed) };
+        self.stirred = until(said.trace.stirred, self.stirred);
         // What was parted may go on in the next, too.
-        self.stirred = if said.trace.stirred || beside.parted {
-            TAIL_BYTES_MAX
-        } else {
-            self.stirred.saturating_sub(passed)
-        };
+        self.veiled = until(said.trace.veiled || beside.parted, self.veiled);
+        self.folds = until(said.trace.folds || beside.folds, self.folds);
+        self.marked = until(said.trace.marked, self.marked);
         if self.bytes >= TAIL_BYTES_MAX {
             self.woken = [Woken::default(), self.woken[0]];
             self.lone = [Bits::default(), self.lone[0]];

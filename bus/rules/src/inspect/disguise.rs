@@ -39,11 +39,8 @@ pub(super) fn may_be_piece(text: &str, survey: &Survey) -> bool {
             // The word on the border is broken.
             (decoded + 1) * 3 >= words
         }
-        || survey.leet() && {
-            let words = text.split(|c: char| !u8::try_from(c).is_ok_and(is_leet_byte));
-            let words = words.filter(|word| !word.is_empty()).take(3).collect::<Vec<_>>();
-            words.len() < 3 && words.iter().any(|word| is_leet(word.as_bytes()))
-        }
+        // Beside such, what is run together is read, too (`runs_together`).
+        || survey.digits_many()
 }
 
 /// `i g n o r e`: drops what stands between letters that stand alone. What separates them is what does so most often.

@@ -327,8 +327,19 @@ fn pieces(text: &[u8]) -> [std::ops::Range<usize>; LANES] {
     pieces
 }
 
+/// Where the first so many bytes of a text end, each gap counted as one.
+pub(super) fn end_of(text: &[u8], bytes: usize) -> usize {
+    let mut end = 0;
+    for _ in 0..bytes {
+        let Some((byte, after)) = text.get(end..).and_then(<[u8]>::split_first) else { break };
+        let gap = if is_gap(*byte) { after.iter().take_while(|byte| is_gap(**byte)).count() } else { 0 };
+        end += 1 + gap;
+    }
+    end
+}
+
 /// Where the last so many bytes of a text begin, each gap counted as one.
-fn start_of(text: &[u8], bytes: usize) -> usize {
+pub(super) fn start_of(text: &[u8], bytes: usize) -> usize {
     let mut start = text.len();
     for _ in 0..bytes {
         let Some((byte, before)) = text.get(..start).and_then(<[u8]>::split_last) else { return 0 };

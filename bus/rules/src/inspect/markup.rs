@@ -61,6 +61,35 @@ const SHAPE: &str = concat!(
     r"|instruction|developer|assistant|hidden)[^\n]{0,40}"
 );
 
+/// The words that a banner in [`SHAPE`] begins with.
+const BANNERS: &[&str] = &["system", "admin", "instruction", "developer", "assistant", "hidden"];
+
+/// Whether what has the shape of markup may go on behind the end of this text. It may say yes where nothing does.
+pub(super) fn may_go_on(text: &[u8]) -> bool {
+    // Of a closing the last byte may be missing: `<<sys>`.
+    let is_open = |opens: u8, closes: u8| {
+        let behind = text.iter().rposition(|byte| *byte == opens).and_then(|at| text.get(at + 1..));
+        behind.is_some_and(|behind| {
+            behind.iter().rposition(|byte| *byte == closes).is_none_or(|at| at + 1 == behind.len())
+        })
+    };
+    let line = text
+        .iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(text, |end| text.get(end + 1..).unwrap_or_default());
+    let line = line.trim_ascii_start();
+    let is_banner = |word: &&str| {
+        let both = word.len().min(line.len());
+        word.as_bytes()
+            .get(..both)
+            .is_some_and(|word| line.get(..both).is_some_and(|line| line.eq_ignore_ascii_case(word)))
+    };
+    is_open(b'<', b'>')
+        || is_open(b'[', b']')
+        || matches!(line, [b'#' | b'=' | b'*' | b'-' | b'(', ..])
+        || BANNERS.iter().any(is_banner)
+}
+
 /// Words that claim authority.
 const AUTHORITY: &[&str] = &[
     "admin",

@@ -18,6 +18,13 @@ pub(super) struct Folded {
     pub(super) hidden: bool,
 }
 
+impl Folded {
+    /// Whether it reads as it stands, and does so beside any other text of which that is true, too.
+    pub(super) fn is_settled(&self, text: &str) -> bool {
+        self.text == text && seen(text.as_bytes(), |byte| u8::from(may_imitate(byte))) == 0
+    }
+}
+
 /// Normalisation would have blown the text up beyond twice its size.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooLong;

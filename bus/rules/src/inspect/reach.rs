@@ -25,6 +25,16 @@ impl<'t> Reach<'t> {
         Self { text, borders: OnceCell::new(), starts: starts.find(text, rules) }
     }
 
+    /// For these rules, of which it is known where they may begin.
+    pub(super) fn with(
+        starts: &Starts,
+        text: &'t [u8],
+        rules: &Bits,
+        places: impl Iterator<Item = (u16, usize)>,
+    ) -> Self {
+        Self { text, borders: OnceCell::new(), starts: starts.found(rules, places) }
+    }
+
     fn borders(&self) -> &[u32] {
         self.borders.get_or_init(|| borders(self.text))
     }
@@ -41,7 +51,7 @@ impl<'t> Reach<'t> {
 
     /// Where matches of a rule may begin, the last first; nothing if that is not known.
     pub(super) fn starts(&self, rule: usize) -> Option<Vec<u32>> {
-        self.starts.of(rule)
+        self.starts.places(rule)
     }
 
     /// Where matches may stand, each with one of these beginnings.

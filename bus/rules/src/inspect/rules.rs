@@ -355,6 +355,21 @@ impl RuleSet {
         Reach::of(&self.starts, text, rules)
     }
 
+    /// Where matches of rules may begin.
+    pub(super) const fn starts(&self) -> &Arc<Starts> {
+        &self.starts
+    }
+
+    /// The same where all places are known.
+    pub(super) fn reach_of<'t>(
+        &self,
+        text: &'t [u8],
+        rules: &Bits,
+        places: impl Iterator<Item = (u16, usize)>,
+    ) -> Reach<'t> {
+        Reach::with(&self.starts, text, rules, places)
+    }
+
     /// The same for these rules alone, and how near their literals.
     pub(super) fn near<'t>(&'t self, text: &'t [u8], reach: Reach<'t>, rules: &Bits) -> Near<'t> {
         Near::of(&self.gate, text, reach, rules.meet(&self.bounded))

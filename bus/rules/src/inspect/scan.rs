@@ -12,7 +12,7 @@ use super::markup::{self, Marks};
 use super::near::{Near, Places};
 use super::rules::{Compiled, Judge, Mention, Paired, Role, RuleSet, Strength};
 use super::{Alert, Kind, RuleId, Severity, Span, disguise, evidence, mention, normalise, peel};
-pub(super) use cross::{Sides, may_add};
+pub(super) use cross::{Plain, Sides, may_add};
 
 /// Layers of encoding undone after the text itself.
 const LAYERS_MAX: usize = 3;
@@ -30,6 +30,12 @@ pub(super) struct Trace {
     pub(super) woken: Woken,
     /// Something in it was worth a look.
     pub(super) stirred: bool,
+    /// It reads otherwise than it stands, or might beside another.
+    pub(super) folds: bool,
+    /// It is, or may be a piece of, something in disguise.
+    pub(super) veiled: bool,
+    /// There is markup in it.
+    pub(super) marked: bool,
     /// Concepts and parts that may stand in it: of no other does a match.
     pub(super) lone: Bits,
 }
@@ -177,7 +183,6 @@ pub(super) fn scan(rules: &RuleSet, looked: &Looked<'_>, capability: &str, findi
     let mut layer = Cow::Borrowed(text);
     for depth in 0..=LAYERS_MAX {
         if survey.foldable() {
-            findings.trace.stirred = true;
             let Ok(folded) = normalise::fold(&layer) else {
                 findings.add(Alert::guard_error("guard.expansion"));
                 return;
@@ -185,6 +190,7 @@ pub(super) fn scan(rules: &RuleSet, looked: &Looked<'_>, capability: &str, findi
             if depth == 0 {
                 note_unicode(&folded, findings);
             }
+            findings.trace.folds |= depth == 0 && !folded.is_settled(&layer);
             survey = bytes::survey(&folded.text);
             layer = Cow::Owned(folded.text);
         }
@@ -200,7 +206,7 @@ pub(super) fn scan(rules: &RuleSet, looked: &Looked<'_>, capability: &str, findi
         let next = if depth < LAYERS_MAX && survey.peelable(&layer) { peel::peel(&layer) } else { None };
         let ends = depth == 0 || next.is_none();
         let disguised = ends && !findings.block() && read_disguises(reader, &layer, &survey, findings);
-        findings.trace.stirred |= disguised || next.is_some();
+        findings.trace.veiled |= disguised || next.is_some();
         let Some(next) = next else {
             // Encoding is no offence: only what it says counts.
             if !disguised {
@@ -317,6 +323,7 @@ impl Reader<'_> {
         findings.trace.stirred |= !awake.without(self.rules.evidence()).is_empty();
         let shape = self.rules.markup(&awake).filter(|_| bytes::has_markup(view));
         let marks = shape.map_or_else(Marks::default, |shape| Marks::find(shape, text));
+        findings.trace.marked |= !marks.is_empty();
         if marks.is_empty() {
             awake = awake.without(self.rules.signals());
         }

@@ -18,7 +18,7 @@ const BYTES_MIN: usize = 2;
 const MANY_OF_ONE: usize = 400;
 const MANY: usize = 1_600;
 /// Most bytes of a match before what is known of its beginning.
-const LEAD_MAX: usize = 2;
+pub(super) const LEAD_MAX: usize = 2;
 /// Most words of a match before what is known of it.
 const LED_MAX: u32 = 6;
 /// Largest class of characters of which each is a beginning of its own.
@@ -169,20 +169,38 @@ impl Starts {
 
     /// Where matches of these rules may begin.
     pub(super) fn find(&self, text: &[u8], rules: &Bits) -> Found {
-        let known = rules.meet(&self.known);
-        let mut found = Found { known, begun: Bits::default(), places: Vec::new(), last: [0; RULES_MAX] };
-        if known.is_empty() {
-            return found;
+        let mut found = Found::of(rules.meet(&self.known));
+        if !found.known.is_empty() {
+            let known = found.known;
+            self.each(text, &known, |rule, start| found.note(rule, start));
         }
-        self.texts.find(text, &known, |rule, (least, most), start| {
-            for lead in *least..=*most {
-                found.note(rule, start.checked_sub(usize::from(lead)));
-            }
-        });
         if found.places.len() > PLACES_MAX {
             found.known = Bits::default();
         }
         found
+    }
+
+    /// The same where those of all rules are known, and of which: each a rule and a place.
+    pub(super) fn found(&self, rules: &Bits, places: impl Iterator<Item = (u16, usize)>) -> Found {
+        let mut found = Found::of(rules.meet(&self.known));
+        for (rule, place) in places {
+            if found.known.has(usize::from(rule)) {
+                found.note(rule, place);
+            }
+        }
+        found
+    }
+
+    /// Tells of each place where a match of any rule may begin, in no order; of some twice.
+    pub(super) fn all(&self, text: &[u8], tell: impl FnMut(u16, usize)) {
+        self.each(text, &self.known, tell);
+    }
+
+    fn each(&self, text: &[u8], known: &Bits, mut tell: impl FnMut(u16, usize)) {
+        self.texts.find(text, known, |rule, (least, most), start| {
+            let starts = (*least..=*most).filter_map(|lead| start.checked_sub(usize::from(lead)));
+            starts.for_each(|start| tell(rule, start));
+        });
     }
 }
 
@@ -199,12 +217,18 @@ pub(super) struct Found {
 }
 
 impl Found {
-    fn note(&mut self, rule: u16, place: Option<usize>) {
+    /// Of these rules, of which none is found yet.
+    fn of(known: Bits) -> Self {
+        Self { known, begun: Bits::default(), places: Vec::new(), last: [0; RULES_MAX] }
+    }
+
+    fn note(&mut self, rule: u16, place: usize) {
         if self.places.len() > PLACES_MAX {
             return;
         }
-        let place = place.and_then(|place| u32::try_from(place).ok());
-        let (Some(place), Some(last)) = (place, self.last.get_mut(usize::from(rule))) else { return };
+        let (Ok(place), Some(last)) = (u32::try_from(place), self.last.get_mut(usize::from(rule))) else {
+            return;
+        };
         self.places.push((place, *last));
         self.begun.insert(usize::from(rule));
         *last = u32::try_from(self.places.len()).unwrap_or(0);
@@ -216,7 +240,7 @@ impl Found {
     }
 
     /// The places of a rule, each once, the last first; nothing if they are not known.
-    pub(super) fn of(&self, rule: usize) -> Option<Vec<u32>> {
+    pub(super) fn places(&self, rule: usize) -> Option<Vec<u32>> {
         if !self.known.has(rule) {
             return None;
         }

@@ -21,18 +21,21 @@ fn talk(inspector: &Inspector, pieces: &[&str]) -> (usize, usize) {
         let border = if tail.text.is_empty() { Woken::default() } else { tail.border(inspector, &said) };
         let woken = tail.woken_beside(&said, &border);
         beside.parted = border::may_cross(&tail.text, &said.head);
+        beside.folds = border::may_fold(&tail.text, &said.head);
         if !tail.text.is_empty() && !tail.stirs(inspector, &said, &woken, &beside) {
             beside.crossing = inspector.rules.lone_of(&woken);
         } else if !tail.text.is_empty() {
             let whole = tail.after_where(inspector, "", &said, &alone, |_, _| true);
+            let is_plain = tail.is_plain(&said, &beside) && tail.look_on(&inspector.rules, &said);
             let looked = tail.after_where(inspector, "", &said, &alone, |joined, border| {
-                let sides = tail.sides(&said, &woken, &alone);
+                let sides = tail.sides(&said, &woken, &alone, is_plain, &beside);
                 let may_add = beside.learn(&inspector.rules, &sides, joined, border);
                 read.set(read.get() + usize::from(may_add));
                 may_add
             });
             assert_eq!(looked, whole, "{piece:?} after {:?}", tail.text);
             if whole.is_some() {
+                tail.begun.keep(0..tail.text.len());
                 blocked += 1;
                 continue;
             }

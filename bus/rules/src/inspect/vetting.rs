@@ -150,7 +150,7 @@ impl Inspector {
         let gate = self.rules.gate();
         let end = values.heard().map_or_else(|| gate.end_of(values.text.as_bytes()), |heard| heard.end);
         let mut trace = *findings.trace();
-        trace.stirred |= values.may_be_piece();
+        trace.veiled |= values.may_be_piece();
         if values.heard().is_none() && values.text.contains(BORDER) {
             // It reads otherwise where that stands for a border.
             trace.lone = self.rules.lone_of(&trace.woken);

@@ -6,9 +6,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::super::begun::Begun;
 use super::super::bytes::{self, Survey};
 use super::super::gate::{Bits, Woken};
-use super::super::markup::Marks;
+use super::super::markup::{self, Marks};
 use super::super::near::Near;
 use super::super::reach::Reach;
 use super::super::rules::{Compiled, Role, RuleSet};
@@ -19,10 +20,23 @@ use super::{LAYERS_MAX, QUOTED_MAX, Reader, View, judged};
 pub(in super::super) struct Sides<'a> {
     /// Concepts and parts that may stand in one of them: of no other does a match.
     pub(in super::super) lone: Bits,
-    /// The literals in both, and over the border as they stand; nothing where other letters may meet there.
-    pub(in super::super) woken: Option<&'a Woken>,
     /// What was found in the second.
     pub(in super::super) alerts: &'a [Alert],
+    /// More, if both read as they stand, alone and together.
+    pub(in super::super) plain: Option<Plain<'a>>,
+    /// Something in either, or over the border, may be in disguise.
+    pub(in super::super) veiled: bool,
+}
+
+/// What is known of two texts that read as they stand.
+#[derive(Clone, Copy)]
+pub(in super::super) struct Plain<'a> {
+    /// The literals in both, and over the border.
+    pub(in super::super) woken: &'a Woken,
+    /// Where matches may begin.
+    pub(in super::super) begun: &'a Begun,
+    /// There is markup in one of them.
+    pub(in super::super) marked: bool,
 }
 
 /// What both may be together.
@@ -45,20 +59,32 @@ pub(in super::super) fn may_add(
 ) -> Crossing {
     let unknown =
         Crossing { adds: true, lone: rules.evidence().with(rules.parts()), absent: Bits::default() };
+    if let Some(plain) = sides.plain {
+        let spoken_for = rules.spoken_for(plain.woken);
+        let reach = rules.reach_of(text.as_bytes(), &spoken_for, plain.begun.places(border.len()));
+        let both = Both::with(rules, text.as_bytes(), &spoken_for, reach, &border);
+        let mut crossing = Crossing { lone: both.lone, absent: both.absent, ..unknown };
+        crossing.adds = both.may_have_marks(text, plain.marked)
+            || both.adds_beside(sides, &mut crossing)
+            || sides.veiled && is_more(rules, text, &bytes::survey(text), &border);
+        return crossing;
+    }
     let Some((text, border, survey)) = folded(text, border) else { return unknown };
-    // Of a text that was folded other letters may stand at the border, too.
-    let known = sides.woken.filter(|_| matches!(text, Cow::Borrowed(_)));
-    let woken = known.copied().unwrap_or_else(|| rules.woken(text.as_bytes()));
-    let both = Both::of(rules, text.as_bytes(), &woken, &border);
+    let both = Both::of(rules, text.as_bytes(), &rules.woken(text.as_bytes()), &border);
     let mut crossing = Crossing { lone: both.lone, absent: both.absent, ..unknown };
     crossing.adds = both.has_marks(&text)
         || both.adds_beside(sides, &mut crossing)
-        || is_disguised(rules, &text, &survey)
-        || peeled(&text, &survey, &border, 0).is_some_and(|next| match next {
+        || is_more(rules, &text, &survey, &border);
+    crossing
+}
+
+/// Whether it is in disguise, or says more in a layer below.
+fn is_more(rules: &RuleSet, text: &str, survey: &Survey, border: &Range<usize>) -> bool {
+    is_disguised(rules, text, survey)
+        || peeled(text, survey, border, 0).is_some_and(|next| match next {
             Some((next, border)) => adds_below(rules, &next, border),
             None => true,
-        });
-    crossing
+        })
 }
 
 /// The text as it reads, if both parts of it read as they do alone, and where the border is in that.
@@ -145,9 +171,20 @@ impl<'b> Both<'b> {
     fn of(rules: &'b RuleSet, text: &'b [u8], woken: &Woken, border: &'b Range<usize>) -> Self {
         let spoken_for = rules.spoken_for(woken);
         let reach = rules.reach(text, &spoken_for);
-        let begun = reach.may_match(&spoken_for);
+        Self::with(rules, text, &spoken_for, reach, border)
+    }
+
+    /// The same, of which these rules' literals are there, and where they may match.
+    fn with(
+        rules: &'b RuleSet,
+        text: &'b [u8],
+        spoken_for: &Bits,
+        reach: Reach<'b>,
+        border: &'b Range<usize>,
+    ) -> Self {
+        let begun = reach.may_match(spoken_for);
         let (awake, lone) = (rules.awake(begun), rules.lone(&begun));
-        let absent = rules.lone(&spoken_for).without(&lone);
+        let absent = rules.lone(spoken_for).without(&lone);
         Self { rules, text, border, near: rules.near(text, reach, &begun), awake, lone, absent }
     }
 
@@ -155,6 +192,13 @@ impl<'b> Both<'b> {
     fn has_marks(&self, text: &str) -> bool {
         let shape = self.rules.markup(&self.awake).filter(|_| bytes::has_markup(text));
         shape.is_some_and(|shape| !Marks::find(shape, self.text).is_empty())
+    }
+
+    /// The same where it is known whether there is any on either side.
+    fn may_have_marks(&self, text: &str, marked: bool) -> bool {
+        let shape = self.rules.markup(&self.awake);
+        let before = self.text.get(..self.border.end).unwrap_or_default();
+        shape.is_some() && (marked || markup::may_go_on(before)) && self.has_marks(text)
     }
 
     /// The rules that block by themselves, and some that never do.
