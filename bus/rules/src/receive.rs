@@ -37,8 +37,14 @@ pub struct Receiver<'a> {
 #[derive(Clone, Debug)]
 pub struct Vetted {
     envelope: Envelope,
+    origin: Arc<Origin>,
+}
+
+/// Where the messages of one bundle come from.
+#[derive(Debug)]
+struct Origin {
     bundle: Bytes,
-    sender: Arc<Holder>,
+    sender: Holder,
 }
 
 impl Vetted {
@@ -50,14 +56,14 @@ impl Vetted {
 
     /// The bundle that it came in, whole or pruned: it shows, to whoever has the sender's key, what the sender signed.
     #[must_use]
-    pub const fn bundle(&self) -> &Bytes {
-        &self.bundle
+    pub fn bundle(&self) -> &Bytes {
+        &self.origin.bundle
     }
 
     /// Who sent it, as its token proves.
     #[must_use]
     pub fn sender(&self) -> &Holder {
-        &self.sender
+        &self.origin.sender
     }
 }
 
@@ -96,7 +102,7 @@ impl Receiver<'_> {
         if !is_signed(bundle, &sender.key) {
             return Err(Refusal::Unauthentic);
         }
-        let sender = Arc::new(sender);
+        let origin = Arc::new(Origin { bundle: bundle.bytes().clone(), sender });
         // Messages of a bundle mostly ask the same: look once.
         let mut last: Option<(&Header, Result<(), Refusal>)> = None;
         let judged = bundle.envelopes().map(|envelope| {
@@ -110,7 +116,7 @@ impl Receiver<'_> {
             answer?;
             let Header { session, lane, sequence, timestamp, .. } = header;
             windows.record(&sender.key, *session, *lane, *sequence, *timestamp, now)?;
-            Ok(Vetted { envelope: envelope.clone(), bundle: bundle.bytes().clone(), sender: sender.clone() })
+            Ok(Vetted { envelope: envelope.clone(), origin: origin.clone() })
         });
         Ok(judged.collect())
     }

@@ -14,11 +14,11 @@ use testudo_wire::{
     AgentName, Bundle, Destination, Digest, Limits, MessageId, ReceiptWish, Refusal, SessionId, TokenId,
 };
 
-use super::Delivery;
 use super::backlog::Placed;
 use super::requests::Piece;
 use super::seen;
 use super::shared::Shared;
+use super::{Delivery, alike};
 use crate::spin;
 
 /// Messages in one signed receipt.
@@ -30,7 +30,7 @@ const ALL: u16 = u16::MAX;
 #[derive(Debug)]
 pub(super) struct Arrival {
     annotation: Annotation,
-    bundle: Result<Bundle, Refusal>,
+    bundle: Result<Arc<Bundle>, Refusal>,
     limits: Limits,
 }
 
@@ -39,7 +39,7 @@ impl Arrival {
     pub(super) fn read(frame: &Bytes, limits: &Limits) -> Option<Self> {
         let len = u32::from_be_bytes(*frame.first_chunk::<4>()?) as usize;
         let annotation = Annotation::decode(frame.get(4..4_usize.checked_add(len)?)?, limits).ok()?;
-        let bundle = Bundle::decode(frame.slice(4 + len..), limits).map_err(|_| Refusal::Malformed);
+        let bundle = alike::decode(frame.slice(4 + len..), limits).map_err(|_| Refusal::Malformed);
         Some(Self { annotation, bundle, limits: *limits })
     }
 

@@ -17,9 +17,16 @@ use super::answering::Answering;
 #[derive(Clone, Debug)]
 pub struct Delivery {
     vetted: Vetted,
-    alerts: Vec<String>,
     meaning: Arc<Meaning>,
     handed_over: Timestamp,
+    /// Apart, so that what most messages do not have is not moved with them from hand to hand.
+    more: Option<Box<More>>,
+}
+
+/// What few messages have.
+#[derive(Clone, Debug, Default)]
+struct More {
+    alerts: Vec<String>,
     answering: Option<Arc<Answering>>,
     joined: Option<Bytes>,
     /// When it was verified, if it is traced.
@@ -27,6 +34,9 @@ pub struct Delivery {
     /// What answers go on with, instead of its sender's trace.
     carried_on: Option<TraceParent>,
 }
+
+/// It goes through many hands.
+const _: () = assert!(size_of::<Delivery>() <= 48, "a delivery grew");
 
 impl Delivery {
     /// What a receiver verified, with what it knows besides.
@@ -38,31 +48,28 @@ impl Delivery {
     ) -> Self {
         let is_traced = vetted.envelope().header().trace.is_some_and(|trace| trace.is_sampled());
         let arrived = is_traced.then(Instant::now);
-        Self {
-            vetted,
-            alerts,
-            meaning,
-            handed_over,
-            answering: None,
-            joined: None,
-            arrived,
-            carried_on: None,
-        }
+        let has_more = is_traced || !alerts.is_empty();
+        let more = has_more.then(|| Box::new(More { alerts, arrived, ..More::default() }));
+        Self { vetted, meaning, handed_over, more }
+    }
+
+    fn more(&mut self) -> &mut More {
+        self.more.get_or_insert_default()
     }
 
     /// It is a request that this agent may answer.
     pub(super) fn answered_by(&mut self, answering: Arc<Answering>) {
-        self.answering = Some(answering);
+        self.more().answering = Some(answering);
     }
 
     /// The request as this link answers it; `None` when it asks for no answer.
-    pub(super) const fn answering(&self) -> Option<&Arc<Answering>> {
-        self.answering.as_ref()
+    pub(super) fn answering(&self) -> Option<&Arc<Answering>> {
+        self.more.as_ref()?.answering.as_ref()
     }
 
     /// The last part of an answer, with the bodies of all.
     pub(super) fn joined(mut self, body: Bytes) -> Self {
-        self.joined = Some(body);
+        self.more().joined = Some(body);
         self
     }
 
@@ -122,20 +129,25 @@ impl Delivery {
     /// The body.
     #[must_use]
     pub fn body(&self) -> Bytes {
-        self.joined.clone().unwrap_or_else(|| self.vetted.envelope().body())
+        self.whole().cloned().unwrap_or_else(|| self.vetted.envelope().body())
+    }
+
+    /// The body of an answer that came in parts.
+    fn whole(&self) -> Option<&Bytes> {
+        self.more.as_ref()?.joined.as_ref()
     }
 
     /// How long the body is, in bytes.
     #[must_use]
     pub fn body_len(&self) -> usize {
-        self.joined.as_ref().map_or_else(|| self.vetted.envelope().body_len(), Bytes::len)
+        self.whole().map_or_else(|| self.vetted.envelope().body_len(), Bytes::len)
     }
 
     /// The bundle that it came in, as its sender signed it: kept in a file, it shows what this agent was sent without
     /// the node, and beside a proof of its record what the node decided (`testudo audit check --bundle`). May hold
     /// other messages to this agent.
     #[must_use]
-    pub const fn bundle(&self) -> &Bytes {
+    pub fn bundle(&self) -> &Bytes {
         self.vetted.bundle()
     }
 
@@ -148,7 +160,7 @@ impl Delivery {
     /// Rules of the content guard that alerted without blocking.
     #[must_use]
     pub fn alerts(&self) -> &[String] {
-        &self.alerts
+        self.more.as_ref().map_or(&[], |more| &more.alerts)
     }
 
     /// When the node handed it over, by its own clock and on its own word.
@@ -159,19 +171,20 @@ impl Delivery {
 
     /// When it was verified, if it is part of a sampled trace.
     #[must_use]
-    pub const fn arrived(&self) -> Option<Instant> {
-        self.arrived
+    pub fn arrived(&self) -> Option<Instant> {
+        self.more.as_ref()?.arrived
     }
 
     /// The trace that an answer to it goes on with: its sender's own, unless [`Delivery::carry_on`] said another.
     #[must_use]
     pub fn trace(&self) -> Option<TraceParent> {
-        self.carried_on.or_else(|| self.header().trace)
+        let carried_on = self.more.as_ref().and_then(|more| more.carried_on);
+        carried_on.or_else(|| self.header().trace)
     }
 
     /// Answers go on with this trace, such as under a span of whoever handles it.
-    pub const fn carry_on(&mut self, trace: TraceParent) {
-        self.carried_on = Some(trace);
+    pub fn carry_on(&mut self, trace: TraceParent) {
+        self.more().carried_on = Some(trace);
     }
 
     /// What the token under which it came lets its sender do.

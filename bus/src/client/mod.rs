@@ -5,6 +5,7 @@
 //! is ever sent again by itself. A [`Member`] is an agent over as many links as it takes. Knows nothing of
 //! actors.
 
+mod alike;
 mod answering;
 mod arrival;
 mod asking;

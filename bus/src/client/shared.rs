@@ -12,6 +12,7 @@ use testudo_wire::trust::SignedStatement;
 use testudo_wire::{Limits, PublicKey, SessionId, Timestamp, TokenId};
 use tokio::sync::{Semaphore, mpsc};
 
+use super::alike;
 use super::desk::Desk;
 use super::dice::Dice;
 use super::identity::ClientIdentity;
@@ -55,6 +56,7 @@ pub(super) struct Shared {
     /// What the link that renews it is to go on with.
     pub(super) again: Again,
     desk: Mutex<Desk>,
+    _link: alike::Link,
     /// By lane, as the node introduces them.
     tokens: [Mutex<ReadTokens>; LANES],
 }
@@ -124,6 +126,7 @@ impl Shared {
             due: begun.due,
             again: begun.again,
             desk: Mutex::default(),
+            _link: alike::Link::new(),
             tokens: std::array::from_fn(|_| Mutex::default()),
         }
     }
