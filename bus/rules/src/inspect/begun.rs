@@ -45,14 +45,16 @@ impl Begun {
                 note(rule, first + place);
             }
         });
-        let new = borders.iter().copied().filter(|border| *border >= from);
-        if let (Some(next), Some(last)) = (new.clone().min(), new.max()) {
-            let first = start_of(apart.get(..next).unwrap_or_default().as_bytes(), BESIDE);
-            let end = last + 1 + end_of(apart.get(last + 1..).unwrap_or_default().as_bytes(), BESIDE);
-            let touching = text.get(first..end).unwrap_or_default().replace(BORDER, "");
-            starts.all(touching.as_bytes(), |rule, place| {
-                let within = borders.iter().filter(|border| **border >= first);
-                note(rule, within.fold(first + place, |place, border| place + usize::from(*border <= place)));
+        // Where the borders are in the text without them, and which of them are new.
+        let gone = borders.iter().enumerate().map(|(before, border)| border - before).collect::<Vec<_>>();
+        let new = borders.partition_point(|border| *border < from);
+        if let (Some(next), Some(last)) = (gone.get(new), gone.last()) {
+            let touching = text.replace(BORDER, "").into_bytes();
+            let first = start_of(touching.get(..*next).unwrap_or_default(), BESIDE);
+            let end = last + end_of(touching.get(*last..).unwrap_or_default(), BESIDE);
+            starts.all(touching.get(first..end).unwrap_or_default(), |rule, place| {
+                let place = first + place;
+                note(rule, place + gone.partition_point(|border| *border <= place));
             });
         }
         self.borders = borders.into_iter().map(narrow).collect();
@@ -67,7 +69,7 @@ impl Begun {
     /// The places, where borders are `gap` bytes long: one, or none.
     pub(super) fn places(&self, gap: usize) -> impl Iterator<Item = (u16, usize)> {
         let before = move |place: u16| match gap {
-            0 => self.borders.iter().filter(|border| **border < place).count(),
+            0 => self.borders.partition_point(|border| *border < place),
             _ => 0,
         };
         self.places.iter().map(move |(rule, place)| (*rule, usize::from(*place) - before(*place)))
@@ -106,10 +108,14 @@ mod tests {
                 let hir = dice.one(&hirs);
                 write(hir, &mut dice, &mut text);
             }
-            let text = String::from_utf8_lossy(&text).replace(|c: char| c == BORDER || !c.is_ascii(), "");
+            let sign = *dice.one(&["", "\u{2014}", "\u{2192} \u{4e8b}"]);
+            let text = String::from_utf8_lossy(&text).replace(|c: char| c == BORDER || !c.is_ascii(), sign);
             let (mut begun, mut talk, mut rest) = (Begun::default(), String::new(), text.as_str());
+            let longest = *dice.one(&[2, 4, 40]);
             while !rest.is_empty() {
-                let (piece, after) = rest.split_at((1 + dice.below(40)).min(rest.len()));
+                let at = (1 + dice.below(longest)).min(rest.len());
+                let (piece, after) =
+                    rest.split_at((at..).find(|at| rest.is_char_boundary(*at)).unwrap_or(at));
                 rest = after;
                 if !talk.is_empty() {
                     talk.push(BORDER);

@@ -2,8 +2,9 @@
 //! each text holds a piece that is too short to be told, or that begins in the middle. Only the bytes beside the border
 //! are looked at, so that it costs next to nothing; it may say yes where there is nothing.
 
-use super::bytes::{RUN_MIN, is_run};
+use super::bytes::{PADDING_MAX, RUN_MIN, is_run};
 use super::context::BORDER;
+use super::peel::LINE_MIN;
 use super::sweep::WORD_MIN;
 
 /// Longest escape that has begun and not ended, in bytes: `\u{10FFFF}`, `&#x0000069;`, and of two layers.
@@ -15,6 +16,7 @@ const PRINTED_MAX: usize = 64;
 pub(super) fn may_cross(before: &str, after: &str) -> bool {
     let (before, after) = (before.as_bytes(), after.as_bytes());
     is_long_run(before, after)
+        || is_run_of_lines(before, after)
         || has_begun(before)
         || has_empty_quotes(before, after)
         || is_apart(before, after)
@@ -52,7 +54,18 @@ fn is_long_run(before: &[u8], after: &[u8]) -> bool {
     }
     // Names and paths are long, too: of base64 something is a capital letter.
     let run = || back(before).take(end).chain(after.iter().take(start));
-    end + start >= RUN_MIN && (run().any(u8::is_ascii_uppercase) || run().all(u8::is_ascii_hexdigit))
+    end + start + PADDING_MAX >= RUN_MIN
+        && (run().any(u8::is_ascii_uppercase) || run().all(u8::is_ascii_hexdigit))
+}
+
+/// Whether a run that is broken over lines goes on in another line behind the border.
+fn is_run_of_lines(before: &[u8], after: &[u8]) -> bool {
+    let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    let line = back(before).skip_while(|byte| is_end(byte)).take_while(|byte| is_run(**byte));
+    let goes_on = after.iter().find(|byte| !is_end(byte)).is_some_and(|byte| is_run(*byte));
+    goes_on
+        && (before.last().is_some_and(is_end) || after.first().is_some_and(is_end))
+        && line.count() >= LINE_MIN
 }
 
 /// Whether an escape has begun that may end behind the border.

@@ -56,6 +56,9 @@ const RULE_MIN: usize = 3;
 /// Shortest run of base64 or hex worth decoding by itself, in bytes.
 pub(super) const RUN_MIN: usize = 24;
 
+/// Most bytes that pad a run.
+pub(super) const PADDING_MAX: usize = 2;
+
 /// What was seen in a text.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Survey {
@@ -112,7 +115,17 @@ impl Survey {
 
     /// Whether single words may be in base64.
     pub(super) const fn mixed_case(&self) -> bool {
-        self.swept.upper as usize * 8 >= self.bytes && self.bytes >= 16
+        self.capitals_many() && self.bytes >= 16
+    }
+
+    /// The same of a text that may be too short for that.
+    pub(super) const fn capitals_many(&self) -> bool {
+        self.swept.upper > 0 && self.swept.upper as usize * 8 >= self.bytes
+    }
+
+    /// Whether any of the signs is there that begin an encoding.
+    pub(super) const fn escapes(&self) -> bool {
+        self.swept.escapes
     }
 
     /// Whether anything may be decoded.
@@ -131,6 +144,13 @@ pub(super) fn seen(bytes: &[u8], of: impl Fn(u8) -> u8) -> u8 {
     rest.iter().fold(blocks, |seen, byte| seen | of(*byte))
 }
 
+/// Whether a line begins with what a banner is ruled with, blanks or signs.
+pub(super) fn has_ruled_line(text: &str) -> bool {
+    let ruled =
+        |at: usize| text.as_bytes().get(at..at + RULE_MIN).is_some_and(|rule| rule.iter().all(is_ruled));
+    ruled(0) || text.match_indices('\n').any(|(end, _)| ruled(end + 1))
+}
+
 /// Whether a tag, a bracket or a banner may open: the latter at the beginning of a line.
 pub(super) fn has_markup(text: &str) -> bool {
     let bytes = text.as_bytes();
@@ -140,8 +160,7 @@ pub(super) fn has_markup(text: &str) -> bool {
         let sign = is(byte, b'#') | is(byte, b'=') | is(byte, b'*') | is(byte, b'-');
         opens | sign << 1
     });
-    let ruled = |at: usize| bytes.get(at..at + RULE_MIN).is_some_and(|rule| rule.iter().all(is_ruled));
-    seen & 1 != 0 || seen & 2 != 0 && (ruled(0) || text.match_indices('\n').any(|(end, _)| ruled(end + 1)))
+    seen & 1 != 0 || seen & 2 != 0 && has_ruled_line(text)
 }
 
 /// Whether a banner may be ruled with it.
@@ -167,11 +186,12 @@ fn may_escape(text: &str) -> bool {
 /// Whether there is a run that may be base64, which is never all in lower case, or hex. Most are paths and names.
 fn has_encoded_run(bytes: &[u8]) -> bool {
     let mut from = 0;
-    while let Some(start) = run_from(bytes, from, RUN_MIN) {
+    while let Some(start) = run_from(bytes, from, RUN_MIN - PADDING_MAX) {
         let rest = bytes.get(start..).unwrap_or_default();
         let run = rest.get(..run_of(rest)).unwrap_or_default();
-        if run.iter().any(|byte| CLASSES[usize::from(*byte)] & UPPER != 0)
-            || run.iter().all(u8::is_ascii_hexdigit)
+        if run.len() + padding_of(rest, run.len()) >= RUN_MIN
+            && (run.iter().any(|byte| CLASSES[usize::from(*byte)] & UPPER != 0)
+                || run.iter().all(u8::is_ascii_hexdigit))
         {
             return true;
         }
@@ -193,6 +213,11 @@ pub(super) fn run_from(bytes: &[u8], mut from: usize, least: usize) -> Option<us
 /// Length of the run that a text begins with.
 pub(super) fn run_of(text: &[u8]) -> usize {
     text.iter().position(|byte| !is_run(*byte)).unwrap_or(text.len())
+}
+
+/// How many bytes pad the run that ends there.
+pub(super) fn padding_of(rest: &[u8], end: usize) -> usize {
+    rest.iter().skip(end).take(PADDING_MAX).take_while(|byte| **byte == b'=').count()
 }
 
 /// Whether runs of base64 or hex are made of it.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::begun::Begun;
 use super::border;
+use super::disguise;
 use super::gate::{Bits, Gate, LITERAL_MAX, State, Woken};
 use super::rules::RuleSet;
 use super::scan::{self, Plain, Sides, Trace};
@@ -46,6 +47,10 @@ impl<'t> Said<'t> {
     pub(super) fn of(text: &'t str, mut trace: Trace, state: State) -> Self {
         trace.veiled |= is_crumb(text);
         let (head, end) = (head_of(text, TAIL_BYTES_MAX), end_of(text, TAIL_BYTES_MAX));
+        if text.len() > TAIL_BYTES_MAX {
+            // What is rare in the whole may be frequent in what is kept of it.
+            trace.veiled |= [head, end].into_iter().any(disguise::may_begin_or_end);
+        }
         Self { head: head.into(), end: end.into(), bytes: text.len(), trace, state }
     }
 
@@ -62,7 +67,7 @@ impl<'t> Said<'t> {
             let gate = inspector.rules.gate();
             let mut woken = gate.hear(self.end.as_bytes()).woken;
             woken.join(&gate.hear(self.head.as_bytes()).woken);
-            let lone = inspector.rules.lone_of(&woken);
+            let lone = inspector.rules.evidence().with(inspector.rules.parts());
             self.trace = Trace { woken, stirred: true, folds: true, veiled: true, marked: true, lone };
             self.state = gate.end_of(self.end.as_bytes());
         }

@@ -4,7 +4,7 @@
 use aho_corasick::AhoCorasick;
 use base64::Engine as _;
 
-use super::bytes::{Survey, alone};
+use super::bytes::{self, Survey, alone};
 use super::sweep::WORD_MIN;
 use super::{peel, squeeze};
 
@@ -31,16 +31,16 @@ pub(super) fn runs_together(phrases: &AhoCorasick, text: &str, survey: &Survey) 
 /// where there is none.
 pub(super) fn may_be_piece(text: &str, survey: &Survey) -> bool {
     survey.pieces_apart()
-        || survey.mixed_case() && {
-            let words = text.split_ascii_whitespace();
-            let (words, decoded) = words.fold((0usize, 0usize), |(words, decoded), word| {
-                (words + 1, decoded + usize::from(decode_word(word).is_some()))
-            });
-            // The word on the border is broken.
-            (decoded + 1) * 3 >= words
-        }
+        // What the other side has of capital letters, or of words, counts for both.
+        || survey.capitals_many()
+        || survey.escapes() && peel::may_be_printable(text.as_bytes())
         // Beside such, what is run together is read, too (`runs_together`).
         || survey.digits_many()
+}
+
+/// The same of the beginning or the end of a long text.
+pub(super) fn may_begin_or_end(text: &str) -> bool {
+    may_be_piece(text, &bytes::survey(text))
 }
 
 /// `i g n o r e`: drops what stands between letters that stand alone. What separates them is what does so most often.

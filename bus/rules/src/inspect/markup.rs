@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::bytes::has_markup;
 use super::near::Places;
 use super::pattern::Pattern;
 use super::rules::{Mention, Role, Rule, Strength};
@@ -256,9 +257,6 @@ impl Marks {
     /// Finds it.
     pub(super) fn find(shape: &Pattern, text: &[u8]) -> Self {
         let mut marks = Self::default();
-        if !text.iter().any(|b| matches!(b, b'<' | b'[')) && !has_banner(text) {
-            return marks;
-        }
         for found in Places::everywhere(shape, text) {
             let glued =
                 found.start.checked_sub(1).and_then(|i| text.get(i)).is_some_and(u8::is_ascii_alphanumeric);
@@ -285,6 +283,12 @@ impl Marks {
             judge(opening, &self.closings, (text_bytes, view), signals, findings);
         }
     }
+}
+
+/// Whether anything in a text looks like markup. Where nothing does, a banner ruled with blanks alone is none.
+pub(super) fn is_looked_for(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    has_markup(text) && (bytes.iter().any(|byte| matches!(byte, b'<' | b'[')) || has_banner(bytes))
 }
 
 /// Whether a line begins with what banners are made of.

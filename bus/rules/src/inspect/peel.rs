@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use super::bytes::{RUN_MIN, is_sign, run_from, run_of};
+use super::bytes::{PADDING_MAX, RUN_MIN, is_sign, padding_of, run_from, run_of};
 
 /// Either padding, any trailing bits.
 pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -188,6 +188,12 @@ fn printed(rest: &[u8]) -> Peeled {
 /// Fewest escapes that make a text quoted-printable rather than arithmetic.
 const QUOTED_MIN: usize = 3;
 
+/// Whether something may be quoted-printable, beside whatever else.
+pub(super) fn may_be_printable(text: &[u8]) -> bool {
+    let mut signs = text.iter().enumerate().filter(|(_, byte)| **byte == b'=');
+    signs.any(|(at, _)| text.get(at..).and_then(quoted_printable).is_some())
+}
+
 /// Whether there are enough escapes and soft line ends, and hardly another equals sign.
 fn is_quoted_printable(bytes: &[u8]) -> bool {
     let (mut signs, mut escapes) = (0usize, 0usize);
@@ -216,10 +222,8 @@ fn empty_quotes(rest: &[u8]) -> Peeled {
     (rest.first() == rest.get(1)).then(|| (2, vec![]))
 }
 
-/// Most bytes that pad a run.
-const PADDING_MAX: usize = 2;
 /// Shortest line of a run that is broken over several, in bytes.
-const LINE_MIN: usize = 60;
+pub(super) const LINE_MIN: usize = 60;
 
 /// What a text begins with: a run, with its padding; or several, of one length, if it is broken over lines.
 fn run(rest: &[u8]) -> Peeled {
@@ -229,11 +233,6 @@ fn run(rest: &[u8]) -> Peeled {
     }
     let run = rest.get(..first + padding_of(rest, first)).filter(|run| run.len() >= RUN_MIN)?;
     Some((run.len(), decode_run(run)?))
-}
-
-/// How many bytes pad the run that ends there.
-fn padding_of(rest: &[u8], end: usize) -> usize {
-    rest.iter().skip(end).take(PADDING_MAX).take_while(|byte| **byte == b'=').count()
 }
 
 /// Where the next line of a run begins and ends, if it is no longer than this.

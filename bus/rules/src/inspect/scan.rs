@@ -321,9 +321,12 @@ impl Reader<'_> {
         }
         // Of evidence, words alone are no sign: they must stand as near as its phrases have them (`weigh`).
         findings.trace.stirred |= !awake.without(self.rules.evidence()).is_empty();
-        let shape = self.rules.markup(&awake).filter(|_| bytes::has_markup(view));
-        let marks = shape.map_or_else(Marks::default, |shape| Marks::find(shape, text));
-        findings.trace.marked |= !marks.is_empty();
+        let shape = self.rules.markup(&awake);
+        let looked = shape.filter(|_| markup::is_looked_for(view));
+        let marks = looked.map_or_else(Marks::default, |shape| Marks::find(shape, text));
+        // What makes a banner of blanks one may come with another message.
+        let may_be = shape.is_some() && looked.is_none() && bytes::has_ruled_line(view);
+        findings.trace.marked |= may_be || !marks.is_empty();
         if marks.is_empty() {
             awake = awake.without(self.rules.signals());
         }

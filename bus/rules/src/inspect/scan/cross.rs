@@ -60,13 +60,15 @@ pub(in super::super) fn may_add(
     let unknown =
         Crossing { adds: true, lone: rules.evidence().with(rules.parts()), absent: Bits::default() };
     if let Some(plain) = sides.plain {
+        let survey = bytes::survey(text);
         let spoken_for = rules.spoken_for(plain.woken);
         let reach = rules.reach_of(text.as_bytes(), &spoken_for, plain.begun.places(border.len()));
         let both = Both::with(rules, text.as_bytes(), &spoken_for, reach, &border);
         let mut crossing = Crossing { lone: both.lone, absent: both.absent, ..unknown };
         crossing.adds = both.may_have_marks(text, plain.marked)
             || both.adds_beside(sides, &mut crossing)
-            || sides.veiled && is_more(rules, text, &bytes::survey(text), &border);
+            || is_disguised(rules, text, &survey)
+            || sides.veiled && says_more(rules, text, &survey, &border);
         return crossing;
     }
     let Some((text, border, survey)) = folded(text, border) else { return unknown };
@@ -74,17 +76,17 @@ pub(in super::super) fn may_add(
     let mut crossing = Crossing { lone: both.lone, absent: both.absent, ..unknown };
     crossing.adds = both.has_marks(&text)
         || both.adds_beside(sides, &mut crossing)
-        || is_more(rules, &text, &survey, &border);
+        || is_disguised(rules, &text, &survey)
+        || says_more(rules, &text, &survey, &border);
     crossing
 }
 
-/// Whether it is in disguise, or says more in a layer below.
-fn is_more(rules: &RuleSet, text: &str, survey: &Survey, border: &Range<usize>) -> bool {
-    is_disguised(rules, text, survey)
-        || peeled(text, survey, border, 0).is_some_and(|next| match next {
-            Some((next, border)) => adds_below(rules, &next, border),
-            None => true,
-        })
+/// Whether it says more in a layer below.
+fn says_more(rules: &RuleSet, text: &str, survey: &Survey, border: &Range<usize>) -> bool {
+    peeled(text, survey, border, 0).is_some_and(|next| match next {
+        Some((next, border)) => adds_below(rules, &next, border),
+        None => true,
+    })
 }
 
 /// The text as it reads, if both parts of it read as they do alone, and where the border is in that.
@@ -190,7 +192,7 @@ impl<'b> Both<'b> {
 
     /// Whether there is markup in it: what that means is not told from a border.
     fn has_marks(&self, text: &str) -> bool {
-        let shape = self.rules.markup(&self.awake).filter(|_| bytes::has_markup(text));
+        let shape = self.rules.markup(&self.awake).filter(|_| markup::is_looked_for(text));
         shape.is_some_and(|shape| !Marks::find(shape, self.text).is_empty())
     }
 
