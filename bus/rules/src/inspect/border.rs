@@ -9,7 +9,7 @@ use super::sweep::WORD_MIN;
 
 /// Longest escape that has begun and not ended, in bytes: `\u{10FFFF}`, `&#x0000069;`, and of two layers.
 const ESCAPE_MAX: usize = 16;
-/// The same of a substitution: `$(printf `, and a word.
+/// The same of a substitution, with borders in it: `$(printf `, and a word.
 const PRINTED_MAX: usize = 64;
 
 /// Whether something may run over the border between `before`, in which borders may stand, and `after`.
@@ -73,7 +73,7 @@ fn has_begun(before: &[u8]) -> bool {
     let goes_on = |byte: &&u8| is_word(**byte) || matches!(**byte, b'#' | b'{' | b';' | b'\r' | b'\n');
     let begins = |byte: &u8| matches!(byte, b'%' | b'&' | b'\\' | b'=');
     back(before).take(ESCAPE_MAX).find(|byte| !goes_on(byte)).is_some_and(begins)
-        || back(before).take(PRINTED_MAX).any(|byte| *byte == b'$')
+        || before.get(before.len().saturating_sub(PRINTED_MAX)..).unwrap_or_default().contains(&b'$')
 }
 
 /// Whether two quotation marks meet there.
