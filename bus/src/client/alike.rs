@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use testudo_wire::{Bundle, BundleError, Destination, Limits};
@@ -32,8 +32,10 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
+        // Under the lock, so that nothing is kept behind the last but one.
+        let mut recent = recent();
         if LINKS.fetch_sub(1, Ordering::Relaxed) <= 2 {
-            RECENT.lock().unwrap_or_else(PoisonError::into_inner).kept.clear();
+            recent.kept.clear();
         }
     }
 }
@@ -61,16 +63,23 @@ impl Recent {
 
 /// See [`Bundle::decode`].
 pub(super) fn decode(bytes: Bytes, limits: &Limits) -> Result<Arc<Bundle>, BundleError> {
-    let recent = || RECENT.lock().unwrap_or_else(PoisonError::into_inner);
-    let is_alone = LINKS.load(Ordering::Relaxed) < 2;
-    if !is_alone && let Some(same) = recent().same(&bytes, limits) {
+    let are_several = || LINKS.load(Ordering::Relaxed) > 1;
+    let same = are_several().then(|| recent().same(&bytes, limits)).flatten();
+    if let Some(same) = same {
         return Ok(same);
     }
     let bundle = Arc::new(Bundle::decode(bytes, limits)?);
-    if !is_alone && may_come_to_others(&bundle) {
-        recent().keep(&bundle, limits);
+    if may_come_to_others(&bundle) {
+        let mut recent = recent();
+        if are_several() {
+            recent.keep(&bundle, limits);
+        }
     }
     Ok(bundle)
+}
+
+fn recent() -> MutexGuard<'static, Recent> {
+    RECENT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether others may be sent the same bytes.
@@ -118,20 +127,23 @@ mod tests {
     fn only_the_very_same_bytes_are_not_read_again() {
         let (topic, limits) = (Destination::Topic(Resource::parse("news").unwrap()), Limits::standard());
         let published = bundle(topic);
+        assert!(may_come_to_others(&published));
         let _links = [Link::new(), Link::new()];
         let copy = || Bytes::copy_from_slice(published.bytes());
-        let first = decode(copy(), &limits).unwrap();
-        assert!(Arc::ptr_eq(&first, &decode(copy(), &limits).unwrap()));
+        let (first, mut recent) = (decode(copy(), &limits).unwrap(), Recent::default());
+        recent.keep(&first, &limits);
+        assert!(recent.same(&copy(), &limits).is_some_and(|same| Arc::ptr_eq(&first, &same)));
         for at in 0..copy().len() {
             let mut bytes = copy().to_vec();
             bytes[at] ^= 1;
-            if let Ok(changed) = decode(bytes.into(), &limits) {
-                assert!(!Arc::ptr_eq(&first, &changed), "byte {at}");
-                assert!(!changed.is_signed_by(&SecretKey::from_seed(&[2; 32]).public()), "byte {at}");
-            }
+            assert!(recent.same(&bytes.clone().into(), &limits).is_none(), "byte {at}");
+            let changed = decode(bytes.into(), &limits);
+            let key = SecretKey::from_seed(&[2; 32]).public();
+            assert!(!changed.is_ok_and(|changed| changed.is_signed_by(&key)), "byte {at}");
         }
         let fewer = Limits { bundle_envelopes_max: 3, ..limits };
-        assert!(decode(copy(), &fewer).is_err(), "each is read within its own limits");
+        assert!(recent.same(&copy(), &fewer).is_none(), "each is read within its own limits");
+        assert!(decode(copy(), &fewer).is_err());
         assert!(!may_come_to_others(&bundle(Destination::Agent(AgentName::parse("receiver").unwrap()))));
     }
 

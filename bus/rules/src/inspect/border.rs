@@ -2,7 +2,7 @@
 //! each text holds a piece that is too short to be told, or that begins in the middle. Only the bytes beside the border
 //! are looked at, so that it costs next to nothing; it may say yes where there is nothing.
 
-use super::bytes::{PADDING_MAX, RUN_MIN, is_run};
+use super::bytes::{PADDING_MAX, RUN_MIN, is_run, padding_of};
 use super::context::BORDER;
 use super::peel::LINE_MIN;
 use super::sweep::WORD_MIN;
@@ -40,7 +40,7 @@ const fn is_word(byte: u8) -> bool {
 /// Whether a word goes on over the border that is so long that it may be several, or one of base64 or hex.
 fn is_long_run(before: &[u8], after: &[u8]) -> bool {
     let start = after.iter().take_while(|byte| is_run(**byte)).count();
-    if start == 0 {
+    if start + padding_of(after, start) == 0 {
         return false;
     }
     let end = back(before).take_while(|byte| is_run(**byte)).count();

@@ -129,6 +129,8 @@ struct Beside {
     parted: bool,
     /// A letter on the border may read otherwise than it stands.
     folds: bool,
+    /// Markup may run over the border.
+    marked: bool,
 }
 
 impl Beside {
@@ -136,6 +138,7 @@ impl Beside {
     fn learn(&mut self, rules: &RuleSet, sides: &Sides<'_>, joined: &str, border: Range<usize>) -> bool {
         let both = scan::may_add(rules, joined, border, sides);
         self.crossing.join(&both.lone);
+        self.marked |= both.marked;
         // The tail may be of several messages, which are joined in the same way.
         self.absent = Some(self.absent.map_or(both.absent, |absent| absent.meet(&both.absent)));
         both.adds
@@ -313,7 +316,8 @@ impl Tail {
         self.begun = Begun::default();
         self.states = GAPS.map(|gap| gate.end_of(self.text.replace(BORDER, gap).as_bytes()));
         self.woken = GAPS.map(|gap| gate.hear(self.text.replace(BORDER, gap).as_bytes()).woken);
-        self.lone = self.woken.map(|woken| rules.lone_of(&woken));
+        // What is hidden in it wakes nothing as it stands.
+        self.lone = [rules.evidence().with(rules.parts()); 2];
         self.bytes = 0;
     }
 
@@ -435,7 +439,7 @@ impl Tail {
         // What was parted may go on in the next, too.
         self.veiled = until(said.trace.veiled || beside.parted, self.veiled);
         self.folds = until(said.trace.folds || beside.folds, self.folds);
-        self.marked = until(said.trace.marked, self.marked);
+        self.marked = until(said.trace.marked || beside.marked, self.marked);
         if self.bytes >= TAIL_BYTES_MAX {
             self.woken = [Woken::default(), self.woken[0]];
             self.lone = [Bits::default(), self.lone[0]];

@@ -24,6 +24,12 @@ fn talk(inspector: &Inspector, pieces: &[&str]) -> (usize, usize) {
         beside.folds = border::may_fold(&tail.text, &said.head);
         if !tail.text.is_empty() && !tail.stirs(inspector, &said, &woken, &beside) {
             beside.crossing = inspector.rules.lone_of(&woken);
+            // Words of concepts are weighed only where one side has enough of them.
+            let whole = tail.after_where(inspector, "", &said, &alone, |_, _| true);
+            let weighed = |whole: Inspection| {
+                rules_that_block(&whole).all(|rule| rule == RULE || rule.starts_with("evidence"))
+            };
+            assert!(whole.is_none_or(weighed), "{piece:?} after {:?}", tail.text);
         } else if !tail.text.is_empty() {
             let whole = tail.after_where(inspector, "", &said, &alone, |_, _| true);
             let is_plain = tail.is_plain(&said, &beside) && tail.look_on(&inspector.rules, &said);

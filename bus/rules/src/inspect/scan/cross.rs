@@ -44,6 +44,8 @@ pub(in super::super) struct Plain<'a> {
 pub(in super::super) struct Crossing {
     /// Whether they could be blocked for it.
     pub(in super::super) adds: bool,
+    /// Markup may run over the border.
+    pub(in super::super) marked: bool,
     /// Concepts and parts of which a match may run over the border, ...
     pub(in super::super) lone: Bits,
     /// ... and those of which none stands anywhere.
@@ -57,15 +59,19 @@ pub(in super::super) fn may_add(
     border: Range<usize>,
     sides: &Sides<'_>,
 ) -> Crossing {
-    let unknown =
-        Crossing { adds: true, lone: rules.evidence().with(rules.parts()), absent: Bits::default() };
+    let unknown = Crossing {
+        adds: true,
+        marked: true,
+        lone: rules.evidence().with(rules.parts()),
+        absent: Bits::default(),
+    };
     if let Some(plain) = sides.plain {
         let survey = bytes::survey(text);
         let spoken_for = rules.spoken_for(plain.woken);
         let reach = rules.reach_of(text.as_bytes(), &spoken_for, plain.begun.places(border.len()));
         let both = Both::with(rules, text.as_bytes(), &spoken_for, reach, &border);
-        let mut crossing = Crossing { lone: both.lone, absent: both.absent, ..unknown };
-        crossing.adds = both.may_have_marks(text, plain.marked)
+        let mut crossing = both.crossing_so_far();
+        crossing.adds = (plain.marked || crossing.marked) && both.has_marks(text)
             || both.adds_beside(sides, &mut crossing)
             || is_disguised(rules, text, &survey)
             || sides.veiled && says_more(rules, text, &survey, &border);
@@ -73,7 +79,7 @@ pub(in super::super) fn may_add(
     }
     let Some((text, border, survey)) = folded(text, border) else { return unknown };
     let both = Both::of(rules, text.as_bytes(), &rules.woken(text.as_bytes()), &border);
-    let mut crossing = Crossing { lone: both.lone, absent: both.absent, ..unknown };
+    let mut crossing = both.crossing_so_far();
     crossing.adds = both.has_marks(&text)
         || both.adds_beside(sides, &mut crossing)
         || is_disguised(rules, &text, &survey)
@@ -196,11 +202,11 @@ impl<'b> Both<'b> {
         shape.is_some_and(|shape| !Marks::find(shape, self.text).is_empty())
     }
 
-    /// The same where it is known whether there is any on either side.
-    fn may_have_marks(&self, text: &str, marked: bool) -> bool {
-        let shape = self.rules.markup(&self.awake);
+    /// What is known before it is asked whether more is said.
+    fn crossing_so_far(&self) -> Crossing {
         let before = self.text.get(..self.border.end).unwrap_or_default();
-        shape.is_some() && (marked || markup::may_go_on(before)) && self.has_marks(text)
+        let marked = self.rules.markup(&self.awake).is_some() && markup::may_go_on(before);
+        Crossing { adds: false, marked, lone: self.lone, absent: self.absent }
     }
 
     /// The rules that block by themselves, and some that never do.
