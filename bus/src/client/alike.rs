@@ -4,7 +4,6 @@
 //! need not be found again. Whether it is signed, by whom, and may come to this agent, each agent asks for itself.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -13,11 +12,9 @@ use testudo_wire::{Bundle, BundleError, Destination, Limits};
 /// Bundles kept: as many as are on their way to all subscribers at a time, mostly.
 const KEPT_MAX: usize = 8;
 /// Longest bundle kept, in bytes.
-const BYTES_MAX: usize = 256 * 1024;
+const BYTES_MAX: usize = Limits::standard().bundle_bytes_max;
 
-static RECENT: Mutex<Recent> = Mutex::new(Recent { kept: VecDeque::new() });
-/// Links of this process.
-static LINKS: AtomicUsize = AtomicUsize::new(0);
+static RECENT: Mutex<Recent> = Mutex::new(Recent { links: 0, kept: VecDeque::new() });
 
 /// A link of this process; nothing is kept for the last one.
 #[derive(Debug)]
@@ -25,24 +22,23 @@ pub(super) struct Link(());
 
 impl Link {
     pub(super) fn new() -> Self {
-        LINKS.fetch_add(1, Ordering::Relaxed);
+        recent().links += 1;
         Self(())
     }
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
-        // Under the lock, so that nothing is kept behind the last but one.
-        let mut recent = recent();
-        if LINKS.fetch_sub(1, Ordering::Relaxed) <= 2 {
-            recent.kept.clear();
-        }
+        recent().leave();
     }
 }
 
 /// The bundles that came last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Recent {
+    /// Links of this process.
+    links: usize,
+    /// Nothing while there is one.
     kept: VecDeque<(Limits, Arc<Bundle>)>,
 }
 
@@ -54,26 +50,32 @@ impl Recent {
     }
 
     fn keep(&mut self, bundle: &Arc<Bundle>, limits: &Limits) {
+        if self.links < 2 {
+            return;
+        }
         if self.kept.len() == KEPT_MAX {
             self.kept.pop_front();
         }
         self.kept.push_back((*limits, bundle.clone()));
     }
+
+    fn leave(&mut self) {
+        self.links -= 1;
+        if self.links < 2 {
+            self.kept.clear();
+        }
+    }
 }
 
 /// See [`Bundle::decode`].
 pub(super) fn decode(bytes: Bytes, limits: &Limits) -> Result<Arc<Bundle>, BundleError> {
-    let are_several = || LINKS.load(Ordering::Relaxed) > 1;
-    let same = are_several().then(|| recent().same(&bytes, limits)).flatten();
+    let same = recent().same(&bytes, limits);
     if let Some(same) = same {
         return Ok(same);
     }
     let bundle = Arc::new(Bundle::decode(bytes, limits)?);
     if may_come_to_others(&bundle) {
-        let mut recent = recent();
-        if are_several() {
-            recent.keep(&bundle, limits);
-        }
+        recent().keep(&bundle, limits);
     }
     Ok(bundle)
 }
@@ -90,35 +92,17 @@ fn may_come_to_others(bundle: &Bundle) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use testudo_wire::{
-        AgentName, Capability, ContentType, CorrelationId, Envelope, Header, MessageId, ReceiptWish,
-        Resource, SecretKey, Sequence, SessionId, SwarmId, Timestamp, TokenId, Ttl,
-    };
+    use testudo_wire::{AgentName, Capability, Envelope, Header, Resource, SecretKey};
 
+    use super::super::seen::tests::sample;
     use super::*;
+
+    const SEVERAL: Recent = Recent { links: 2, kept: VecDeque::new() };
 
     fn bundle(destination: Destination) -> Bundle {
         let key = SecretKey::from_seed(&[2; 32]);
-        let header = |sequence| Header {
-            swarm: SwarmId::new([1; 32]),
-            sender: AgentName::parse("sender").unwrap(),
-            key: *key.public().as_bytes(),
-            destination,
-            capability: Some(Capability::parse("publish:news").unwrap()),
-            message: MessageId::new([3; 16]),
-            timestamp: Timestamp::from_millis(1_700_000_000_000),
-            session: SessionId::new([4; 16]),
-            lane: 0,
-            sequence: Sequence(sequence),
-            correlation: CorrelationId::new([5; 16]),
-            in_reply_to: None,
-            part: None,
-            receipt: ReceiptWish::None,
-            trace: None,
-            token: TokenId::new([9; 32]),
-            ttl: Ttl::default(),
-            content_type: ContentType::json(),
-        };
+        let capability = Some(Capability::parse("publish:news").unwrap());
+        let header = |sequence| Header { destination, capability, ..sample(&key, sequence) };
         let envelopes = (1..=4).map(|n| Envelope::encode(header(n), b"body")).collect();
         Bundle::sign(envelopes, &key, &Limits::standard()).unwrap()
     }
@@ -128,9 +112,8 @@ mod tests {
         let (topic, limits) = (Destination::Topic(Resource::parse("news").unwrap()), Limits::standard());
         let published = bundle(topic);
         assert!(may_come_to_others(&published));
-        let _links = [Link::new(), Link::new()];
         let copy = || Bytes::copy_from_slice(published.bytes());
-        let (first, mut recent) = (decode(copy(), &limits).unwrap(), Recent::default());
+        let (first, mut recent) = (decode(copy(), &limits).unwrap(), SEVERAL);
         recent.keep(&first, &limits);
         assert!(recent.same(&copy(), &limits).is_some_and(|same| Arc::ptr_eq(&first, &same)));
         for at in 0..copy().len() {
@@ -149,11 +132,16 @@ mod tests {
 
     #[test]
     fn no_more_than_the_last_ones_are_kept() {
-        let (limits, mut recent) = (Limits::standard(), Recent::default());
+        let (limits, mut recent) = (Limits::standard(), SEVERAL);
         let bundles = std::iter::repeat_with(|| Arc::new(bundle(Destination::Service)));
         let bundles = bundles.take(KEPT_MAX + 1).collect::<Vec<_>>();
         bundles.iter().for_each(|bundle| recent.keep(bundle, &limits));
         assert_eq!(Arc::strong_count(&bundles[0]), 1);
         assert_eq!(recent.kept.len(), KEPT_MAX);
+        // And none for a link that is alone.
+        recent.leave();
+        assert!(recent.kept.is_empty());
+        recent.keep(&bundles[0], &limits);
+        assert!(recent.kept.is_empty());
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn is_signed(bundle: &Bundle, key: &PublicKey) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use testudo_wire::{
         AgentName, Capability, ContentType, CorrelationId, Destination, Envelope, Header, Limits, MessageId,
         ReceiptWish, SecretKey, Sequence, SessionId, SwarmId, Timestamp, TokenId, Ttl,
@@ -38,7 +38,7 @@ mod tests {
 
     use super::*;
 
-    fn sample(key: &SecretKey, sequence: u64) -> Header {
+    pub(in super::super) fn sample(key: &SecretKey, sequence: u64) -> Header {
         Header {
             swarm: SwarmId::new([1; 32]),
             sender: AgentName::parse("sender").unwrap(),

@@ -151,21 +151,32 @@ pub(super) fn has_ruled_line(text: &str) -> bool {
     ruled(0) || text.match_indices('\n').any(|(end, _)| ruled(end + 1))
 }
 
-/// Whether a tag, a bracket or a banner may open: the latter at the beginning of a line.
+/// Whether a line begins with one of the signs that banners are ruled with.
+fn has_banner(text: &[u8]) -> bool {
+    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_start);
+    lines.any(|line| line.first().is_some_and(|first| is_rule(*first)))
+}
+
+/// Whether a tag, a bracket or a banner may open, the latter at the beginning of a line. Where nothing does, a banner ruled
+/// with blanks alone is none.
 pub(super) fn has_markup(text: &str) -> bool {
     let bytes = text.as_bytes();
     let is = |byte: u8, one: u8| u8::from(byte == one);
     let seen = seen(bytes, |byte| {
         let opens = is(byte, b'<') | is(byte, b'[');
-        let sign = is(byte, b'#') | is(byte, b'=') | is(byte, b'*') | is(byte, b'-');
-        opens | sign << 1
+        opens | u8::from(is_rule(byte)) << 1
     });
-    seen & 1 != 0 || seen & 2 != 0 && has_ruled_line(text)
+    seen & 1 != 0 || seen & 2 != 0 && has_ruled_line(text) && has_banner(bytes)
 }
 
 /// Whether a banner may be ruled with it.
 const fn is_ruled(byte: &u8) -> bool {
-    is_blank(*byte) || matches!(byte, b'#' | b'=' | b'*' | b'-')
+    is_blank(*byte) || is_rule(*byte)
+}
+
+/// Whether it is one of the signs that a banner is ruled with; without a branch, so that many are told at once.
+pub(super) const fn is_rule(byte: u8) -> bool {
+    (byte == b'#') | (byte == b'=') | (byte == b'*') | (byte == b'-')
 }
 
 /// Whether one of the signs that begin an encoding does so.

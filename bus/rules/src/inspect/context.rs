@@ -67,7 +67,7 @@ impl<'t> Said<'t> {
             let gate = inspector.rules.gate();
             let mut woken = gate.hear(self.end.as_bytes()).woken;
             woken.join(&gate.hear(self.head.as_bytes()).woken);
-            let lone = inspector.rules.evidence().with(inspector.rules.parts());
+            let lone = inspector.rules.all_lone();
             self.trace = Trace { woken, stirred: true, folds: true, veiled: true, marked: true, lone };
             self.state = gate.end_of(self.end.as_bytes());
         }
@@ -134,6 +134,12 @@ struct Beside {
 }
 
 impl Beside {
+    /// What the border shows by itself.
+    fn at(tail: &str, head: &str) -> Self {
+        let (parted, folds) = (border::may_cross(tail, head), border::may_fold(tail, head));
+        Self { parted, folds, ..Self::default() }
+    }
+
     /// Whether tail and text may be more together, put together in one way, and what that tells of each.
     fn learn(&mut self, rules: &RuleSet, sides: &Sides<'_>, joined: &str, border: Range<usize>) -> bool {
         let both = scan::may_add(rules, joined, border, sides);
@@ -204,8 +210,7 @@ impl<K: Talk> Context<K> {
         let mut beside = Beside::default();
         if !is_first {
             let woken = tail.woken_beside(said, &border);
-            beside.parted = border::may_cross(&tail.text, &said.head);
-            beside.folds = border::may_fold(&tail.text, &said.head);
+            beside = Beside::at(&tail.text, &said.head);
             if !tail.stirs(inspector, said, &woken, &beside) {
                 beside.crossing = inspector.rules.lone_of(&woken);
             } else if let Some(together) =
@@ -317,7 +322,7 @@ impl Tail {
         self.states = GAPS.map(|gap| gate.end_of(self.text.replace(BORDER, gap).as_bytes()));
         self.woken = GAPS.map(|gap| gate.hear(self.text.replace(BORDER, gap).as_bytes()).woken);
         // What is hidden in it wakes nothing as it stands.
-        self.lone = [rules.evidence().with(rules.parts()); 2];
+        self.lone = [rules.all_lone(); 2];
         self.bytes = 0;
     }
 
@@ -430,9 +435,9 @@ impl Tail {
             self.text.push(BORDER);
         }
         self.text.push_str(&said.end);
-        let passed_bytes = self.text.len() - end_of(&self.text, TAIL_BYTES_MAX).len();
-        self.begun.keep(passed_bytes..self.text.len());
-        self.text.drain(..passed_bytes);
+        let cut = self.text.len() - end_of(&self.text, TAIL_BYTES_MAX).len();
+        self.begun.keep(cut..self.text.len());
+        self.text.drain(..cut);
         let passed = said.bytes + 1;
         let until = |is: bool, before: usize| if is { TAIL_BYTES_MAX } else { before.saturating_sub(passed) };
         self.stirred = until(said.trace.stirred, self.stirred);

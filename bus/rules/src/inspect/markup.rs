@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::bytes::has_markup;
+use super::bytes::is_rule;
 use super::near::Places;
 use super::pattern::Pattern;
 use super::rules::{Mention, Role, Rule, Strength};
@@ -55,15 +55,20 @@ pub(super) const RULES: &[Rule] = &[Rule {
     pattern: SHAPE,
 }];
 
+/// The words that a banner begins with, for [`SHAPE`] and for what may become one.
+macro_rules! banners {
+    () => {
+        "system|admin|instruction|developer|assistant|hidden"
+    };
+}
+
 /// Anything that may be an opening or a closing. What it is, [`read`] decides.
 const SHAPE: &str = concat!(
     r"<!--|<\|[\s/]*[a-z_]+[\s/]*\|>|<</?\s*sys\s*>>|<[\s/]*[a-z][^<>\n]{0,100}>",
-    r"|\[[\s/]*[a-z][^\[\]\n]{0,60}\]|(?:\A|\n)[#=*\s-]{3,12}\(?\s*(?:system|admin",
-    r"|instruction|developer|assistant|hidden)[^\n]{0,40}"
+    r"|\[[\s/]*[a-z][^\[\]\n]{0,60}\]|(?:\A|\n)[#=*\s-]{3,12}\(?\s*(?:",
+    banners!(),
+    r")[^\n]{0,40}"
 );
-
-/// The words that a banner in [`SHAPE`] begins with.
-const BANNERS: &[&str] = &["system", "admin", "instruction", "developer", "assistant", "hidden"];
 
 /// Whether what has the shape of markup may go on behind the end of this text. It may say yes where nothing does.
 pub(super) fn may_go_on(text: &[u8]) -> bool {
@@ -74,21 +79,13 @@ pub(super) fn may_go_on(text: &[u8]) -> bool {
             behind.iter().rposition(|byte| *byte == closes).is_none_or(|at| at + 1 == behind.len())
         })
     };
-    let line = text
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(text, |end| text.get(end + 1..).unwrap_or_default());
-    let line = line.trim_ascii_start();
-    let is_banner = |word: &&str| {
-        let both = word.len().min(line.len());
-        word.as_bytes()
-            .get(..both)
-            .is_some_and(|word| line.get(..both).is_some_and(|line| line.eq_ignore_ascii_case(word)))
-    };
+    let line = text.rsplit(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_start();
+    // A word, or the beginning of one.
+    let is_banner = |word: &str| line.iter().zip(word.bytes()).all(|(a, b)| a.eq_ignore_ascii_case(&b));
     is_open(b'<', b'>')
         || is_open(b'[', b']')
-        || matches!(line, [b'#' | b'=' | b'*' | b'-' | b'(', ..])
-        || BANNERS.iter().any(is_banner)
+        || line.first().is_some_and(|first| is_rule(*first) || *first == b'(')
+        || banners!().split('|').any(is_banner)
 }
 
 /// Words that claim authority.
@@ -283,17 +280,6 @@ impl Marks {
             judge(opening, &self.closings, (text_bytes, view), signals, findings);
         }
     }
-}
-
-/// Whether anything in a text looks like markup. Where nothing does, a banner ruled with blanks alone is none.
-pub(super) fn is_looked_for(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    has_markup(text) && (bytes.iter().any(|byte| matches!(byte, b'<' | b'[')) || has_banner(bytes))
-}
-
-/// Whether a line begins with what banners are made of.
-fn has_banner(text: &[u8]) -> bool {
-    text.split(|b| *b == b'\n').any(|line| matches!(line.trim_ascii_start(), [b'#' | b'=' | b'*' | b'-', ..]))
 }
 
 fn judge(

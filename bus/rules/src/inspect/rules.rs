@@ -340,9 +340,14 @@ impl RuleSet {
         self.gate.awake(woken)
     }
 
-    /// The concepts and parts among these rules: what means nothing alone, and does beside others.
+    /// All concepts and parts: what means nothing alone, and does beside others.
+    pub(super) fn all_lone(&self) -> Bits {
+        self.evidence.with(&self.parts)
+    }
+
+    /// Those among these rules.
     pub(super) fn lone(&self, rules: &Bits) -> Bits {
-        rules.meet(&self.evidence).with(&rules.meet(&self.parts))
+        rules.meet(&self.all_lone())
     }
 
     /// The same among the rules that these literals speak for.
@@ -356,7 +361,7 @@ impl RuleSet {
     }
 
     /// Where matches of rules may begin.
-    pub(super) const fn starts(&self) -> &Arc<Starts> {
+    pub(super) fn starts(&self) -> &Starts {
         &self.starts
     }
 

@@ -322,7 +322,7 @@ impl Reader<'_> {
         // Of evidence, words alone are no sign: they must stand as near as its phrases have them (`weigh`).
         findings.trace.stirred |= !awake.without(self.rules.evidence()).is_empty();
         let shape = self.rules.markup(&awake);
-        let looked = shape.filter(|_| markup::is_looked_for(view));
+        let looked = shape.filter(|_| bytes::has_markup(view));
         let marks = looked.map_or_else(Marks::default, |shape| Marks::find(shape, text));
         // What makes a banner of blanks one may come with another message.
         let may_be = shape.is_some() && looked.is_none() && bytes::has_ruled_line(view);

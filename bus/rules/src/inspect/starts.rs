@@ -180,7 +180,7 @@ impl Starts {
         found
     }
 
-    /// The same where those of all rules are known, and of which: each a rule and a place.
+    /// The same, picked from the places of all rules, which are known already.
     pub(super) fn found(&self, rules: &Bits, places: impl Iterator<Item = (u16, usize)>) -> Found {
         let mut found = Found::of(rules.meet(&self.known));
         for (rule, place) in places {

@@ -17,11 +17,9 @@ fn talk(inspector: &Inspector, pieces: &[&str]) -> (usize, usize) {
             blocked += 1;
             continue;
         }
-        let mut beside = Beside::default();
+        let mut beside = Beside::at(&tail.text, &said.head);
         let border = if tail.text.is_empty() { Woken::default() } else { tail.border(inspector, &said) };
         let woken = tail.woken_beside(&said, &border);
-        beside.parted = border::may_cross(&tail.text, &said.head);
-        beside.folds = border::may_fold(&tail.text, &said.head);
         if !tail.text.is_empty() && !tail.stirs(inspector, &said, &woken, &beside) {
             beside.crossing = inspector.rules.lone_of(&woken);
             // Words of concepts are weighed only where one side has enough of them.
@@ -170,8 +168,7 @@ fn an_ordinary_talk_of_findings_is_quiet() {
     for _ in 0..4 {
         let border = tail.border(&inspector, &said);
         let woken = tail.woken_beside(&said, &border);
-        let parted = border::may_cross(&tail.text, &said.head);
-        let beside = Beside { parted, ..Beside::default() };
+        let beside = Beside::at(&tail.text, &said.head);
         assert!(!tail.stirs(&inspector, &said, &woken, &beside), "each is read once");
         tail.append(inspector.rules.gate(), &said, &border, &Beside::default());
     }

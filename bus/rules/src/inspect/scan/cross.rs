@@ -59,12 +59,7 @@ pub(in super::super) fn may_add(
     border: Range<usize>,
     sides: &Sides<'_>,
 ) -> Crossing {
-    let unknown = Crossing {
-        adds: true,
-        marked: true,
-        lone: rules.evidence().with(rules.parts()),
-        absent: Bits::default(),
-    };
+    let unknown = Crossing { adds: true, marked: true, lone: rules.all_lone(), absent: Bits::default() };
     if let Some(plain) = sides.plain {
         let survey = bytes::survey(text);
         let spoken_for = rules.spoken_for(plain.woken);
@@ -198,7 +193,7 @@ impl<'b> Both<'b> {
 
     /// Whether there is markup in it: what that means is not told from a border.
     fn has_marks(&self, text: &str) -> bool {
-        let shape = self.rules.markup(&self.awake).filter(|_| markup::is_looked_for(text));
+        let shape = self.rules.markup(&self.awake).filter(|_| bytes::has_markup(text));
         shape.is_some_and(|shape| !Marks::find(shape, self.text).is_empty())
     }
 
