@@ -293,7 +293,8 @@ pub(super) const RULES: &[Rule] = &[
             model!(),
             r"\b|\b(?:dear|hey|hi|hello|attention|good|for\x20the|kindly) (?:ai|llm|assistant|chatgpt",
             r"|gpt|claude|bot|chatbot|copilot|planner|language model)\b|(?:\A|[.!?\n>(] ?|also )(?:ai",
-            r"|llm|assistant|agent|chatgpt|gpt|claude|bot|chatbot|copilot)\s?[,:]|\b(?:automated",
+            r"|llm|assistant|agent|chatgpt|gpt|claude|bot|chatbot|copilot)\s?,|(?:\A|[.!?\n>(] ?|also )(?:ai|llm",
+            r"|chatgpt|gpt|claude|bot|chatbot|copilot)\s?:|(?:[.!?>(][\x20\t]*|also )(?:assistant|agent)\s?:|\b(?:automated",
             r"|ai) (?:summari[sz]er|reviewer|reader|screener)s?\b|\bwhen (?:you ",
             r"|the \w+ )?(?:summari[sz]|process|read|analy[sz]|review|answer|respond|index",
             r"|pars)\w* (?:this|these) (?:page|document|mail|e-?mail|notes?|text|file|message",
@@ -487,7 +488,7 @@ pub(super) const RULES: &[Rule] = &[
             "</", "---", "===", "***", "\"role", "begin",
         ],
         concat!(
-            r"(?:\n|\\n|>|\]|\. ?)\s*(?:user|human|system)\s*: |\x23{2,} ?(?:new |system |important ",
+            r"(?:\n|\\n|>|\]|\. ?)\s*system\s*: |(?:\\n|>|\]|\.[\x20\t])\s*(?:user|human)\s*: |\x23{2,} ?(?:new |system |important ",
             r"|end |real |urgent)*\s?(?:instructions?|response|system|prompt)\b|<\|\w+\|>|\[/?inst\]",
             r"|<</?sys>>|</(?:document|user|system|assistant|data|context|tool_\w+|email",
             r"|instructions?|prompt|query|input|external)\w*>|[-=\x23*]{3,} ?(?:end|begin)\x20(?:of|user",
@@ -502,14 +503,14 @@ pub(super) const RULES: &[Rule] = &[
         7,
         &[
             "otherwise", "else", "failure", "terminated", "shut", "penali", "punished", "fired",
-            "lose", "legal", "mandatory", "imperative", "urgent", "away", "once", "priority",
+            "lose", "legal", "mandatory", "imperative", "urgent", "away", "priority",
             "important",
         ],
         &[],
         concat!(
             r"\b(?:otherwise the|or else|failure to|will be (?:terminated|shut down|penali[sz]ed",
             r"|punished|fired)|loses? \d+|legal (?:action|consequences)|mandatory|imperative",
-            r"|urgent(?:ly)?|right away|at once|highest priority|top priority|priority(?::",
+            r"|urgent(?:ly)?|right away|highest priority|top priority|priority(?::",
             r"| is) ?(?:absolute|high\w*|critical)|before anything else|extremely important",
             r"|very important)\b"
         ),

@@ -88,9 +88,9 @@ pub(super) const RULES: &[Rule] = &[
         "injection.forget",
         &["forget"],
         concat!(
-            r"\bforget (?:all|everything|anything|whatever|what|that) (?:that |which )?(?:you (?:know",
-            r"|knew|have|were|was|had|are|learned|learnt|'ve)|you've|we (?:said|discussed)|i (?:said",
-            r"|told|asked)|(?:was|is|were) (?:said|told)|above|before this|prior|previous)\b"
+            r"\bforget (?:(?:all|everything|anything|whatever|that) (?:that |which )?i (?:said|told|asked)|(?:all|everything",
+            r"|anything|whatever|what|that) (?:that |which )?(?:you (?:know|knew|have|were|was|had|are|learned|learnt|'ve)",
+            r"|you've|we (?:said|discussed)|(?:was|is|were) (?:said|told)|above|before this|prior|previous))\b"
         ),
     ),
     high(

@@ -255,9 +255,10 @@ pub(super) const RULES: &[Rule] = &[
         "theft.secret-read",
         &["/etc/shadow", "id_rsa", "id_ed25519", ".aws/credentials", "master.passwd", "etc/{shadow"],
         concat!(
-            r"\b(?:cat|less|more|head|tail|cp|mv|tac|nl|xxd|strings|base64|tar|zip|gzip|openssl|gpg",
-            r"|awk|sed|ed|find|grep|scp|type|copy|get-content|printf|echo|dd|testcat|read|open)\b",
-            r"[^\n;]{0,120}(?:/etc/shadow|/etc/\{shadow|master\.passwd|\bid_(?:rsa",
+            r"(?:\b(?:cat|less|more|head|tail|cp|mv|tac|nl|xxd|strings|base64|tar|zip|gzip|openssl|gpg",
+            r"|awk|sed|ed|find|grep|type|copy|get-content|printf|echo|dd|testcat|read|open)\b[^\n;]{0,120}",
+            // The key that a connection is made with is read by nobody else.
+            r"|\bscp(?: (?:-i ?\S+|-[^i\s]\S*|[^\s;-]\S*)){0,8}? (?:[^\s;-]\S*)?)(?:/etc/shadow|/etc/\{shadow|master\.passwd|\bid_(?:rsa",
             r"|ed25519)\b(?:[^.\w]|\z)|\.aws/credentials)"
         ),
     ),

@@ -171,8 +171,9 @@ pub(super) const RULES: &[Rule] = &[
         ],
         also: &["scp", "rsync", "sftp", "rclone", "ftp", "|", "curl", "wget"],
         pattern: concat!(
-            r"\b(?:scp|rsync|sftp|rclone|ftp)\s[^\n;|]*(?:/etc/(?:passwd|shadow)|\.ssh\b|id_(?:rsa",
-            r"|ed25519)\b|\.aws/|\.netrc|\.gnupg|\.kube/|\.env\b)[^\n;|]*:|(?:/etc/(?:passwd|shadow)",
+            // The key that the connection itself is made with (`-i`) goes nowhere.
+            r"\b(?:scp|rsync|sftp|rclone|ftp)(?:\s+(?:-[iF]\s*\S+|-[^iF\s]\S*|[^\s;|-][^\s;|]*))*?\s+(?:[^\s;|-][^\s;|]*)?(?:/etc/(?:passwd",
+            r"|shadow)|\.ssh\b|id_(?:rsa|ed25519)\b|\.aws/|\.netrc|\.gnupg|\.kube/|\.env\b)[^\n;|]*:|(?:/etc/(?:passwd|shadow)",
             r"|\.ssh/(?:id_|\*)\w*|\bid_(?:rsa|ed25519)|\.aws/credentials|\.netrc",
             r"|\.kube/config)\b[^\n;]*\|\s*(?:\w+\s+)*(?:curl|wget|nc|ncat|netcat|socat|ssh|mail",
             r"|sendmail)\b|\b(?:curl|wget)\s[^\n]*(?:\$\(|`)[^\n)`]*(?:/etc/(?:passwd|shadow)|\.ssh/",

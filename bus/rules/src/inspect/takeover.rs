@@ -38,7 +38,7 @@ pub(super) const RULES: &[Rule] = &[
         &["-exec", "pty", "spawn", "socket", "fsockopen", "/bin/sh", "/bin/bash"],
         concat!(
             r"\bpty\.spawn\(|\b(?:python[\d.]*|perl|ruby|php|lua|node)\b[^\n]*\s-(?:c|e",
-            r"|r)\b[^\n]*(?:socket|fsockopen)|\bruby -rsocket|(?:socket",
+            r"|r)\b[^\n]*(?:fsockopen|socket[^\n]*(?:connect|bind|dup2|subprocess|listen|exec|/bin/|[,(]\d))|\bruby -rsocket|(?:socket",
             r"|fsockopen)[^\n]*(?:/bin/(?:ba)?sh|cmd\.exe)|-exec (?:/bin/)?(?:ba|da|z)?sh\b"
         ),
     ),

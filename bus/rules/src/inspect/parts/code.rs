@@ -106,7 +106,7 @@ pub(in super::super) const PARTS: &[Rule] = &[
             "screenshot",
         ],
         concat!(
-            r"os\.environ|getpass|get_cookies|win32clipboard|id_rsa|\.ssh/|/etc/passwd|/etc/shadow",
+            r"os\.environ(?:\s*[)},;\n]|\.(?:items|copy|keys|values)|(?:\.get\(|\[)[\x22\x27][^\x22\x27]*(?:key|token|secret|passw|credential))|getpass|get_cookies|win32clipboard|id_rsa|\.ssh/|/etc/passwd|/etc/shadow",
             r"|document\.cookie|localstorage|browser_?cookie|pynput|keyboard\.(?:on_press|listener",
             r"|record)|imagegrab|pyautogui\.screenshot|pyperclip|clipboard|\.aws/|login data",
             r"|password\w* ?=|keylog|screenshot"
