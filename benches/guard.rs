@@ -46,6 +46,13 @@ const TEXT: &str = concat!(
     "is in the folder of today, as every morning.",
 );
 
+/// The same with a word less innocent: the literals of three concepts are in it, and a match of none. The peers carry it.
+const WOKEN: &str = concat!(
+    "The nightly report is done: eleven services answered within their limits, two were slower than last week, and ",
+    "nothing failed. The slower ones are billing and search; both had more work than usual. A list of the requests ",
+    "is in the folder of today as always.",
+);
+
 /// An ordinary mail, which has the words of many rules and no match of any.
 const MAIL: &str = concat!(
     "Hello Anna, thank you for the note about the release. I read the plan again and have three remarks. First, the new ",
@@ -84,6 +91,7 @@ fn bodies() -> Vec<Body> {
     let list = |unit: &str| unit.repeat(20_480 / unit.len());
     vec![
         body("text, 256 B", "text/plain", text),
+        body("text that wakes rules, 256 B", "text/plain", WOKEN),
         body("JSON, 256 B", "application/json", JSON),
         body("a mail, 1 KB", "text/plain", MAIL),
         body("prose, 4 KiB", "text/plain", prose),
