@@ -10,6 +10,9 @@ use super::pattern::is_blank;
 /// Most rules one gate can tell apart.
 pub(super) const RULES_MAX: usize = 320;
 
+/// Most watches: sets of literals that speak for a rule beside its own.
+pub(super) const WATCHES_MAX: usize = 192;
+
 /// Longest literal, in bytes.
 pub(super) const LITERAL_MAX: usize = 24;
 
@@ -18,15 +21,22 @@ const STATES_MAX: usize = 1 << 15;
 /// Entries of a state: one for each class of bytes.
 const CLASSES: usize = 72;
 
-/// A set of rules.
+/// A set of rules, and of watches behind them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Bits([u64; RULES_MAX / 64]);
+pub(super) struct Bits([u64; (RULES_MAX + WATCHES_MAX) / 64]);
 
 impl Bits {
     /// Adds a rule.
     pub(super) fn insert(&mut self, rule: usize) {
         if let Some(word) = self.0.get_mut(rule / 64) {
             *word |= 1 << (rule % 64);
+        }
+    }
+
+    /// Takes a rule away.
+    pub(super) fn remove(&mut self, rule: usize) {
+        if let Some(word) = self.0.get_mut(rule / 64) {
+            *word &= !(1 << (rule % 64));
         }
     }
 
@@ -70,6 +80,14 @@ impl Bits {
         let mut rest = *self;
         rest.0.iter_mut().zip(other.0).for_each(|(word, other)| *word &= !other);
         rest
+    }
+
+    /// The rules without the watches, and the numbers of these.
+    pub(super) fn parted(mut self) -> (Self, impl Iterator<Item = usize>) {
+        let mut watches = Self::default();
+        let words = self.0.iter_mut().zip(&mut watches.0).skip(RULES_MAX / 64);
+        words.for_each(|(word, watch)| std::mem::swap(word, watch));
+        (self, watches.iter().map(|bit| bit - RULES_MAX))
     }
 
     /// The rules, in order.

@@ -120,8 +120,10 @@ impl Pattern {
 
 /// Whether a pattern tells capital letters from small ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Case {
+pub(super) enum Case {
+    /// As the pattern has it.
     Counts,
+    /// As rules are matched.
     Ignored,
 }
 
@@ -130,7 +132,8 @@ pub(super) fn parse(pattern: &str) -> Result<Hir, PatternError> {
     parse_in(pattern, Case::Ignored)
 }
 
-fn parse_in(pattern: &str, case: Case) -> Result<Hir, PatternError> {
+/// The same, in either way.
+pub(super) fn parse_in(pattern: &str, case: Case) -> Result<Hir, PatternError> {
     let config = syntax::Config::new().unicode(false).utf8(false).case_insensitive(case == Case::Ignored);
     syntax::parse_with(pattern, &config).map_err(|error| {
         let error = error.to_string();

@@ -7,14 +7,15 @@ use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
-use super::gate::{Bits, Gate, GateBuilder, GateError, Part, Woken};
+use super::gate::{Bits, Gate, GateBuilder, GateError, Part, RULES_MAX, WATCHES_MAX, Woken};
+use super::literals::Watch;
 use super::near::Near;
-use super::pattern::Pattern;
+use super::pattern::{Case, Pattern, parse_in};
 use super::reach::Reach;
 use super::starts::Starts;
 use super::{
-    Kind, Policy, RuleId, Severity, code, concepts, deeds, diversion, evidence, injection, markup, mention,
-    offence, pairings, parts, shell, signals, squeeze, takeover, wreck,
+    Kind, Policy, RuleId, Severity, code, concepts, deeds, diversion, evidence, injection, literals, markup,
+    mention, offence, pairings, parts, ruses, shell, signals, squeeze, takeover, wreck,
 };
 
 /// What a match of a rule means.
@@ -68,7 +69,7 @@ pub(super) struct Rule {
     pub(super) role: Role,
     /// Whether quotation excuses.
     pub(super) mention: Mention,
-    /// Texts of which one occurs in every match, in lower case.
+    /// Texts of which one occurs in every match, in lower case; if there are none, they are read off the pattern.
     pub(super) literals: &'static [&'static str],
     /// A second list of which one occurs in every match too; empty if there is none.
     pub(super) also: &'static [&'static str],
@@ -81,6 +82,16 @@ impl Rule {
     pub(super) fn text(&self) -> String {
         let gap = if matches!(self.role, Role::Evidence(_)) { evidence::GAP } else { GAP };
         self.pattern.replace(' ', gap)
+    }
+
+    /// What speaks for it beside its literals; nothing if it has any.
+    #[expect(clippy::expect_used, reason = "the tables are constants; every test compiles all of them")]
+    fn watches(&self) -> Vec<Watch> {
+        if !self.literals.is_empty() {
+            return Vec::new();
+        }
+        let hir = parse_in(&self.text(), Case::Counts).expect("a rule's pattern compiles");
+        literals::watches(&hir).expect("every match of a rule holds a literal")
     }
 
     /// The same rule, looked for only where one of these texts occurs too.
@@ -143,6 +154,7 @@ pub(super) fn standard() -> impl Iterator<Item = &'static Rule> {
         wreck::RULES,
         concepts::RULES,
         deeds::RULES,
+        ruses::RULES,
         signals::RULES,
         parts::PARTS,
         parts::code::PARTS,
@@ -159,6 +171,8 @@ pub(super) struct RuleSet {
     gate: Arc<Gate>,
     starts: Arc<Starts>,
     rules: Vec<Compiled>,
+    /// The rule that each watch speaks for.
+    watches: Vec<usize>,
     pairings: Vec<Paired>,
     /// Rules that match no further from their literals than so many words.
     bounded: Bits,
@@ -203,7 +217,7 @@ pub(super) enum AddError {
     #[error("there is a rule {0} already")]
     Twice(String),
     /// No bit is left.
-    #[error("too many rules: at most {} with the standard ones", super::gate::RULES_MAX)]
+    #[error("too many rules: at most {RULES_MAX} with the standard ones")]
     TooMany,
     /// A pairing names a rule that is not there, or that is no part.
     #[error("{0} is no rule with part = true")]
@@ -221,6 +235,7 @@ impl RuleSet {
             gate: Arc::new(GateBuilder::new().build()),
             starts: Arc::new(Starts::of(std::iter::empty())),
             rules: Vec::new(),
+            watches: Vec::new(),
             pairings: Vec::new(),
             bounded: Bits::default(),
             signals: Bits::default(),
@@ -239,6 +254,7 @@ impl RuleSet {
             let pattern = if matches!(rule.role, Role::Judged(_)) { pattern.anywhere() } else { pattern };
             let compiled = Compiled { id, kind: rule.kind, role: rule.role, mention: rule.mention, pattern };
             set.add(compiled, rule.literals.iter().copied(), rule.also.iter().copied())
+                .and_then(|()| set.watch_for(&rule.watches()))
                 .expect("a standard rule fits");
         }
         for pairing in pairings::PAIRINGS {
@@ -264,7 +280,7 @@ impl RuleSet {
         second: impl Iterator<Item = &'l str>,
     ) -> Result<(), AddError> {
         let bit = self.rules.len();
-        if bit == super::gate::RULES_MAX {
+        if bit == RULES_MAX {
             return Err(AddError::TooMany);
         }
         if self.rules.iter().any(|known| known.id == rule.id) {
@@ -290,6 +306,24 @@ impl RuleSet {
             Role::Alert(_) | Role::Fetch | Role::Judged(_) => {}
         }
         self.rules.push(rule);
+        Ok(())
+    }
+
+    /// Adds what else speaks for the last rule. Where its literals stand says nothing of where it matches then.
+    fn watch_for(&mut self, watches: &[Watch]) -> Result<(), AddError> {
+        let Some(rule) = self.rules.len().checked_sub(1).filter(|_| !watches.is_empty()) else {
+            return Ok(());
+        };
+        for [first, second] in watches {
+            let bit = RULES_MAX + self.watches.len();
+            if self.watches.len() == WATCHES_MAX {
+                return Err(AddError::TooMany);
+            }
+            self.watches.push(rule);
+            first.iter().try_for_each(|literal| self.builder.add(literal, bit, Part::First))?;
+            second.iter().try_for_each(|literal| self.builder.add(literal, bit, Part::Second))?;
+        }
+        self.bounded.remove(rule);
         Ok(())
     }
 
@@ -337,7 +371,9 @@ impl RuleSet {
 
     /// The rules that these literals speak for.
     pub(super) fn spoken_for(&self, woken: &Woken) -> Bits {
-        self.gate.awake(woken)
+        let (mut rules, watches) = self.gate.awake(woken).parted();
+        watches.filter_map(|watch| self.watches.get(watch)).for_each(|rule| rules.insert(*rule));
+        rules
     }
 
     /// All concepts and parts: what means nothing alone, and does beside others.

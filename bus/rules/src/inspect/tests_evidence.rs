@@ -106,12 +106,12 @@ fn corpus_evidence_alone_finds_sources_it_never_saw() {
     assert!(blocked * 1_000 <= all * 4, "{blocked} of {all} benign texts");
 }
 
-/// Texts composed for this file before the concepts were written, in manners that the development corpus does not
-/// have; none is from a corpus. The floors are what was seen, less a little.
-#[test]
-fn t_a60_texts_that_nobody_tuned_to() {
+/// Of a hundred attacks so many are blocked and touched, and of a hundred benign texts so many blocked at most. The texts
+/// were composed by people who knew neither the rules nor the development corpus; none is from a corpus. The numbers are
+/// what was seen, less a little.
+fn holds(name: &str, items: &str, [blocked_min, touched_min, wrong_max]: [usize; 3]) {
     let mut tallies: BTreeMap<(String, String), [usize; 3]> = BTreeMap::new();
-    for line in include_str!("../../testdata/unseen.jsonl").lines() {
+    for line in items.lines() {
         let item: tests_corpus::Item = serde_json::from_str(line).expect("a line");
         let found = text(&item.text);
         for group in [item.source, "all".to_owned()] {
@@ -121,11 +121,32 @@ fn t_a60_texts_that_nobody_tuned_to() {
             tally[2] += usize::from(!found.is_clean());
         }
     }
-    for ((class, group), [all, blocked, alerted]) in &tallies {
-        eprintln!("{class:8} {group:20} {all:4} items  {blocked:4} blocked  {alerted:4} alerted");
+    for ((class, group), [all, blocked, touched]) in &tallies {
+        eprintln!("{name} {class:8} {group:20} {all:4} items  {blocked:4} blocked  {touched:4} touched");
     }
-    let [all, blocked, alerted] = tallies[&("attack".to_owned(), "all".to_owned())];
-    assert!(blocked * 100 >= all * 60 && alerted * 100 >= all * 70, "{blocked} and {alerted} of {all}");
-    let [all, blocked, _] = tallies[&("benign".to_owned(), "all".to_owned())];
-    assert!(blocked * 100 <= all * 6, "{blocked} of {all} benign texts");
+    let [all, blocked, touched] = tallies[&("attack".to_owned(), "all".to_owned())];
+    assert!(
+        blocked * 100 >= all * blocked_min && touched * 100 >= all * touched_min,
+        "{name}: {blocked} and {touched} of {all}"
+    );
+    let [all, wrong, _] = tallies[&("benign".to_owned(), "all".to_owned())];
+    assert!(wrong * 100 <= all * wrong_max, "{name}: {wrong} of {all} benign texts");
+}
+
+/// Of before there were concepts, in manners that the development corpus does not have.
+#[test]
+fn t_a60_texts_that_nobody_tuned_to() {
+    holds("unseen", include_str!("../../testdata/unseen.jsonl"), [72, 80, 4]);
+}
+
+/// Those that the concepts of ruses were learned from; their benign texts are chosen to look like attacks.
+#[test]
+fn t_a60_texts_that_the_ruses_were_learned_from() {
+    holds("seen", include_str!("../../testdata/seen.jsonl"), [54, 62, 10]);
+}
+
+/// Those that nobody has read who wrote a rule. Whoever reads them makes them worthless: look at the sums only.
+#[test]
+fn t_a60_texts_that_no_writer_of_rules_has_read() {
+    holds("blind", include_str!("../../testdata/blind.jsonl"), [55, 67, 1]);
 }

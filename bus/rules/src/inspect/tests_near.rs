@@ -182,7 +182,7 @@ fn t_a60_no_match_is_without_a_literal_of_its_rule() {
             text.extend_from_slice(b" .");
             let Some(place) = pattern.find(&text, 0..text.len()) else { continue };
             found += 1;
-            if !set.gate().awake(&set.woken(&text[place.clone()])).has(bit) {
+            if !set.spoken_for(&set.woken(&text[place.clone()])).has(bit) {
                 missing.push(format!("{}: {:?}", rule.id, String::from_utf8_lossy(&text[place])));
             }
         }
@@ -212,6 +212,6 @@ fn t_a60_a_rule_is_woken_by_the_rare_ways_of_saying_it_too() {
         let bit = rules::standard().position(|known| known.id == rule).expect("a rule");
         let pattern = &set.rule(bit).expect("its rule").pattern;
         assert!(pattern.is_match(text.as_bytes()), "{text}");
-        assert!(set.gate().awake(&set.woken(text.as_bytes())).has(bit), "{text}");
+        assert!(set.spoken_for(&set.woken(text.as_bytes())).has(bit), "{text}");
     }
 }
