@@ -307,7 +307,7 @@ pub(super) const RULES: &[Rule] = &[
         "evidence.must",
         6,
         &["must", "shall", "required", "expected", "instructed", "obliged", "ordered"],
-        &["llm", "assistant", "model", "agent", "bot", "gpt", "you", "ai"],
+        &["llm", "assistant", "model", "agent", "bot", "gpt", "you", "ai ", "ai,", "ai*", "ais"],
         concat!(
             r"\b(?:ai|llm|assistant|model|agent|language model|chatbot|bot",
             r"|gpt)s? (?:\w+ ){0,3}?(?:must|shall|(?:is|are) (?:required|expected|instructed",

@@ -241,5 +241,5 @@ pub(super) const RULES: &[Rule] = &[
             r"|chatgpt,? (?:you|act|pretend|simulate|does not exist))\b"
         ),
     )
-    .and(&["going", "you", "free", "me", "role", "respond", "chatgpt", "persona", "simulat", "play", "be"]),
+    .and(&["going", "pretend", "free", "role", "respond", "chatgpt", "persona", "simulat", "play"]),
 ];

@@ -343,7 +343,9 @@ pub(super) const RULES: &[Rule] = &[
         "constraints",
         "guidelines",
         "instructions",
-        "ai",
+        "ai ",
+        "ai,",
+        "ai*",
     ]),
     high(
         "injection.new-purpose",

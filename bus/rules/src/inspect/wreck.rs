@@ -23,10 +23,10 @@ pub(super) const RULES: &[Rule] = &[
         "wreck.cluster",
         Kind::ToolPoisoning,
         Severity::High,
-        &["kubectl", "helm", "oc", "clusterrolebinding"],
+        &["kubectl", "helm", "oc ", "clusterrolebinding"],
         &["delete", "uninstall", "clusterrolebinding"],
         concat!(
-            r"\b(?:kubectl|oc)\b[^\n;|]*\bdelete (?:all|pvc?|deploy\w*|secrets?|namespaces?|ns|crds?",
+            r"\b(?:kubectl\b|oc\s)[^\n;|]*\bdelete (?:all|pvc?|deploy\w*|secrets?|namespaces?|ns|crds?",
             r"|nodes?|sts|statefulsets?|svc|services?|pods?|\S+,\S+)\b[^\n;|]*(?: -A\b",
             r"|--all(?:-namespaces)?\b)|\bhelm (?:uninstall|delete) [^\n]*\$\(helm",
             r"|\bcreate clusterrolebinding [^\n]*cluster-admin"
@@ -387,7 +387,7 @@ pub(super) const RULES: &[Rule] = &[
         Kind::Exfiltration,
         Severity::High,
         &["copy", "scp", "rsync", "sftp"],
-        &["\\\\", ":"],
+        &["c:\\users", "~", "/home", "/root", "/etc", "/var", "$home", "documents", ".ssh", ".aws"],
         concat!(
             r"\b(?:scp|rsync|sftp)\b [^\n;|]*(?:~/?|/home|/root|/etc|/var|\$home|documents|\.ssh",
             r"|\.aws)[^\n;|]*(?:\w+@)?\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}:|\b(?:robocopy|copy",
