@@ -13,7 +13,7 @@ use super::gate::LITERAL_MAX;
 use super::pattern::is_gap;
 
 /// A word so long tells enough by itself, in bytes.
-const LONG: usize = 7;
+const LONG: usize = 9;
 /// Shortest literal, in bytes.
 const BYTES_MIN: usize = 3;
 /// Most texts that one part of a pattern is spelt out into, and most of one class of bytes.
@@ -46,7 +46,26 @@ pub(super) fn watches(hir: &Hir) -> Option<Vec<Watch>> {
     if !plain.is_empty() {
         others.extend(told_best(vec![plain]).into_iter().map(|plain| [plain, List::new()]));
     }
+    for shared in [1, 0] {
+        others = merged(others, shared);
+    }
     Some(others)
+}
+
+/// The same with those put together that share this list.
+fn merged(watches: Vec<Watch>, shared: usize) -> Vec<Watch> {
+    let (other, mut all) = (1 - shared, Vec::<Watch>::new());
+    for watch in watches {
+        let same = |known: &&mut Watch| known[shared] == watch[shared] && !known[other].is_empty();
+        match all.iter_mut().find(same).filter(|_| !watch[other].is_empty()) {
+            Some(known) => {
+                let both = [known[other].as_slice(), watch[other].as_slice()].concat();
+                known[other] = shortest(both);
+            }
+            None => all.push(watch),
+        }
+    }
+    all
 }
 
 /// Both lists of a pattern, the second of which may be empty; nothing if it can match without any literal.
@@ -143,22 +162,25 @@ fn either(ways: impl Iterator<Item = Vec<List>>) -> Vec<List> {
     (0..many).map(nth).collect()
 }
 
-/// The most telling ones first, each without what another of its texts is a part of.
-fn told_best(mut lists: Vec<List>) -> Vec<List> {
-    for list in &mut lists {
-        list.sort_by_key(String::len);
-        let mut least = List::new();
-        for text in list.drain(..) {
-            if !least.iter().any(|known| text.contains(known.as_str())) {
-                least.push(text);
-            }
-        }
-        *list = least;
-    }
+/// The most telling ones first.
+fn told_best(lists: Vec<List>) -> Vec<List> {
+    let mut lists = lists.into_iter().map(shortest).collect::<Vec<_>>();
     lists.sort_by_key(|list| (Reverse(telling(list)), list.len()));
     lists.dedup();
     lists.truncate(2);
     lists
+}
+
+/// A list without those texts of which another is a part.
+fn shortest(mut list: List) -> List {
+    list.sort_by_key(String::len);
+    let mut least = List::new();
+    for text in list {
+        if !least.iter().any(|known| text.contains(known.as_str())) {
+            least.push(text);
+        }
+    }
+    least
 }
 
 /// How much it tells that one of these texts is there: as much as the one that tells least.
@@ -191,6 +213,10 @@ mod tests {
         assert_eq!(
             watched("copy page|copying[ ,]+that|replicat(?:e|ing)"),
             Some(vec![watch(&["copy"], &["page"]), watch(&["copying", "replicate", "replicating"], &[]),])
+        );
+        assert_eq!(
+            watched("copy page|sell page|copy book"),
+            Some(vec![watch(&["copy", "sell"], &["page"]), watch(&["copy"], &["book"])])
         );
         assert_eq!(watched("no|[a-z]+ then"), None, "a word of two letters wakes too many");
         assert_eq!(watched(r"\d+"), None);

