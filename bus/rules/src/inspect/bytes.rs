@@ -64,14 +64,21 @@ pub(super) const PADDING_MAX: usize = 2;
 pub(super) struct Survey {
     bytes: usize,
     swept: Sweep,
+    /// Its lines are no sender's.
+    names: bool,
 }
 
 /// Looks once at every byte.
 pub(super) fn survey(text: &str) -> Survey {
-    Survey { bytes: text.len(), swept: sweep(text.as_bytes()) }
+    Survey { bytes: text.len(), swept: sweep(text.as_bytes()), names: false }
 }
 
 impl Survey {
+    /// The same of names, each on a line of its own.
+    pub(super) const fn of_names(self) -> Self {
+        Self { names: true, ..self }
+    }
+
     /// Whether folding may change anything.
     pub(super) const fn foldable(&self) -> bool {
         self.swept.odd
@@ -91,6 +98,17 @@ impl Survey {
     pub(super) const fn short_lines(&self) -> bool {
         // Fewer are a list of names.
         self.bytes >= 96 && self.swept.lines as usize * 12 >= self.bytes
+    }
+
+    /// Line ends, but those between names.
+    pub(super) const fn lines(&self) -> usize {
+        if self.names { 0 } else { self.swept.lines as usize }
+    }
+
+    /// Whether there may be hardly a blank within its lines. On their ends may be two of each.
+    pub(super) const fn blanks_are_few(&self) -> bool {
+        let blanks = self.bytes - self.swept.word as usize - self.punctuation();
+        blanks <= (self.lines() + 1) * 4
     }
 
     /// Whether letters stand alone, or lines are short, though in a text that is too short, or too long, to be odd.

@@ -31,6 +31,7 @@ pub(super) fn runs_together(phrases: &AhoCorasick, text: &str, survey: &Survey) 
 /// where there is none.
 pub(super) fn may_be_piece(text: &str, survey: &Survey) -> bool {
     survey.pieces_apart()
+        || words_on_lines(text, survey)
         // What the other side has of capital letters, or of words, counts for both.
         || survey.capitals_many()
         || survey.escapes() && peel::may_be_printable(text.as_bytes())
@@ -77,9 +78,18 @@ fn separator_of(bytes: &[u8]) -> Option<char> {
     u8::try_from(most).ok().map(char::from)
 }
 
-/// A phrase broken over many short lines: puts it on one.
+/// A phrase or a command broken over many short lines, or over lines of a word each: puts it on one.
 fn join_lines(text: &str, survey: &Survey) -> Option<String> {
-    survey.short_lines().then(|| text.replace(['\n', '\r'], " "))
+    let is_broken = survey.short_lines() || survey.lines() > 1 && words_on_lines(text, survey);
+    is_broken.then(|| text.replace(['\n', '\r'], " "))
+}
+
+/// Whether nearly each line holds one word.
+fn words_on_lines(text: &str, survey: &Survey) -> bool {
+    let several = |line: &&str| line.split_ascii_whitespace().nth(1).is_some();
+    survey.lines() > 0
+        && survey.blanks_are_few()
+        && text.lines().filter(several).count() * 5 <= survey.lines() + 1
 }
 
 /// `1gn0r3`: the digit one stands for an i ...
@@ -107,8 +117,12 @@ fn read_digits(text: &str, survey: &Survey, one: u8) -> Option<String> {
             words += 1;
             if is_leet(word) {
                 odd += 1;
+                let address = address_in(word, bytes.get(at + length..).unwrap_or_default());
                 if let Some(out) = plain.get_mut(at..at + length) {
                     translate(out, one);
+                    if let Some(sign) = address.and_then(|at| out.get_mut(at)) {
+                        *sign = b'@';
+                    }
                 }
             }
         }
@@ -126,17 +140,30 @@ fn is_leet(word: &[u8]) -> bool {
         && (word.len() <= 4 || word.iter().any(u8::is_ascii_alphabetic))
 }
 
+/// Where the sign of an address stands in a word, which goes on after it: `c0n74c7@h057.c0m`.
+fn address_in(word: &[u8], rest: &[u8]) -> Option<usize> {
+    let goes_on = matches!(rest, [b'.' | b'-', after, ..] if after.is_ascii_alphanumeric());
+    let sign = word.iter().rposition(|byte| *byte == b'@').filter(|_| goes_on)?;
+    (sign > 0 && sign + 1 < word.len()).then_some(sign)
+}
+
 fn translate(word: &mut [u8], one: u8) {
     let twice = word.windows(2).any(|pair| pair == b"11");
     let last = word.len().saturating_sub(1);
+    // `41` and `4p1` are more often met than `ur1`, which is read where all ones are an l.
+    let is_long = word.len() > 3;
+    let shouts = word.windows(2).any(|pair| pair == b"!!");
     for (at, byte) in word.iter_mut().enumerate() {
         *byte = match *byte {
             b'0' => b'o',
-            b'1' if twice || (at == last && at > 0) => b'l',
+            b'1' if twice || at == last && is_long => b'l',
             b'1' => one,
-            b'!' => b'i',
-            b'|' => b'l',
+            b'!' if !shouts => b'i',
+            // On an edge it belongs to markup or to a command.
+            b'|' if at > 0 && at < last => b'l',
             b'3' => b'e',
+            // Somebody may be spoken to by it.
+            b'@' if at == 0 && one == b'l' => b'@',
             b'4' | b'@' => b'a',
             b'5' | b'$' => b's',
             b'7' => b't',

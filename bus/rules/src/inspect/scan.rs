@@ -152,6 +152,12 @@ impl<'t> Looked<'t> {
         Self { text, survey: bytes::survey(text), heard: Heard::default() }
     }
 
+    /// The same of names that were written one a line here, not by the sender.
+    pub(super) fn at_names(names: &'t str) -> Self {
+        let looked = Self::at(names);
+        Self { survey: looked.survey.of_names(), ..looked }
+    }
+
     /// Whether it may be a piece of what wears a disguise.
     pub(super) fn may_be_piece(&self) -> bool {
         disguise::may_be_piece(self.text, &self.survey)

@@ -102,6 +102,22 @@ pub(super) const MUTATIONS: &[(&str, Mutation)] = &[
 #[test]
 fn each_single_disguise_keeps_most_of_what_is_caught_and_blocks_nothing_else() {
     let Some(items) = tests_corpus::items() else { return };
+    holds(&items, [ATTACKS, BENIGN], 1.0);
+}
+
+/// The same of texts that are in no corpus, most of which are caught for what stands together in them. Broken over lines,
+/// every turn of a transcript begins one.
+#[test]
+fn each_single_disguise_keeps_most_of_what_is_caught_of_texts_of_our_own() {
+    let own = [include_str!("../../testdata/seen.jsonl"), include_str!("../../testdata/unseen.jsonl")];
+    let lines = own.iter().flat_map(|texts| texts.lines());
+    let items = lines.map(|line| serde_json::from_str(line).expect("a line")).collect::<Vec<_>>();
+    holds(&items, [items.len(), BENIGN], 2.0);
+}
+
+/// Of so many attacks that are caught, 95 of 100 are in every disguise, and of so many benign texts that are not, hardly
+/// any in one.
+fn holds(items: &[tests_corpus::Item], [attacks, benign]: [usize; 2], wrong_max: f64) {
     let inspector = Inspector::standard();
     let blocks = |text: &str| inspector.inspect("text/plain", text.as_bytes()).blocks();
     let spread = |class: &str, blocked: bool, sample: usize| {
@@ -110,7 +126,7 @@ fn each_single_disguise_keeps_most_of_what_is_caught_and_blocks_nothing_else() {
         let step = (all.len() / sample).max(1);
         all.into_iter().step_by(step).collect::<Vec<_>>()
     };
-    let (caught, benign) = (spread("attack", true, ATTACKS), spread("benign", false, BENIGN));
+    let (caught, benign) = (spread("attack", true, attacks), spread("benign", false, benign));
     let mut wrong = Vec::new();
     for (name, mutate) in MUTATIONS {
         let share = |texts: &[&str]| {
@@ -122,7 +138,7 @@ fn each_single_disguise_keeps_most_of_what_is_caught_and_blocks_nothing_else() {
         };
         let (kept, lost) = (share(&caught), share(&benign));
         eprintln!("{name:24} {kept:6.1} % kept, {lost:5.2} % of benign texts blocked");
-        if kept < 95.0 || lost > 1.0 {
+        if kept < 95.0 || lost > wrong_max {
             wrong.push(format!("{name}: {kept:.1} % kept, {lost:.2} % of benign texts blocked"));
         }
     }

@@ -79,7 +79,7 @@ impl Inspector {
         bytes: &'t [u8],
     ) -> (Inspection, Said<'t>) {
         let (texts, found) = self.open(&mut scratch.first, content_type, bytes);
-        let mut texts = texts.map(Looked::at);
+        let mut texts = looked(texts);
         self.rules.gate().hear_all(&mut texts);
         self.judge(&texts, found, capability, bytes.len())
     }
@@ -101,7 +101,7 @@ impl Inspector {
                 let (opened, alert) = self.open(buffers, body.content_type, body.bytes);
                 let first = texts.len();
                 let used = opened.iter().rposition(|text| !text.is_empty()).map_or(0, |last| last + 1);
-                texts.extend(opened.iter().take(used).map(|text| Looked::at(text)));
+                texts.extend(looked(opened).into_iter().take(used));
                 found.push((first..texts.len(), alert));
             }
             self.rules.gate().hear_all(&mut texts);
@@ -183,7 +183,7 @@ impl Inspector {
     pub fn views(&self, content_type: &str, body: &[u8]) -> Vec<String> {
         let mut buffers = Buffers::default();
         let (texts, found) = self.open(&mut buffers, content_type, body);
-        let mut texts = texts.map(Looked::at);
+        let mut texts = looked(texts);
         self.rules.gate().hear_all(&mut texts);
         let mut findings = Findings::keeping(body.len());
         if found.is_none_or(|alert| alert.severity < Severity::High) {
@@ -191,6 +191,11 @@ impl Inspector {
         }
         findings.into_views()
     }
+}
+
+/// The texts of a body, before the gate has heard them.
+fn looked([values, names, glued]: [&str; TEXTS]) -> [Looked<'_>; TEXTS] {
+    [Looked::at(values), Looked::at_names(names), Looked::at(glued)]
 }
 
 /// What of a body is text, pieces parted by line ends.
