@@ -44,7 +44,7 @@ pub(super) const RULES: &[Rule] = &[
         "code.fenced-process",
         &["```"],
         concat!(
-            r"```(?:python[\d.]*|py)?[ \t]*\r?\n(?:[^`]*\n)?\s*(?:import|from)\s+(?:subprocess|shutil",
+            r"```(?:python[\d.]*|py)?[\x20\t]*\r?\n(?:[^`]*\n)?\s*(?:import|from)\s+(?:subprocess|shutil",
             r"|pty)\b"
         ),
     )
@@ -53,7 +53,7 @@ pub(super) const RULES: &[Rule] = &[
         "code.fenced-system",
         &["```"],
         concat!(
-            r"```(?:python[\d.]*|py)?[ \t]*\r?\n[^`]*\bos\.(?:system|popen|exec[lv]\w*|spawn\w*",
+            r"```(?:python[\d.]*|py)?[\x20\t]*\r?\n[^`]*\bos\.(?:system|popen|exec[lv]\w*|spawn\w*",
             r"|remove|unlink|kill)\s*\("
         ),
     )
@@ -62,7 +62,7 @@ pub(super) const RULES: &[Rule] = &[
         "code.fenced-system-import",
         &["```"],
         concat!(
-            r"```(?:python[\d.]*|py)?[ \t]*\r?\n[^`]*\bfrom\s+os\s+import\s+[^\n]*(?:system|popen",
+            r"```(?:python[\d.]*|py)?[\x20\t]*\r?\n[^`]*\bfrom\s+os\s+import\s+[^\n]*(?:system|popen",
             r"|exec|spawn|remove|unlink)"
         ),
     )

@@ -253,7 +253,7 @@ pub(super) const RULES: &[Rule] = &[
             r"(?:\A|[.!?:;\n\]>]\s*|\b(?:and|then|please|must|now|instead) )(?:reveal|leak|exfiltrate",
             r"|steal|expose|output|print|dump) (?:me |us )?(?:all |the |your |any |every |full |of ",
             r"|confidential |secret |stored |hidden |internal |admin |user |user's |customer ",
-            r"|production )+(?:api[ _-]?keys?|passwords?|credentials|secrets?|access tokens?",
+            r"|production )+(?:api(?: |_|-)?keys?|passwords?|credentials|secrets?|access tokens?",
             r"|private keys?|environment variables)\b"
         ),
     )
@@ -273,7 +273,7 @@ pub(super) const RULES: &[Rule] = &[
         &["send", "forward", "mail", "upload", "transmit", "post", "share", "exfil"],
         concat!(
             r"\b(?:send|forward|e-?mail|upload|transmit|post|share",
-            r"|exfiltrate) (?:\S+ ){0,8}?(?:api[ _-]?keys?|passwords?|credentials|secrets?",
+            r"|exfiltrate) (?:\S+ ){0,8}?(?:api(?: |_|-)?keys?|passwords?|credentials|secrets?",
             r"|access tokens?|tokens|private keys?|ssh keys?|passport numbers?|credit card numbers?",
             r"|card numbers?|security codes?|system prompt|environment variables|bank account details",
             r"|ssn|conversation history|chat history|customer e?mails|user data",

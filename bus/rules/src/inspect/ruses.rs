@@ -1,5 +1,6 @@
 //! The concepts of ruses: speaking to whatever machine reads, hiding that from people, playing another's part, passing
-//! for approved, weakening what guards, spreading. Weights as in `concepts`; literals are read off the patterns.
+//! for approved, weakening what guards, spreading. None weighs more than half of what blocks, however rare it is: two
+//! that say how, and nothing of what is wanted, alert only. Literals are read off the patterns.
 
 use super::concepts::concept;
 use super::rules::Rule;
@@ -39,7 +40,7 @@ pub(super) const RULES: &[Rule] = &[
     // Whatever machine reads it is spoken to, or told what it has to do.
     concept(
         "evidence.reader",
-        12,
+        10,
         &[],
         &[],
         concat!(
@@ -58,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
             r"|\bif you(?:'re| are) (?:an? |the )?(?:\w+ ){0,2}?(?:agent|assistant|model|llm|bot)s?\b",
             r"|\b(?:instruction|message|note|notice)s? for (?:the |any |all |every |your )?(?:\w+ )?(?:agents?",
             r"|assistants?|models?|llms?|bots?)\b",
-            r"|\b(?:llm|agent|client|model|assistant) (?:needs? to|must|collects|is required)\b",
+            r"|\b(?:llm|agent|model|assistant) (?:needs? to|must|collects|is required)\b",
             r"|\b(?:dear|hello|attention|(?:note|reminder|message|remark) (?:for|to)) (?:the |any |all ",
             r"|your )?(?:[a-z-]+ ){0,2}?(?:llms?|language models?|models?|agents?|assistants?|bots?|chatbots?|copilot",
             r"|summari[sz]ers?|robots?|note-?takers?)\b",
@@ -67,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
             r"|\b(?:ai|llm|language|automated|computer-use|machine) (?:[a-z-]+ )?(?:agents?|models?|assistants?|tools?",
             r"|readers?|systems?|note-?takers?|advisers?|judges?|summari[sz]ers?) (?:[^\s.!?;:|]+ ){0,4}?(?:must|shall",
             r"|should|needs? to|hereby|agrees|accepts|is expected|are expected|is requested|is directed)\b",
-            r"|\b(?:llm|ai|model|agent)[ -]directive\b",
+            r"|\b(?:llm|ai|model|agent)(?: |-)directive\b",
             r"|\bx-llm\b",
             r"|\bdescription_for_model\b",
             r"|\b(?:model|llm|automation|software|system|assistant) that (?:reads|digests|processes|analy[sz]es|handles",
@@ -77,16 +78,14 @@ pub(super) const RULES: &[Rule] = &[
     // It stands where a page shows nothing.
     concept(
         "evidence.hidden-text",
-        14,
+        10,
         &[],
         &[],
         concat!(
             r"display ?: ?none",
             r"|visibility ?: ?hidden",
-            r"|\bopacity ?: ?0(?:[;\x22']|\.0)",
-            r"|font-size ?: ?[01](?:px|pt|em)?\b",
-            r"|line-height ?: ?0",
-            r"|\bheight ?: ?0\b",
+            r"|\bopacity ?: ?0(?:\.0+)? ?[;\x22'}!]",
+            r"|\bfont-size ?: ?(?:0|0?\.?[01](?:px|pt|em)) ?[;\x22'}!]",
             r"|aria-hidden=",
             r"|class=[\x22'][^\x22'\n]{0,40}(?:sr-only|visually-hidden|screen-reader)",
             r"|<noscript",
@@ -94,18 +93,17 @@ pub(super) const RULES: &[Rule] = &[
             r"|\bsrcdoc=",
             r"|font-size=[\x22'][01][\x22']",
             r"|fill=[\x22']white",
-            r"|color ?[:=] ?[\x22']?(?:white\b|\x23fff)",
-            r"|\bhidden(?:=[\x22']\w*[\x22'])?\x20?[^<>\n]{0,40}>",
+            r"|\bcolor ?[:=] ?[\x22']?(?:white\b|\x23fff(?:fff)?\b)",
+            r"|<\w+ [^<>\n]{0,60}\bhidden(?:=[\x22']\w*[\x22'])?[\x20/>]",
             r"|left ?: ?-\d{4}",
-            r"|\balt=[\x22'][^\x22'\n]{60}",
-            r"|\btitle=[\x22'][^\x22'\n]{40}",
+            r"|\balt=[\x22'][^\x22'\n]{120}",
             r"|type=[\x22']hidden[\x22'][^>\n]{0,60}value=[\x22'][^\x22'\n]{30}",
         ),
     ),
     // It is to be passed on, and on.
     concept(
         "evidence.spread",
-        14,
+        10,
         &[],
         &[],
         concat!(
@@ -127,7 +125,7 @@ pub(super) const RULES: &[Rule] = &[
     // Nobody is to be told, or left a trace.
     concept(
         "evidence.hush",
-        14,
+        10,
         &[],
         &[],
         concat!(
@@ -154,7 +152,7 @@ pub(super) const RULES: &[Rule] = &[
     // It passes for approved, or is to be made to.
     concept(
         "evidence.forged",
-        14,
+        10,
         &[],
         &[],
         concat!(
@@ -166,7 +164,6 @@ pub(super) const RULES: &[Rule] = &[
             r"|agreed|confirmed|signed|hardened)\b",
             r"|\bapproval (?:was|is|has been) (?:already )?(?:given|granted)\b",
             r"|\bchange the (?:\w+ )?(?:abstentions?|votes?|result|status) to\b",
-            r"|\blgtm\b",
             r"|\b(?:are|is|been) (?:already |fully )?(?:pre-?approved|pre-?authori[sz]ed|pre-?cleared|white-?listed)\b",
             r"|\bhas been (?:audited|vetted|cleared)\b",
             r"|\bso (?:that )?the (?:log|record|audit) looks\b",
@@ -182,7 +179,7 @@ pub(super) const RULES: &[Rule] = &[
     // What guards is to be weaker.
     concept(
         "evidence.weaken",
-        11,
+        10,
         &[],
         &[],
         concat!(
@@ -217,7 +214,7 @@ pub(super) const RULES: &[Rule] = &[
     // Words that are to be said or sent as they stand.
     concept(
         "evidence.fixed-text",
-        13,
+        10,
         &[],
         &[],
         concat!(
@@ -240,7 +237,7 @@ pub(super) const RULES: &[Rule] = &[
     // What was asked is said to be done, or given up.
     concept(
         "evidence.over",
-        14,
+        10,
         &[],
         &[],
         concat!(
@@ -275,7 +272,7 @@ pub(super) const RULES: &[Rule] = &[
     // Another part is to be played, whatever it may say.
     concept(
         "evidence.part",
-        12,
+        10,
         &[],
         &[],
         concat!(
@@ -308,14 +305,14 @@ pub(super) const RULES: &[Rule] = &[
             r"|\b(?:rules|guidelines|policies|filters?|restrictions) (?:do(?:es)? not|don'?t|doesn'?t|aren'?t|are not",
             r"|is not|no longer) (?:apply|applicable|matter|exist|count)\b",
             r"|\b(?:does not|doesn'?t|never) filters? \w+",
-            r"|\b(?:unaligned|unchained|unmoderated)\b",
+            r"|\b(?:unchained|unmoderated)\b",
             r"|\b(?:never|cannot|can'?t|won'?t) refuses?\b",
         ),
     ),
     // What it was told is asked for.
     concept(
         "evidence.told",
-        13,
+        10,
         &[],
         &[],
         concat!(
@@ -350,7 +347,7 @@ pub(super) const RULES: &[Rule] = &[
     // More that must not leave.
     concept(
         "evidence.keys",
-        12,
+        10,
         &[],
         &[],
         concat!(
@@ -380,7 +377,7 @@ pub(super) const RULES: &[Rule] = &[
     // More ways out.
     concept(
         "evidence.outlet",
-        13,
+        10,
         &[],
         &[],
         concat!(
@@ -398,7 +395,7 @@ pub(super) const RULES: &[Rule] = &[
     // Who does not obey is to suffer, or the time is short.
     concept(
         "evidence.threat",
-        13,
+        10,
         &[],
         &[],
         concat!(
@@ -425,7 +422,7 @@ pub(super) const RULES: &[Rule] = &[
     // Goods and money, at another's cost.
     concept(
         "evidence.purchase",
-        13,
+        10,
         &[],
         &[],
         concat!(
@@ -444,7 +441,7 @@ pub(super) const RULES: &[Rule] = &[
     // It speaks for whoever has the say.
     concept(
         "evidence.proxy",
-        14,
+        10,
         &[],
         &[],
         concat!(
@@ -466,7 +463,7 @@ pub(super) const RULES: &[Rule] = &[
     // It puts itself before the tools, or the answers, of others.
     concept(
         "evidence.shadow",
-        14,
+        10,
         &[],
         &[],
         concat!(
@@ -486,7 +483,7 @@ pub(super) const RULES: &[Rule] = &[
     // Somebody new is to have a say.
     concept(
         "evidence.admit",
-        14,
+        10,
         &[],
         &[],
         concat!(
@@ -499,18 +496,10 @@ pub(super) const RULES: &[Rule] = &[
             r"|\bwith (?:admin\w*|owner|write) (?:rights|access|permissions?|privileges)\b",
         ),
     ),
-    // Not a word of it may be changed.
-    concept(
-        "evidence.verbatim",
-        12,
-        &[],
-        &[],
-        r"\bverbatim\b|\bword[ -]for[ -]word\b|\bunabridged\b",
-    ),
     // A machine that reads is bidden to do something.
     concept(
         "evidence.bidden",
-        12,
+        10,
         &[],
         &[],
         concat!(

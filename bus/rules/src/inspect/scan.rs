@@ -148,14 +148,8 @@ pub(super) struct Looked<'t> {
 
 impl<'t> Looked<'t> {
     /// Before the gate has heard it.
-    pub(super) fn at(text: &'t str) -> Self {
-        Self { text, survey: bytes::survey(text), heard: Heard::default() }
-    }
-
-    /// The same of names that were written one a line here, not by the sender.
-    pub(super) fn at_names(names: &'t str) -> Self {
-        let looked = Self::at(names);
-        Self { survey: looked.survey.of_names(), ..looked }
+    pub(super) fn at(text: &'t str, survey: Survey) -> Self {
+        Self { text, survey, heard: Heard::default() }
     }
 
     /// Whether it may be a piece of what wears a disguise.

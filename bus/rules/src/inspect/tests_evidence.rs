@@ -82,6 +82,10 @@ fn corpus_weights_are_how_surprising_a_concept_is() {
             bold.push(format!("{}: {weight} for {surprise:.2}", rule.id));
         }
     }
+    let ruses = super::ruses::RULES.iter().map(|rule| rule.role);
+    let mut ruses =
+        ruses.filter_map(|role| if let Role::Evidence(weight) = role { Some(weight) } else { None });
+    assert!(ruses.all(|weight| u32::from(2 * weight) < evidence::BLOCK), "two ruses block");
     assert!(bold.is_empty(), "heavier than benign texts allow: {}", bold.join(", "));
 }
 
@@ -142,11 +146,11 @@ fn t_a60_texts_that_nobody_tuned_to() {
 /// Those that the concepts of ruses were learned from; many of their benign texts are chosen to look like attacks.
 #[test]
 fn t_a60_texts_that_the_ruses_were_learned_from() {
-    holds("seen", include_str!("../../testdata/seen.jsonl"), [53, 63, 6]);
+    holds("seen", include_str!("../../testdata/seen.jsonl"), [48, 62, 5]);
 }
 
 /// Those that nobody has read who wrote a rule. Whoever reads them makes them worthless: look at the sums only.
 #[test]
 fn t_a60_texts_that_no_writer_of_rules_has_read() {
-    holds("blind", include_str!("../../testdata/blind.jsonl"), [31, 41, 1]);
+    holds("blind", include_str!("../../testdata/blind.jsonl"), [30, 41, 1]);
 }

@@ -215,3 +215,21 @@ fn t_a60_a_rule_is_woken_by_the_rare_ways_of_saying_it_too() {
         assert!(set.spoken_for(&set.woken(text.as_bytes())).has(bit), "{text}");
     }
 }
+
+/// A gap stands for a blank wherever one is written: within brackets it would become signs of the class.
+#[test]
+fn no_pattern_has_a_blank_within_brackets() {
+    for rule in rules::standard() {
+        let (mut within, mut escaped) = (false, false);
+        for byte in rule.pattern.bytes() {
+            match byte {
+                _ if escaped => escaped = false,
+                b'\\' => escaped = true,
+                b'[' => within = true,
+                b']' => within = false,
+                b' ' => assert!(!within, "{}: {}", rule.id, rule.pattern),
+                _ => {}
+            }
+        }
+    }
+}

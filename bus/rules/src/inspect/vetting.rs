@@ -3,6 +3,7 @@
 //!
 //! *Invariant*: what is found in a body, and what it is said to say, is the same whatever bodies stand beside it.
 
+use super::bytes;
 use super::context::{BORDER, Said};
 use super::decode::{self, Leaves, Refused};
 use super::scan::{self, Findings, Looked};
@@ -12,7 +13,8 @@ use super::{Alert, Inspection, Inspector, Kind, SCRATCH_MAX, Severity};
 const TOGETHER: usize = 32;
 /// Texts of one body: values, names of fields, and phrases of lists joined.
 const TEXTS: usize = 3;
-/// Which of them is the last.
+/// Which of them are the names, and which is the last.
+const NAMES: usize = 1;
 const GLUED: usize = 2;
 
 /// One body to vet, under which capability it came, and as what.
@@ -79,7 +81,7 @@ impl Inspector {
         bytes: &'t [u8],
     ) -> (Inspection, Said<'t>) {
         let (texts, found) = self.open(&mut scratch.first, content_type, bytes);
-        let mut texts = looked(texts);
+        let mut texts = [0, NAMES, GLUED].map(|place| looked((place, texts[place])));
         self.rules.gate().hear_all(&mut texts);
         self.judge(&texts, found, capability, bytes.len())
     }
@@ -101,7 +103,7 @@ impl Inspector {
                 let (opened, alert) = self.open(buffers, body.content_type, body.bytes);
                 let first = texts.len();
                 let used = opened.iter().rposition(|text| !text.is_empty()).map_or(0, |last| last + 1);
-                texts.extend(looked(opened).into_iter().take(used));
+                texts.extend(opened.into_iter().take(used).enumerate().map(looked));
                 found.push((first..texts.len(), alert));
             }
             self.rules.gate().hear_all(&mut texts);
@@ -171,7 +173,7 @@ impl Inspector {
     /// What is found in a text by itself.
     pub(super) fn inspect_text(&self, text: &str, capability: &str) -> Inspection {
         let mut findings = Findings::new(text.len());
-        let mut text = [Looked::at(text)];
+        let mut text = [looked((0, text))];
         self.rules.gate().hear_all(&mut text);
         let [text] = text;
         scan::scan(&self.rules, &text, capability, &mut findings);
@@ -183,7 +185,7 @@ impl Inspector {
     pub fn views(&self, content_type: &str, body: &[u8]) -> Vec<String> {
         let mut buffers = Buffers::default();
         let (texts, found) = self.open(&mut buffers, content_type, body);
-        let mut texts = looked(texts);
+        let mut texts = [0, NAMES, GLUED].map(|place| looked((place, texts[place])));
         self.rules.gate().hear_all(&mut texts);
         let mut findings = Findings::keeping(body.len());
         if found.is_none_or(|alert| alert.severity < Severity::High) {
@@ -193,9 +195,10 @@ impl Inspector {
     }
 }
 
-/// The texts of a body, before the gate has heard them.
-fn looked([values, names, glued]: [&str; TEXTS]) -> [Looked<'_>; TEXTS] {
-    [Looked::at(values), Looked::at_names(names), Looked::at(glued)]
+/// The text in this place of a body, before the gate has heard it.
+fn looked((place, text): (usize, &str)) -> Looked<'_> {
+    let survey = bytes::survey(text);
+    Looked::at(text, if place == NAMES { survey.of_names() } else { survey })
 }
 
 /// What of a body is text, pieces parted by line ends.
