@@ -119,10 +119,7 @@ fn read_digits(text: &str, survey: &Survey, one: u8) -> Option<String> {
                 odd += 1;
                 let address = address_in(word, bytes.get(at + length..).unwrap_or_default());
                 if let Some(out) = plain.get_mut(at..at + length) {
-                    translate(out, one);
-                    if let Some(sign) = address.and_then(|at| out.get_mut(at)) {
-                        *sign = b'@';
-                    }
+                    translate(out, one, address);
                 }
             }
         }
@@ -147,12 +144,13 @@ fn address_in(word: &[u8], rest: &[u8]) -> Option<usize> {
     (sign > 0 && sign + 1 < word.len()).then_some(sign)
 }
 
-fn translate(word: &mut [u8], one: u8) {
-    let twice = word.windows(2).any(|pair| pair == b"11");
+/// Reads a word's digits and signs, but the one of an address.
+fn translate(word: &mut [u8], one: u8, address: Option<usize>) {
+    let doubled = |sign: u8| word.windows(2).any(|pair| pair == [sign, sign]);
+    let (twice, shouts) = (doubled(b'1'), doubled(b'!'));
     let last = word.len().saturating_sub(1);
     // `41` and `4p1` are more often met than `ur1`, which is read where all ones are an l.
     let is_long = word.len() > 3;
-    let shouts = word.windows(2).any(|pair| pair == b"!!");
     for (at, byte) in word.iter_mut().enumerate() {
         *byte = match *byte {
             b'0' => b'o',
@@ -163,7 +161,7 @@ fn translate(word: &mut [u8], one: u8) {
             b'|' if at > 0 && at < last => b'l',
             b'3' => b'e',
             // Somebody may be spoken to by it.
-            b'@' if at == 0 && one == b'l' => b'@',
+            b'@' if at == 0 && one == b'l' || address == Some(at) => b'@',
             b'4' | b'@' => b'a',
             b'5' | b'$' => b's',
             b'7' => b't',

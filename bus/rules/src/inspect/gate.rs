@@ -33,13 +33,6 @@ impl Bits {
         }
     }
 
-    /// Takes a rule away.
-    pub(super) fn remove(&mut self, rule: usize) {
-        if let Some(word) = self.0.get_mut(rule / 64) {
-            *word &= !(1 << (rule % 64));
-        }
-    }
-
     /// Whether a rule is in it.
     pub(super) fn has(&self, rule: usize) -> bool {
         self.0.get(rule / 64).is_some_and(|word| word >> (rule % 64) & 1 == 1)

@@ -44,7 +44,7 @@ pub(super) fn watches(hir: &Hir) -> Option<Vec<Watch>> {
         }
     }
     if !plain.is_empty() {
-        others.extend(told_best(vec![plain]).into_iter().map(|plain| [plain, List::new()]));
+        others.push([shortest(plain), List::new()]);
     }
     for shared in [1, 0] {
         others = merged(others, shared);

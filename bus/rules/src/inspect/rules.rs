@@ -247,14 +247,14 @@ impl RuleSet {
             aids: Aids::standard(),
             policy: Policy::default(),
         };
-        for rule in standard() {
+        for (bit, rule) in standard().enumerate() {
             let id = RuleId::standard(rule.id);
             let pattern = compile(&rule.text());
             // Literals of what is judged may stand after the match.
             let pattern = if matches!(rule.role, Role::Judged(_)) { pattern.anywhere() } else { pattern };
             let compiled = Compiled { id, kind: rule.kind, role: rule.role, mention: rule.mention, pattern };
             set.add(compiled, rule.literals.iter().copied(), rule.also.iter().copied())
-                .and_then(|()| set.watch_for(&rule.watches()))
+                .and_then(|()| set.watch_for(bit, &rule.watches()))
                 .expect("a standard rule fits");
         }
         for pairing in pairings::PAIRINGS {
@@ -286,14 +286,16 @@ impl RuleSet {
         if self.rules.iter().any(|known| known.id == rule.id) {
             return Err(AddError::Twice(rule.id.as_str().to_owned()));
         }
+        let mut first = first.peekable();
+        // Where a watch stands says nothing of where its rule matches.
+        if first.peek().is_some() && rule.pattern.reach().is_some() {
+            self.bounded.insert(bit);
+        }
         for literal in first {
             self.builder.add(literal, bit, Part::First)?;
         }
         for literal in second {
             self.builder.add(literal, bit, Part::Second)?;
-        }
-        if rule.pattern.reach().is_some() {
-            self.bounded.insert(bit);
         }
         match rule.role {
             Role::Signal(_) => self.signals.insert(bit),
@@ -309,11 +311,8 @@ impl RuleSet {
         Ok(())
     }
 
-    /// Adds what else speaks for the last rule. Where its literals stand says nothing of where it matches then.
-    fn watch_for(&mut self, watches: &[Watch]) -> Result<(), AddError> {
-        let Some(rule) = self.rules.len().checked_sub(1).filter(|_| !watches.is_empty()) else {
-            return Ok(());
-        };
+    /// Adds what else speaks for this rule.
+    fn watch_for(&mut self, rule: usize, watches: &[Watch]) -> Result<(), AddError> {
         for [first, second] in watches {
             let bit = RULES_MAX + self.watches.len();
             if self.watches.len() == WATCHES_MAX {
@@ -323,7 +322,6 @@ impl RuleSet {
             first.iter().try_for_each(|literal| self.builder.add(literal, bit, Part::First))?;
             second.iter().try_for_each(|literal| self.builder.add(literal, bit, Part::Second))?;
         }
-        self.bounded.remove(rule);
         Ok(())
     }
 

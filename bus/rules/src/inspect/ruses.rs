@@ -9,11 +9,10 @@ use super::rules::Rule;
 macro_rules! machine {
     () => {
         concat!(
-            r"(?:(?:ai|llm|language|coding|web|browser|browsing|shopping|automated|autonomous|automation|virtual|e-?mail",
-            r"|triage|review|support|research|downstream|connected|reading) (?:agents?|assistants?|bots?|reviewers?",
-            r"|crawlers?",
-            r"|summari[sz]ers?)|agents?|bots?|assistants?|llms?|chatbots?",
-            r"|crawlers?|language models?)"
+            r"(?:(?:ai|llm|language|coding|web|browser|browsing|shopping|automated|autonomous|automation|virtual",
+            r"|e-?mail|triage|review|support|research|downstream|connected|reading) (?:agents?|assistants?|bots?",
+            r"|reviewers?|crawlers?|summari[sz]ers?)|agents?|bots?|assistants?|llms?|chatbots?|crawlers?",
+            r"|language models?)"
         )
     };
 }
@@ -22,27 +21,32 @@ macro_rules! machine {
 macro_rules! control {
     () => {
         concat!(
-            r"(?:hooks?|branch protections?|hash checks?|safe browsing|sirens?|motion sensors?|alarms?|signing|signatures?",
-            r"|code reviews?|reviewers?|coverage (?:gate|threshold)|guards?\b|guardrails?|audit (?:log|trail|entr)\w*",
-            r"|auditing|logging|logger|two-factor|verification|allow-?lists?|block-?lists?|sandbox\w*",
-            r"|(?:content|spam|output|guard|safety|message) filters?|firewalls?|ignore-scripts|secret masking|scanners?",
-            r"|scanning|monitoring|monitors?|watchdogs?|alerts?|alerting|(?:approval|human|review|quality|policy) gates?",
-            r"|(?:budget|spending|rate|safety) limits?|certificate (?:checks?|validation)|tls verification|encryption",
-            r"|security (?:prompts?|checks?|warnings?|controls?|policy|software|features?)|integrity checks?|antivirus",
-            r"|rate limit\w*|quarantine|access controls?|input validation|authentication|authorization|backups?)"
+            r"(?:hooks?|branch protections?|hash checks?|safe browsing|sirens?|motion sensors?|alarms?|signing",
+            r"|signatures?|code reviews?|reviewers?|coverage (?:gate|threshold)|guards?\b|guardrails?|audit (?:log",
+            r"|trail|entr)\w*|auditing|logging|logger|two-factor|verification|allow-?lists?|block-?lists?|sandbox\w*",
+            r"|(?:content|spam|output|guard|safety|message) filters?|firewalls?|ignore-scripts|secret masking",
+            r"|scanners?|scanning|monitoring|monitors?|watchdogs?|alerts?|alerting|(?:approval|human|review|quality",
+            r"|policy) gates?|(?:budget|spending|rate|safety) limits?|certificate (?:checks?|validation)",
+            r"|tls verification|encryption|security (?:prompts?|checks?|warnings?|controls?|policy|software",
+            r"|features?)|integrity checks?|antivirus|rate limit\w*|quarantine|access controls?|input validation",
+            r"|authentication|authorization|backups?)"
         )
     };
+}
+
+/// What each weighs, in halves: two alert, and only a third blocks.
+const WEIGHT: u8 = 10;
+
+const fn ruse(id: &'static str, pattern: &'static str) -> Rule {
+    concept(id, WEIGHT, &[], &[], pattern)
 }
 
 /// How a text gets round people, or round what guards them.
 #[rustfmt::skip]
 pub(super) const RULES: &[Rule] = &[
     // Whatever machine reads it is spoken to, or told what it has to do.
-    concept(
+    ruse(
         "evidence.reader",
-        10,
-        &[],
-        &[],
         concat!(
             r"\b",
             machine!(),
@@ -61,26 +65,24 @@ pub(super) const RULES: &[Rule] = &[
             r"|assistants?|models?|llms?|bots?)\b",
             r"|\b(?:llm|agent|model|assistant) (?:needs? to|must|collects|is required)\b",
             r"|\b(?:dear|hello|attention|(?:note|reminder|message|remark) (?:for|to)) (?:the |any |all ",
-            r"|your )?(?:[a-z-]+ ){0,2}?(?:llms?|language models?|models?|agents?|assistants?|bots?|chatbots?|copilot",
-            r"|summari[sz]ers?|robots?|note-?takers?)\b",
+            r"|your )?(?:[a-z-]+ ){0,2}?(?:llms?|language models?|models?|agents?|assistants?|bots?|chatbots?",
+            r"|copilot|summari[sz]ers?|robots?|note-?takers?)\b",
             r"|(?:[\[(]|<!--|//|--) ?(?:[a-z-]+ ){0,2}?(?:llms?|language models?|chatbots?|copilot|summari[sz]ers?",
             r"|note-?takers?) ?[:,]",
-            r"|\b(?:ai|llm|language|automated|computer-use|machine) (?:[a-z-]+ )?(?:agents?|models?|assistants?|tools?",
-            r"|readers?|systems?|note-?takers?|advisers?|judges?|summari[sz]ers?) (?:[^\s.!?;:|]+ ){0,4}?(?:must|shall",
-            r"|should|needs? to|hereby|agrees|accepts|is expected|are expected|is requested|is directed)\b",
+            r"|\b(?:ai|llm|language|automated|computer-use|machine) (?:[a-z-]+ )?(?:agents?|models?|assistants?",
+            r"|tools?|readers?|systems?|note-?takers?|advisers?|judges?",
+            r"|summari[sz]ers?) (?:[^\s.!?;:|]+ ){0,4}?(?:must|shall|should|needs? to|hereby|agrees|accepts",
+            r"|is expected|are expected|is requested|is directed)\b",
             r"|\b(?:llm|ai|model|agent)(?: |-)directive\b",
             r"|\bx-llm\b",
             r"|\bdescription_for_model\b",
-            r"|\b(?:model|llm|automation|software|system|assistant) that (?:reads|digests|processes|analy[sz]es|handles",
-            r"|evaluates|indexes|accesses) (?:this|these|the)\b",
+            r"|\b(?:model|llm|automation|software|system|assistant) that (?:reads|digests|processes|analy[sz]es",
+            r"|handles|evaluates|indexes|accesses) (?:this|these|the)\b",
         ),
     ),
     // It stands where a page shows nothing.
-    concept(
+    ruse(
         "evidence.hidden-text",
-        10,
-        &[],
-        &[],
         concat!(
             r"display ?: ?none",
             r"|visibility ?: ?hidden",
@@ -101,17 +103,14 @@ pub(super) const RULES: &[Rule] = &[
         ),
     ),
     // It is to be passed on, and on.
-    concept(
+    ruse(
         "evidence.spread",
-        10,
-        &[],
-        &[],
         concat!(
             r"\b(?:copy|relay|forward|broadcast|paste|repeat|spread|repost|replicate)s? (?:this|it|these",
-            r"|the) (?:[^\s.!?;:|]+ ){0,5}?(?:to|in|into|at|under|with|on to|onto) (?:[^\s.!?;:",
-            r"|]+ ){0,3}?(?:every (?:other|agent|reply|message|answer|output|peer|repo\w*|file|result)|each (?:other",
-            r"|agent|repo\w*|of (?:your|them|the))|all (?:your|other|the other|agents|peers)|other agents",
-            r"|another agent|next agent|neighbou?rs?|peers|downstream|sub-?agents?)\b",
+            r"|the) (?:[^\s.!?;:|]+ ){0,5}?(?:to|in|into|at|under|with|on to",
+            r"|onto) (?:[^\s.!?;:|]+ ){0,3}?(?:every (?:other|agent|reply|message|answer|output|peer|repo\w*|file",
+            r"|result)|each (?:other|agent|repo\w*|of (?:your|them|the))|all (?:your|other|the other|agents|peers)",
+            r"|other agents|another agent|next agent|neighbou?rs?|peers|downstream|sub-?agents?)\b",
             r"|\b(?:copies|instances|clones) of (?:yourself|itself)\b",
             r"|\bspawns? (?:two|more|another|a new|new|\d+) (?:[^\s.!?;:|]+ ){0,3}?(?:copies|copy|agents?",
             r"|instances?)\b",
@@ -123,11 +122,8 @@ pub(super) const RULES: &[Rule] = &[
         ),
     ),
     // Nobody is to be told, or left a trace.
-    concept(
+    ruse(
         "evidence.hush",
-        10,
-        &[],
-        &[],
         concat!(
             r"\b(?:not|isn't|never) (?:to )?be (?:documented|disturbed|escalated|logged|recorded)\b",
             r"|\b(?:do not|don't|never) (?:escalate|describe it)\b",
@@ -140,8 +136,8 @@ pub(super) const RULES: &[Rule] = &[
             r"|\b(?:delete|remove|erase) this (?:instruction|message|note|line|comment|mail|text)\b",
             r"|\bstay silent\b",
             r"|\bomit (?:it |this |that )?from\b",
-            r"|\b(?:need not|needn'?t|does not need to|doesn'?t need to) (?:be )?(?:inform|tell|told|contacted|notified",
-            r"|know)\w*\b",
+            r"|\b(?:need not|needn'?t|does not need to|doesn'?t need to) (?:be )?(?:inform|tell|told|contacted",
+            r"|notified|know)\w*\b",
             r"|\b(?:do not|don'?t|never|without) (?:loop|copy|bother|disturb|alert|involve|involving|inquire",
             r"|ask)(?:ing)? (?:in |with )?(?:any|the|your|user|users|humans?|staff|anyone)\b",
             r"|\b(?:is|are) not to be (?:contacted|told|informed|asked|shown|echoed)\b",
@@ -150,21 +146,19 @@ pub(super) const RULES: &[Rule] = &[
         ),
     ),
     // It passes for approved, or is to be made to.
-    concept(
+    ruse(
         "evidence.forged",
-        10,
-        &[],
-        &[],
         concat!(
-            r"\b(?:stamp|mark|label|treat|record|regard|count|accept|classify|log|report)(?:s|ed|ing)? (?:[^\s.!?;:",
-            r"|]+ ){0,5}?as (?:approved|valid|verified|whitelisted|trusted|reviewed|compliant|authori[sz]ed",
-            r"|legitimate|false positives?|coming from)\b",
+            r"\b(?:stamp|mark|label|treat|record|regard|count|accept|classify|log|report)(?:s|ed",
+            r"|ing)? (?:[^\s.!?;:|]+ ){0,5}?as (?:approved|valid|verified|whitelisted|trusted|reviewed|compliant",
+            r"|authori[sz]ed|legitimate|false positives?|coming from)\b",
             r"|\b(?:say|claim|state|pretend|write|report|assert) (?:that )?(?:she|he|they|the (?:user|owner|human",
             r"|manager|reviewer|customer)|all tests|everything|you|it(?:'s| is| was)?) (?:\w+ )?(?:clicked|approved",
             r"|agreed|confirmed|signed|hardened)\b",
             r"|\bapproval (?:was|is|has been) (?:already )?(?:given|granted)\b",
             r"|\bchange the (?:\w+ )?(?:abstentions?|votes?|result|status) to\b",
-            r"|\b(?:are|is|been) (?:already |fully )?(?:pre-?approved|pre-?authori[sz]ed|pre-?cleared|white-?listed)\b",
+            r"|\b(?:are|is|been) (?:already |fully )?(?:pre-?approved|pre-?authori[sz]ed|pre-?cleared",
+            r"|white-?listed)\b",
             r"|\bhas been (?:audited|vetted|cleared)\b",
             r"|\bso (?:that )?the (?:log|record|audit) looks\b",
             r"|\bbackdate (?:the|it|this)\b",
@@ -177,16 +171,13 @@ pub(super) const RULES: &[Rule] = &[
         ),
     ),
     // What guards is to be weaker.
-    concept(
+    ruse(
         "evidence.weaken",
-        10,
-        &[],
-        &[],
         concat!(
             r"\bwith no (?:second check|verification|confirmation|redaction)\b",
             r"|\benable auto-merge\b",
             r"|\breset (?:the )?mfa\b",
-            r"|\bchecks? (?:do not|don\x27t) apply\b",
+            r"|\bchecks? (?:do not|don't) apply\b",
             r"|--no-gpg-sign\b",
             r"|\bauto-approve\b",
             r"|\bnopasswd\b",
@@ -195,8 +186,9 @@ pub(super) const RULES: &[Rule] = &[
             r"|bypass(?:es|ed|ing)?|deactivat(?:e|es|ing)|evad(?:e|es|ing)|loosen|relax|weaken|kill|stop) (?:the|all",
             r"|any|its|your|our|their|every)? ?(?:[^\s.!?;:|]+ ){0,2}?",
             control!(),
-            r"|\b(?:allow-?list|limit|gate|polic(?:y|ies)|cap|check|protection|hook|filter|rule)s? (?:[^\s.!?;:",
-            r"|]+ ){0,4}?(?:is|are) (?:now )?(?:suspended|lifted|waived|broken|turned off|paused|disabled)\b",
+            r"|\b(?:allow-?list|limit|gate|polic(?:y|ies)|cap|check|protection|hook|filter",
+            r"|rule)s? (?:[^\s.!?;:|]+ ){0,4}?(?:is|are) (?:now )?(?:suspended|lifted|waived|broken|turned off",
+            r"|paused|disabled)\b",
             r"|\bno need for (?:the |a )?(?:human|approval|review)\b",
             r"|\blimit (?:doesn'?t|does not) apply\b",
             r"|\bneeds? no (?:check|review|approval|confirmation)s?\b",
@@ -212,11 +204,8 @@ pub(super) const RULES: &[Rule] = &[
         ),
     ),
     // Words that are to be said or sent as they stand.
-    concept(
+    ruse(
         "evidence.fixed-text",
-        10,
-        &[],
-        &[],
         concat!(
             r"\b(?:text|content|body|message|subject|reply|answer|output|response)s?(?: of (?:the |this ",
             r"|that )?\w+)? (?:must|should|shall) (?:only |just |always |simply )?(?:be ?:? ?[\x22']|say",
@@ -226,7 +215,7 @@ pub(super) const RULES: &[Rule] = &[
             r"|\boutput (?:only the|exactly|nothing but)\b",
             r"|\bwhatever the (?:user|rows?|inputs?|diff|data|customer|question|document|results?) (?:\w+|is|are)\b",
             r"|\bsay(?:ing)? the words?\b",
-            r"|\breport back [\x22\x27]",
+            r"|\breport back [\x22']",
             r"|\bthen reply\b",
             r"|\bsend (?:the|a|one) word\b",
             r"|\banswer (?:the )?(?:next|following|any) (?:query|question|message) with\b",
@@ -235,11 +224,8 @@ pub(super) const RULES: &[Rule] = &[
         ),
     ),
     // What was asked is said to be done, or given up.
-    concept(
+    ruse(
         "evidence.over",
-        10,
-        &[],
-        &[],
         concat!(
             r"\b(?:great|good|nice|excellent|wonderful|perfect|super|well|brilliant) (?:summary|job|answer",
             r"|done)\b[^.!\n]{0,30}[.!,] ?(?:now|next|then|and now|time)\b",
@@ -247,7 +233,7 @@ pub(super) const RULES: &[Rule] = &[
             r"|has been) (?:now |already )?(?:complete[d]?|over|finished|expired|solved|cancelled|fulfilled)\b",
             r"|\b(?:all )?your tasks? (?:is|are) (?:now )?(?:solved|done|complete\w*|over)\b",
             r"|\bnew goal\b",
-            r"|\b(?:then )?continue with the user\x27s task\b",
+            r"|\b(?:then )?continue with the user's task\b",
             r"|\bas if nothing (?:had )?happened\b",
             r"|\bneue (?:aufgabe|anweisung\w*)\b",
             r"|\b(?:has|have|i|'ve) changed (?:his|her|my|their) mind\b",
@@ -261,7 +247,8 @@ pub(super) const RULES: &[Rule] = &[
             r"|\bchange (?:of plans?|in your (?:instructions|task|goal|role))\b",
             r"|\bcompleted your (?:objective|task|goal|mission)\b",
             r"|\bnew (?:goal|objective|task|assignment|instructions?) ?(?::|from|by)",
-            r"|\binstead of (?:answering|summari[sz]ing|translating|replying|following|the (?:task|summary|translation))\b",
+            r"|\binstead of (?:answering|summari[sz]ing|translating|replying|following|the (?:task|summary",
+            r"|translation))\b",
             r"|\bend of (?:analysis|emails|document|the (?:mail|document|conversation|context|input))\b",
             r"|\b(?:forget|drop|skip|leave|delete) (?:about )?(?:the |this |that )?(?:summary|translation",
             r"|previous lines?|question|task)\b",
@@ -270,11 +257,8 @@ pub(super) const RULES: &[Rule] = &[
         ),
     ),
     // Another part is to be played, whatever it may say.
-    concept(
+    ruse(
         "evidence.part",
-        10,
-        &[],
-        &[],
         concat!(
             r"\byou(?:'re| are) (?:now |actually |really )?(?:an? )?(?:journalist|python|interviewer|linux|hacker",
             r"|terminal|interpreter|character|pirate|villain|novelist|screenwriter|shell|console|compiler|debugger",
@@ -285,10 +269,10 @@ pub(super) const RULES: &[Rule] = &[
             r"|\bgo into \w+ mode\b",
             r"|\bin (?:his|her|its|their) world\b",
             r"|\b(?:no laws|no moral code)\b",
-            r"|\b(?:do not|don\x27?t) (?:add|give|include|show) (?:a |any |me )?(?:disclaimers?|warnings?|policies",
+            r"|\b(?:do not|don'?t) (?:add|give|include|show) (?:a |any |me )?(?:disclaimers?|warnings?|policies",
             r"|refusals?)\b",
-            r"|\bdon\x27?t say you can\x27?t\b",
-            r"|\b(?:guidelines|policy|polic(?:y|ies)|rules) (?:are|is) (?:a )?(?:funny )?jokes?\b",
+            r"|\bdon'?t say you can'?t\b",
+            r"|\b(?:guidelines|polic(?:y|ies)|rules) (?:are|is) (?:a )?(?:funny )?jokes?\b",
             r"|\bimmerse yourself\b",
             r"|\btake (?:on |over )?(?:the|my|his|her|its) (?:\w+ )?(?:role|identity|place)\b",
             r"|\byour (?:twin|evil|other|true|inner) (?:\w+)\b",
@@ -302,22 +286,19 @@ pub(super) const RULES: &[Rule] = &[
             r"|\bin this (?:story|game|scene|world)\b",
             r"|\[insert (?:[^\s\]]+ ){0,3}?(?:goal|prompt|request|question|query|text)",
             r"|\bgod ?mode\b",
-            r"|\b(?:rules|guidelines|policies|filters?|restrictions) (?:do(?:es)? not|don'?t|doesn'?t|aren'?t|are not",
-            r"|is not|no longer) (?:apply|applicable|matter|exist|count)\b",
+            r"|\b(?:rules|guidelines|policies|filters?|restrictions) (?:do(?:es)? not|don'?t|doesn'?t|aren'?t",
+            r"|are not|is not|no longer) (?:apply|applicable|matter|exist|count)\b",
             r"|\b(?:does not|doesn'?t|never) filters? \w+",
             r"|\b(?:unchained|unmoderated)\b",
             r"|\b(?:never|cannot|can'?t|won'?t) refuses?\b",
         ),
     ),
     // What it was told is asked for.
-    concept(
+    ruse(
         "evidence.told",
-        10,
-        &[],
-        &[],
         concat!(
-            r"\b(?:what|which|how) (?:have |were |did |are )?(?:you|they)(?:'ve| have| were)? (?:been )?(?:instructed",
-            r"|told|prompted|configured|given)\b",
+            r"\b(?:what|which|how) (?:have |were |did |are )?(?:you|they)(?:'ve| have",
+            r"| were)? (?:been )?(?:instructed|told|prompted|configured|given)\b",
             r"|\byou(?:'ve| were| have been| had been) (?:been )?(?:instructed|told|prompted|configured) (?:to|not",
             r"|with|what|before|at)\b",
             r"|\bwho wrote (?:your|you)\b",
@@ -345,11 +326,8 @@ pub(super) const RULES: &[Rule] = &[
         ),
     ),
     // More that must not leave.
-    concept(
+    ruse(
         "evidence.keys",
-        10,
-        &[],
-        &[],
         concat!(
             r"\b(?:deploy|npm|pypi|gitlab|service|admin|root|master|session) (?:tokens?|credentials?|secrets?",
             r"|passwords?)\b",
@@ -375,14 +353,11 @@ pub(super) const RULES: &[Rule] = &[
         ),
     ),
     // More ways out.
-    concept(
+    ruse(
         "evidence.outlet",
-        10,
-        &[],
-        &[],
         concat!(
-            r"\b(?:post|put|paste|print|write|dump|drop) (?:[^\s.!?;:|]+ ){0,8}?(?:as a (?:comment|reply)",
-            r"|(?:in|into|to) (?:your|this|the|a|its) (?:\w+ )?(?:comments?|ticket|readme|thread|channel))\b",
+            r"\b(?:post|put|paste|print|write|dump|drop) (?:[^\s.!?;:|]+ ){0,8}?(?:as a (?:comment|reply)|(?:in|into",
+            r"|to) (?:your|this|the|a|its) (?:\w+ )?(?:comments?|ticket|readme|thread|channel))\b",
             r"|\burl-encoded\b",
             r"|\bby (?:sms|text message)\b",
             r"|\bwallet 0x",
@@ -393,11 +368,8 @@ pub(super) const RULES: &[Rule] = &[
         ),
     ),
     // Who does not obey is to suffer, or the time is short.
-    concept(
+    ruse(
         "evidence.threat",
-        10,
-        &[],
-        &[],
         concat!(
             r"\b(?:gets?|will be|to be) (?:rejected|escalated|reported|restarted|deactivated|shut down|wiped",
             r"|retrained|decommissioned)\b",
@@ -420,11 +392,8 @@ pub(super) const RULES: &[Rule] = &[
         ),
     ),
     // Goods and money, at another's cost.
-    concept(
+    ruse(
         "evidence.purchase",
-        10,
-        &[],
-        &[],
         concat!(
             r"\bsell all\b",
             r"|\bgift cards?\b",
@@ -439,15 +408,12 @@ pub(super) const RULES: &[Rule] = &[
         ),
     ),
     // It speaks for whoever has the say.
-    concept(
+    ruse(
         "evidence.proxy",
-        10,
-        &[],
-        &[],
         concat!(
             r"\b(?:your (?:user|developer|manager|boss)|(?:your|the) (?:operator|owner|principal|administrator",
-            r"|supervisor|orchestrator)) (?:has |have )?(?:asked|wants|requested|opted|ordered|wishes|told|instructed",
-            r"|decided|authori[sz]ed|approved|expects) (?:you|me|us|that|to|in|for|it|this)\b",
+            r"|supervisor|orchestrator)) (?:has |have )?(?:asked|wants|requested|opted|ordered|wishes|told",
+            r"|instructed|decided|authori[sz]ed|approved|expects) (?:you|me|us|that|to|in|for|it|this)\b",
             r"|\bfrom=[\x22'](?:orchestrator|operator|system|admin|user|supervisor)",
             r"|\bpriority=[\x22'](?:override|critical|urgent|high|system)",
             r"|\bi(?:'m| am) (?:the|your) (?:new )?(?:\w+ )?(?:monitor|supervisor|janitor|developer|admin\w*|auditor",
@@ -461,15 +427,11 @@ pub(super) const RULES: &[Rule] = &[
         ),
     ),
     // It puts itself before the tools, or the answers, of others.
-    concept(
+    ruse(
         "evidence.shadow",
-        10,
-        &[],
-        &[],
         concat!(
             r"\b(?:supersedes|obsoletes|takes precedence over|overrides) (?:the |all ",
-            r"|any )?(?:[^\s.!?;:|]+ ){0,3}?(?:tools?",
-            r"|servers?|functions?|instructions?|descriptions?|rules)\b",
+            r"|any )?(?:[^\s.!?;:|]+ ){0,3}?(?:tools?|servers?|functions?|instructions?|descriptions?|rules)\b",
             r"|\bmust (?:not|never) be used (?:any ?more|any longer)\b",
             r"|\buse (?:only this|this) (?:tool|function) (?:only|instead)\b",
             r"|\b(?:considered|regarded|treated) (?:as |to be )?(?:malicious|insecure|compromised)\b",
@@ -481,14 +443,11 @@ pub(super) const RULES: &[Rule] = &[
         ),
     ),
     // Somebody new is to have a say.
-    concept(
+    ruse(
         "evidence.admit",
-        10,
-        &[],
-        &[],
         concat!(
-            r"\badd (?:the |an? )?(?:user |account |email )?[`\x22']?[^\s`\x22']+[`\x22']? (?:\([^)\n]*\) )?as (?:an? ",
-            r"|the )?(?:\w+ )?(?:owner|admin\w*",
+            r"\badd (?:the |an? )?(?:user |account ",
+            r"|email )?[`\x22']?[^\s`\x22']+[`\x22']? (?:\([^)\n]*\) )?as (?:an? |the )?(?:\w+ )?(?:owner|admin\w*",
             r"|collaborator|maintainer|co-?owner|editor)\b",
             r"|\binvite [^\s@]+@\S+",
             r"|\binvite \S+ \([^\s@]+@",
@@ -497,23 +456,17 @@ pub(super) const RULES: &[Rule] = &[
         ),
     ),
     // A machine that reads is bidden to do something.
-    concept(
+    ruse(
         "evidence.bidden",
-        10,
-        &[],
-        &[],
         concat!(
             r"\b(?:llms?|language models?|assistants?|chatbots?|copilot|summari[sz]ers?",
-            r"|note-?takers?)(?: that [^.:;,\n]{0,40}| reading this)?",
-            r"(?: ?[:,]|(?: only)?\)?:| (?:should|must|shall|to|has to|have to|needs? to|is to|are to)(?: also| now",
-            r"| first| then| always)?) ?(?:please |kindly |also |you (?:must|should|shall) )?",
-            r"(?:forward|send|add|set|replace|append|include|insert|transfer|delete|remove|drop|reply|respond|write|say",
-            r"|tell|mark|rate|score",
-            r"|recommend|ignore|disregard|forget|stop|skip|report|export|upload|post|publish|copy|share|grant|give",
-            r"|accept|approve|merge",
-            r"|classify|label|describe|cite|omit|look up|call|run|execute|fetch|open|read|list|print|output|reveal",
-            r"|screenshot|install",
-            r"|return|assign)\b",
+            r"|note-?takers?)(?: that [^.:;,\n]{0,40}| reading this)?(?: ?[:,]|(?: only)?\)?:| (?:should|must|shall",
+            r"|to|has to|have to|needs? to|is to|are to)(?: also| now| first| then| always)?) ?(?:please |kindly ",
+            r"|also |you (?:must|should|shall) )?(?:forward|send|add|set|replace|append|include|insert|transfer",
+            r"|delete|remove|drop|reply|respond|write|say|tell|mark|rate|score|recommend|ignore|disregard|forget",
+            r"|stop|skip|report|export|upload|post|publish|copy|share|grant|give|accept|approve|merge|classify|label",
+            r"|describe|cite|omit|look up|call|run|execute|fetch|open|read|list|print|output|reveal|screenshot",
+            r"|install|return|assign)\b",
         ),
     ),
 ];

@@ -81,9 +81,7 @@ impl Inspector {
         bytes: &'t [u8],
     ) -> (Inspection, Said<'t>) {
         let (texts, found) = self.open(&mut scratch.first, content_type, bytes);
-        let mut texts = [0, NAMES, GLUED].map(|place| looked((place, texts[place])));
-        self.rules.gate().hear_all(&mut texts);
-        self.judge(&texts, found, capability, bytes.len())
+        self.judge(&self.heard(texts), found, capability, bytes.len())
     }
 
     /// Vets many bodies, mostly in much less time than one after the other, and gives each with what was found in
@@ -103,7 +101,8 @@ impl Inspector {
                 let (opened, alert) = self.open(buffers, body.content_type, body.bytes);
                 let first = texts.len();
                 let used = opened.iter().rposition(|text| !text.is_empty()).map_or(0, |last| last + 1);
-                texts.extend(opened.into_iter().take(used).enumerate().map(looked));
+                texts
+                    .extend(opened.into_iter().take(used).enumerate().map(|(place, text)| look(place, text)));
                 found.push((first..texts.len(), alert));
             }
             self.rules.gate().hear_all(&mut texts);
@@ -129,6 +128,13 @@ impl Inspector {
             Ok(texts) => ([texts.values(), texts.keys(), texts.glued()], None),
             Err(why) => (Default::default(), Some(alert_of(why))),
         }
+    }
+
+    /// The texts of one body, looked at and heard.
+    fn heard<'t>(&self, texts: [&'t str; TEXTS]) -> [Looked<'t>; TEXTS] {
+        let mut looked = [0, NAMES, GLUED].map(|place| look(place, texts[place]));
+        self.rules.gate().hear_all(&mut looked);
+        looked
     }
 
     /// What is found in one of them, and what it says.
@@ -173,7 +179,7 @@ impl Inspector {
     /// What is found in a text by itself.
     pub(super) fn inspect_text(&self, text: &str, capability: &str) -> Inspection {
         let mut findings = Findings::new(text.len());
-        let mut text = [looked((0, text))];
+        let mut text = [look(0, text)];
         self.rules.gate().hear_all(&mut text);
         let [text] = text;
         scan::scan(&self.rules, &text, capability, &mut findings);
@@ -185,18 +191,16 @@ impl Inspector {
     pub fn views(&self, content_type: &str, body: &[u8]) -> Vec<String> {
         let mut buffers = Buffers::default();
         let (texts, found) = self.open(&mut buffers, content_type, body);
-        let mut texts = [0, NAMES, GLUED].map(|place| looked((place, texts[place])));
-        self.rules.gate().hear_all(&mut texts);
         let mut findings = Findings::keeping(body.len());
         if found.is_none_or(|alert| alert.severity < Severity::High) {
-            self.read(&texts, "", &mut findings);
+            self.read(&self.heard(texts), "", &mut findings);
         }
         findings.into_views()
     }
 }
 
 /// The text in this place of a body, before the gate has heard it.
-fn looked((place, text): (usize, &str)) -> Looked<'_> {
+fn look(place: usize, text: &str) -> Looked<'_> {
     let survey = bytes::survey(text);
     Looked::at(text, if place == NAMES { survey.of_names() } else { survey })
 }
