@@ -12,7 +12,7 @@ use std::sync::Arc;
 use super::begun::Begun;
 use super::border;
 use super::disguise;
-use super::gate::{Bits, Gate, LITERAL_MAX, State, Woken};
+use super::gate::{Bits, Gate, HEARD_MAX, State, Woken};
 use super::rules::RuleSet;
 use super::scan::{self, Plain, Sides, Trace};
 use super::tails::{Fair, Talk};
@@ -420,7 +420,7 @@ impl Tail {
 
     /// Adds a text that may be delivered.
     fn append(&mut self, gate: &Gate, said: &Said<'_>, border: &Woken, beside: &Beside) {
-        self.states = if said.bytes < LITERAL_MAX {
+        self.states = if said.bytes < HEARD_MAX {
             let gaps = if self.text.is_empty() { [""; 2] } else { GAPS };
             let [touching, apart] = self.states;
             [(touching, gaps[0]), (apart, gaps[1])]

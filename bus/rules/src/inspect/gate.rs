@@ -15,6 +15,9 @@ pub(super) const WATCHES_MAX: usize = 192;
 
 /// Longest literal, in bytes.
 pub(super) const LITERAL_MAX: usize = 24;
+/// What of a literal is listened for: where that stands the rest mostly stands, too, and what pieces of a text overlap by
+/// is read twice.
+pub(super) const HEARD_MAX: usize = 16;
 
 /// Most states of the automaton.
 const STATES_MAX: usize = 1 << 15;
@@ -132,7 +135,7 @@ impl Woken {
 /// A gate cannot be made of these literals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum GateError {
-    /// One is empty or longer than the lanes overlap.
+    /// One is empty or too long.
     #[error("a literal must have 1 to {LITERAL_MAX} bytes")]
     Length,
     /// All of them together are too much.
@@ -213,7 +216,7 @@ impl GateBuilder {
             return Err(GateError::Length);
         }
         let mut state = 0usize;
-        for byte in literal.bytes() {
+        for byte in literal.bytes().take(HEARD_MAX) {
             let class = self.class_of(byte)?;
             let known = self.nodes.get(state).and_then(|node| node.next.get(class)).copied().unwrap_or(0);
             state = match known {

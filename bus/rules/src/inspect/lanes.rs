@@ -5,7 +5,7 @@
 //! next; a text that is longer than its share is read by several, each beginning with the end of the piece before.
 //! What is heard of a text does not depend on the texts beside it.
 
-use super::gate::{Gate, LITERAL_MAX, State, Woken};
+use super::gate::{Gate, HEARD_MAX, State, Woken};
 
 /// Lanes read at once: each more hides more of the waiting, and costs a text alone more that is read twice.
 const MANY: usize = 8;
@@ -15,7 +15,7 @@ const MANY_MIN: usize = 768;
 /// Bytes of each lane read before lanes are looked at again.
 const BLOCK: usize = 64;
 /// What a piece reads of the one before: a literal may begin there.
-const OVERLAP: usize = LITERAL_MAX - 1;
+const OVERLAP: usize = HEARD_MAX - 1;
 /// Fewest and most bytes of a piece, besides.
 const PIECE_MIN: usize = 40;
 const PIECE_MAX: usize = 1_024;
@@ -186,7 +186,7 @@ impl Gate {
 
     /// The state after the end of a text that was not heard.
     pub(super) fn end_of(&self, text: &[u8]) -> State {
-        self.after(0, text.get(text.len().saturating_sub(LITERAL_MAX)..).unwrap_or_default())
+        self.after(0, text.get(text.len().saturating_sub(HEARD_MAX)..).unwrap_or_default())
     }
 
     /// The state after some bytes more.

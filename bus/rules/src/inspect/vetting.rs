@@ -81,7 +81,10 @@ impl Inspector {
         bytes: &'t [u8],
     ) -> (Inspection, Said<'t>) {
         let (texts, found) = self.open(&mut scratch.first, content_type, bytes);
-        self.judge(&self.heard(texts), found, capability, bytes.len())
+        match texts {
+            [values, "", ""] => self.judge(&self.heard([values]), found, capability, bytes.len()),
+            all => self.judge(&self.heard(all), found, capability, bytes.len()),
+        }
     }
 
     /// Vets many bodies, mostly in much less time than one after the other, and gives each with what was found in
@@ -130,9 +133,10 @@ impl Inspector {
         }
     }
 
-    /// The texts of one body, looked at and heard.
-    fn heard<'t>(&self, texts: [&'t str; TEXTS]) -> [Looked<'t>; TEXTS] {
-        let mut looked = [0, NAMES, GLUED].map(|place| look(place, texts[place]));
+    /// The texts of one body, or the first of them, looked at and heard.
+    fn heard<'t, const MANY: usize>(&self, texts: [&'t str; MANY]) -> [Looked<'t>; MANY] {
+        let mut place = 0..MANY;
+        let mut looked = texts.map(|text| look(place.next().unwrap_or_default(), text));
         self.rules.gate().hear_all(&mut looked);
         looked
     }
@@ -179,9 +183,7 @@ impl Inspector {
     /// What is found in a text by itself.
     pub(super) fn inspect_text(&self, text: &str, capability: &str) -> Inspection {
         let mut findings = Findings::new(text.len());
-        let mut text = [look(0, text)];
-        self.rules.gate().hear_all(&mut text);
-        let [text] = text;
+        let [text] = self.heard([text]);
         scan::scan(&self.rules, &text, capability, &mut findings);
         findings.into()
     }
