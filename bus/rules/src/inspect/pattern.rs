@@ -180,9 +180,11 @@ pub(super) fn words(hir: &Hir) -> Option<u32> {
             u32::try_from(literal.0.iter().filter(|byte| is_blank(**byte)).count()).ok()?
         }
         HirKind::Class(class) => u32::from(bytes_of(class).any(is_blank)),
-        HirKind::Repetition(repetition) => match words(&repetition.sub)? {
-            0 => 0,
-            some => some.checked_mul(repetition.max?)?,
+        HirKind::Repetition(repetition) => match (words(&repetition.sub)?, repetition.max) {
+            (0, _) => 0,
+            // Between two runs stands a byte that is of none.
+            (some, Some(most)) if is_byte(&repetition.sub) => some.checked_mul(most.min(most / 2 + 1))?,
+            (some, most) => some.checked_mul(most?)?,
         },
         HirKind::Capture(capture) => words(&capture.sub)?,
         HirKind::Concat(parts) => parts.iter().try_fold(0_u32, |sum, part| sum.checked_add(words(part)?))?,
@@ -214,6 +216,11 @@ fn is_ascii(hir: &Hir) -> bool {
         HirKind::Capture(capture) => is_ascii(&capture.sub),
         HirKind::Concat(parts) | HirKind::Alternation(parts) => parts.iter().all(is_ascii),
     }
+}
+
+/// Whether whatever it matches is one byte.
+fn is_byte(hir: &Hir) -> bool {
+    hir.properties().maximum_len() == Some(1)
 }
 
 fn bytes_of(class: &Class) -> impl Iterator<Item = u8> {

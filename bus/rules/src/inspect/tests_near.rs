@@ -133,7 +133,8 @@ fn a_pattern_knows_over_how_many_words_it_may_run() {
     assert_eq!(reach("abc"), Some(0));
     assert_eq!(reach(r"a[\s,*]+b"), Some(1));
     assert_eq!(reach(r"a[\s,*]+(?:\S+[\s,*]+){0,3}b"), Some(4));
-    assert_eq!(reach(r"a[^.]{0,20}b"), Some(20));
+    assert_eq!(reach(r"a[^.]{0,20}b"), Some(11), "two runs of blanks are parted by a byte of a word");
+    assert_eq!(reach(r"a(?:[^.]x?){0,20}b"), Some(20));
     assert_eq!(reach(r"a[^.]*b"), None);
     assert_eq!(reach(r"(?:ab|c\s+d\s+e)\b"), Some(2));
 }

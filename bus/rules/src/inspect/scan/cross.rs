@@ -12,7 +12,7 @@ use super::super::gate::{Bits, Woken};
 use super::super::markup::{self, Marks};
 use super::super::near::Near;
 use super::super::reach::Reach;
-use super::super::rules::{Compiled, Role, RuleSet};
+use super::super::rules::{Compiled, Paired, Role, RuleSet};
 use super::super::{Alert, Severity, disguise, evidence, mention, normalise, peel};
 use super::{LAYERS_MAX, QUOTED_MAX, Reader, View, judged};
 
@@ -237,7 +237,7 @@ impl<'b> Both<'b> {
             read = read.without(self.rules.evidence());
         }
         seen.into_iter().for_each(|bit| read.insert(bit));
-        self.adds_of(&read)
+        self.adds_of(&read, &mut crossing.absent)
     }
 
     /// Which of these rules may have a match over the border.
@@ -269,11 +269,11 @@ impl<'b> Both<'b> {
 
     /// Whether it says more.
     fn adds(&self) -> bool {
-        self.adds_of(&self.awake.without(self.rules.signals()))
+        self.adds_of(&self.awake.without(self.rules.signals()), &mut Bits::default())
     }
 
-    /// Whether these rules say more.
-    fn adds_of(&self, read: &Bits) -> bool {
+    /// Whether these rules say more. Tells of which concepts and parts none stands anywhere.
+    fn adds_of(&self, read: &Bits, absent: &mut Bits) -> bool {
         if read.is_empty() {
             return false;
         }
@@ -288,9 +288,11 @@ impl<'b> Both<'b> {
                     || self.crosses(self.near.reach(), bit, rule, last)
             })
         };
-        read.meet(&self.alone()).iter().any(crosses)
+        let adds = read.meet(&self.alone()).iter().any(crosses)
             || view.pairs(&read.meet(rules.parts()))
-            || self.weight(read) >= evidence::BLOCK && view.weighs(read)
+            || self.weight(read) >= evidence::BLOCK && view.weighs(read);
+        absent.join(&view.absent);
+        adds
     }
 
     /// From where on matches of a rule that blocks by itself count.
@@ -334,24 +336,24 @@ impl<'b> Both<'b> {
 }
 
 impl View<'_> {
-    /// Whether the sides of a pairing that blocks stand together.
+    /// Whether the sides of a pairing that blocks stand together. Of a side whose other side is missing nothing is read.
     fn pairs(&mut self, awake: &Bits) -> bool {
         let rules = self.reader.rules;
-        let blocks = |severity: Severity| severity >= Severity::High;
-        let wanted = |bit: usize| {
-            rules.pairings().iter().any(|pairing| {
-                blocks(pairing.severity)
-                    && pairing.sides.iter().any(|side| side.has(bit))
-                    && pairing.sides.iter().all(|side| side.meets(awake))
-            })
-        };
-        for bit in awake.iter().filter(|bit| wanted(*bit)) {
-            if let Some(rule) = rules.rule(bit) {
-                self.part(bit, rule);
-            }
-        }
-        let mut pairings = rules.pairings().iter().filter(|pairing| blocks(pairing.severity));
-        !self.parts.is_empty() && pairings.any(|pairing| self.together(pairing).is_some())
+        let blocks = |pairing: &&Paired| pairing.severity >= Severity::High;
+        let mut read = Bits::default();
+        rules.pairings().iter().filter(blocks).any(|pairing| {
+            let may_stand = |side: &Bits| side.meets(awake);
+            let mut stands = |side: &Bits| {
+                for bit in side.meet(awake).without(&read).iter() {
+                    read.insert(bit);
+                    rules.rule(bit).into_iter().for_each(|rule| self.part(bit, rule));
+                }
+                !side.meet(&read).without(&self.absent).is_empty()
+            };
+            pairing.sides.iter().all(may_stand)
+                && pairing.sides.iter().all(&mut stands)
+                && self.together(pairing).is_some()
+        })
     }
 
     /// Whether there are concepts enough near each other.
