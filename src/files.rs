@@ -187,6 +187,17 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Keeps other processes that ask the same out of the folder that a file is in, until what is returned is dropped. Waits for
+/// them: each is there for one file only.
+///
+/// # Errors
+/// [`FileError`].
+pub fn alone_beside(path: &Path) -> Result<File, FileError> {
+    let folder = folder(path);
+    let opened = File::open(folder).and_then(|opened| opened.lock().map(|()| opened));
+    opened.map_err(|error| tell(folder, error))
+}
+
 /// Opens a file that nobody but its owner may read.
 fn open_private(path: &Path) -> Result<File, FileError> {
     use std::os::unix::fs::PermissionsExt as _;

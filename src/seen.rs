@@ -176,12 +176,13 @@ pub fn load(path: &Path) -> Result<Option<(VerifierKey, Seen)>, SeenError> {
     of_text(&text).map(Some).map_err(invalid)
 }
 
-/// Writes a file, atomically; but never over an alarm that another process has found, nor over what is newer. What was
-/// seen of another swarm's log gives way.
+/// Writes a file, atomically; but never over an alarm that another process has found, nor over what is newer, even if both
+/// write at once. What was seen of another swarm's log gives way. Waits for the disk and for the other.
 ///
 /// # Errors
 /// [`SeenError`]; then the file is as it was.
 pub fn keep(path: &Path, origin: &Origin, seen: &Seen) -> Result<(), SeenError> {
+    let _alone = files::alone_beside(path)?;
     if let Some((log, there)) = load(path)?
         && log.origin == *origin
     {
@@ -259,5 +260,23 @@ mod tests {
         assert_eq!(load(&path).unwrap().unwrap().1, elsewhere, "another swarm's gives way");
         std::fs::write(&path, "something else").unwrap();
         assert!(matches!(keep(&path, &other, &elsewhere), Err(SeenError::Invalid { .. })));
+    }
+
+    #[test]
+    fn t_a74_an_alarm_stays_whoever_writes_at_the_same_moment() {
+        let dir = tempfile::tempdir().unwrap();
+        let alarm = alarms().into_iter().next();
+        for round in 0..50 {
+            let (path, start) = (beside(&dir.path().join(round.to_string())), std::sync::Barrier::new(2));
+            let keep = |seen: Seen| {
+                start.wait();
+                keep(&path, &origin(), &seen).unwrap();
+            };
+            std::thread::scope(|scope| {
+                scope.spawn(|| keep(seen(9, None)));
+                keep(seen(7, alarm.clone()));
+            });
+            assert_eq!(load(&path).unwrap().unwrap().1.alarm, alarm, "round {round}");
+        }
     }
 }
