@@ -36,6 +36,7 @@ mod one;
 mod records;
 mod remote;
 mod standing;
+mod traffic;
 mod trust;
 
 pub use invitations::{INVITATION_SECONDS_MAX, InvitationLine, Invited, JoinDoor};
@@ -45,6 +46,7 @@ pub use one::{AgentDetail, LinkLine};
 pub use records::{LINES_MAX, Wanted};
 pub use remote::{Remote, RemoteError};
 pub use standing::{ChainStanding, LinkStanding};
+pub use traffic::TrafficLine;
 pub use trust::{Roll, TrustView};
 
 /// The name of the node's own agent, whom operators ask. Nobody else has it.
@@ -357,6 +359,9 @@ pub struct Status {
     /// How the exporters are.
     #[serde(default)]
     pub exporters: Vec<ExporterStatus>,
+    /// What goes on with each linked agent, by name.
+    #[serde(default)]
+    pub traffic: Vec<TrafficLine>,
 }
 
 /// Does what operators ask.

@@ -18,7 +18,7 @@ use super::guard::Rules;
 use crate::export::States;
 use crate::files::FileError;
 use crate::health::Checker;
-use crate::operator::{Answer, Mandate, Operator, Request, Status, Verb};
+use crate::operator::{Answer, Mandate, Operator, Request, Status, TrafficLine, Verb};
 
 /// Longest request or answer.
 const LINE_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -138,6 +138,7 @@ fn with_node(status: Status, node: &Node, exporters: &States) -> Status {
         refusals: metrics.refusals().into_iter().map(|(reason, n)| (reason.as_str().to_owned(), n)).collect(),
         bundles_refused: metrics.bundles_refused(),
         exporters: exporters.all(),
+        traffic: node.traffic().into_iter().map(TrafficLine::from).collect(),
         ..status
     }
 }

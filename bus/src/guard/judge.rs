@@ -161,7 +161,9 @@ impl Recorded {
         // Not before: had one of the steps above panicked, nothing would ever be said of these messages.
         let began = Instant::now();
         shared.metrics.submitted(placed.submitted(&inspected));
-        shared.metrics.allowed(inspected.allowed().count());
+        let allowed = inspected.allowed().count();
+        shared.metrics.allowed(allowed);
+        case.link.line.tally.allowed(allowed);
         shared.metrics.dropped_at_once(Cause::NoReceiver, placed.without_receiver(&inspected));
         tell_refused(shared, &case.link, &inspected);
         promise(shared, &case, &recorded, &inspected);
@@ -281,6 +283,7 @@ fn tell_refused(shared: &Shared, link: &Link, inspected: &Inspected) {
         .collect();
     if !refused.is_empty() {
         refused.iter().for_each(|one| shared.metrics.refused(one.refusal));
+        link.line.tally.refused(refused.len());
         link.tell(FromNode::RefusedMessages(refused));
     }
 }
@@ -310,6 +313,7 @@ pub(super) fn refuse_bundle(shared: &Shared, case: &Case, refusal: Refusal, mess
     let Case { link, lane, bundle, size, .. } = case;
     shared.metrics.submitted(messages);
     shared.metrics.bundle_refused(refusal, messages);
+    link.line.tally.refused(messages.max(1));
     shared.note_refused_bundle(link, refusal, *size);
     link.tell(FromNode::RefusedBundle(RefusedBundle { lane: *lane, bundle: *bundle, refusal }));
 }

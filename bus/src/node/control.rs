@@ -277,6 +277,7 @@ impl Reader {
         };
         for (parcel, verdicts) in &done {
             self.shared.finish_parcel(parcel, verdicts);
+            self.link.line.tally.received(verdicts.iter().filter(|refusal| refusal.is_none()).count());
         }
         None
     }

@@ -105,6 +105,7 @@ pub(super) async fn oversized(
 ) -> Left {
     let refused = RefusedBundle { lane, bundle, refusal: Refusal::Oversized };
     shared.metrics.bundle_refused(Refusal::Oversized, 0);
+    link.line.tally.refused(1);
     shared.note_refused_bundle(link, Refusal::Oversized, bytes);
     link.tell(FromNode::RefusedBundle(refused));
     // Long enough for the refusal to go out on the control stream.

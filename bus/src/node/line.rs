@@ -23,6 +23,7 @@ use super::lanes;
 use super::link::Link;
 use super::shared::Shared;
 use super::subscriptions;
+use super::tally::Tally;
 
 /// What was under way on a link that was renewed has so long to end.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -40,6 +41,8 @@ pub(crate) struct Line {
     renews: bool,
     /// The one that renewed this link.
     pub(crate) newer: OnceLock<Arc<Link>>,
+    /// Of all of them.
+    pub(crate) tally: Arc<Tally>,
     /// The certificate that was issued on this link and not used yet.
     issued: Mutex<Option<Digest>>,
     /// The agent has nothing more to say here.
@@ -59,19 +62,21 @@ pub(crate) struct Line {
 impl Line {
     /// A link that renews nothing.
     pub(crate) fn new(session: SessionId) -> Self {
-        Self::after(session, false, watch::channel(true).1)
+        Self::after(session, false, Arc::default(), watch::channel(true).1)
     }
 
     /// A link that renews this one.
     pub(crate) fn renewing(older: &Link) -> Self {
-        Self::after(older.line.first, true, older.line.read.subscribe())
+        let Self { first, tally, read, .. } = &older.line;
+        Self::after(*first, true, tally.clone(), read.subscribe())
     }
 
-    fn after(first: SessionId, renews: bool, older_read: watch::Receiver<bool>) -> Self {
+    fn after(first: SessionId, renews: bool, tally: Arc<Tally>, older_read: watch::Receiver<bool>) -> Self {
         Self {
             first,
             renews,
             newer: OnceLock::new(),
+            tally,
             issued: Mutex::default(),
             parting: watch::Sender::new(false),
             read: watch::Sender::new(false),

@@ -35,6 +35,7 @@ mod settle;
 mod shared;
 mod subscriptions;
 mod sweep;
+mod tally;
 mod telling;
 mod topics;
 mod trust;
@@ -69,7 +70,8 @@ pub use crate::guard::Commit;
 pub use bodies::Bodies;
 pub use office::{Office, OfficeParts};
 pub use parts::{NodeParts, StartError};
-pub use view::LinkView;
+pub use tally::Tallied;
+pub use view::{LinkView, Traffic};
 
 pub(crate) use doors::Doors;
 pub(crate) use lanes::outbox;

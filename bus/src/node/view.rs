@@ -1,10 +1,12 @@
-//! One agent's links as an operator sees them: a look, from which nothing is decided.
+//! Links as an operator sees them: a look, from which nothing is decided.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use testudo_wire::{AgentName, Resource, SessionId};
 
-use super::Node;
+use super::link::Link;
+use super::{Node, Tallied};
 
 /// One open link.
 #[derive(Clone, Debug)]
@@ -25,7 +27,38 @@ pub struct LinkView {
     pub owes: usize,
 }
 
+/// What goes on between the node and one agent.
+#[derive(Clone, Copy, Debug)]
+pub struct Traffic {
+    /// Who it is.
+    pub name: AgentName,
+    /// Its messages since it linked.
+    pub tallied: Tallied,
+    /// Messages to it that are queued or unacknowledged.
+    pub messages: usize,
+    /// Bytes of these.
+    pub bytes: usize,
+    /// Requests that it has to answer.
+    pub owes: usize,
+}
+
 impl Node {
+    /// What goes on with each agent that is linked, by name.
+    #[must_use]
+    pub fn traffic(&self) -> Vec<Traffic> {
+        let links: Vec<_> = self.shared.routes().values().cloned().collect();
+        let of = |link: Arc<Link>| Traffic {
+            name: link.peer.holder.name,
+            tallied: link.line.tally.now(),
+            messages: link.outboxes.load(),
+            bytes: link.outboxes.bytes(),
+            owes: self.shared.requests.owed(&link),
+        };
+        let mut all: Vec<_> = links.into_iter().map(of).collect();
+        all.sort_by_key(|traffic| traffic.name);
+        all
+    }
+
     /// The open links of one agent: mostly one, two while one renews the other.
     #[must_use]
     pub fn links_of(&self, name: &AgentName) -> Vec<LinkView> {
