@@ -50,6 +50,8 @@ mod stolen;
 mod talk;
 #[path = "cli/tokens.rs"]
 mod tokens;
+#[path = "cli/top.rs"]
+mod top;
 #[path = "cli/trust.rs"]
 mod trust;
 #[path = "cli/usage.rs"]

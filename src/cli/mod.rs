@@ -18,6 +18,7 @@ mod swarm;
 mod talk;
 mod through;
 mod token;
+mod top;
 mod trust;
 
 use std::path::PathBuf;
@@ -82,6 +83,8 @@ enum Verb {
     /// Make, narrow, hand on and read capability tokens
     #[command(subcommand)]
     Token(token::Token),
+    /// Watch a running node and its agents work
+    Top(top::Top),
 }
 
 /// Which swarm folder a command works on.
@@ -181,9 +184,12 @@ impl Verb {
         match self {
             Self::Publish(_) | Self::Request(_) | Self::Send(_) | Self::Subscribe(_) => "error",
             // An operator's link is told of in the same way; what is amiss in a folder is not.
-            Self::Agent(_) | Self::Audit(_) | Self::Guard(_) | Self::Status(_) | Self::Token(_) => {
-                "warn,testudo_bus::client=error"
-            }
+            Self::Agent(_)
+            | Self::Audit(_)
+            | Self::Guard(_)
+            | Self::Status(_)
+            | Self::Token(_)
+            | Self::Top(_) => "warn,testudo_bus::client=error",
             Self::Demo(_)
             | Self::DemoRole(_)
             | Self::Doctor(_)
@@ -212,6 +218,7 @@ impl Verb {
             Self::Subscribe(verb) => verb.run(),
             Self::Swarm(verb) => verb.run(),
             Self::Token(verb) => verb.run(),
+            Self::Top(top) => top.run(),
         }
     }
 }

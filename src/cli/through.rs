@@ -103,6 +103,14 @@ impl Through {
         }
     }
 
+    /// The way to ask a running node again and again.
+    pub(super) async fn asking(&self) -> Result<Asking, CliError> {
+        Ok(match self.door()? {
+            Door::Local(config) => Asking::Local(config.node.data),
+            Door::Remote(who) => Asking::Remote(Box::new(Remote::open(&who.0, who.1.as_ref()).await?)),
+        })
+    }
+
     /// Does a request that only a running node can answer.
     pub(super) fn ask_node(&self, request: Request) -> Result<Answer, CliError> {
         match self.door()? {
@@ -117,6 +125,31 @@ impl Through {
 enum NoNode {
     Folder,
     Refuse,
+}
+
+/// A way to ask a running node again and again: over one link, where it is elsewhere.
+pub(super) enum Asking {
+    /// Through the socket in this data folder.
+    Local(PathBuf),
+    /// As an agent.
+    Remote(Box<Remote>),
+}
+
+impl Asking {
+    /// Does a request. What was refused is an error.
+    pub(super) async fn ask(&self, request: &Request) -> Result<Answer, CliError> {
+        done(Some(match self {
+            Self::Local(data) => server::ask(data, request).await?,
+            Self::Remote(remote) => remote.ask(request).await?,
+        }))
+    }
+
+    /// Leaves in good order: who is gone without goodbye is revoked as silent.
+    pub(super) async fn leave(self) {
+        if let Self::Remote(remote) = self {
+            remote.leave().await;
+        }
+    }
 }
 
 /// Through the node that runs on the folder, or on the folder itself.
