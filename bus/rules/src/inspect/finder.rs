@@ -1,9 +1,7 @@
-//! Which of many texts stand where in another, each of which speaks for a rule: one pass of an automaton over all of them
-//! (Aho and Corasick, 1975). They are folded, and none begins with a gap; what is read is folded on the way, each
+//! Which of many texts stand where in another, each of which speaks for a rule: one pass of an automaton over all of them. They are folded, and none begins with a gap; what is read is folded on the way, each
 //! run of gaps to one blank.
 
-use std::collections::VecDeque;
-
+use super::automaton::{Automaton, Ends, State, TooMany, Trie};
 use super::gate::Bits;
 use super::pattern::is_gap;
 
@@ -17,7 +15,7 @@ const LANES: usize = 4;
 const LANES_MIN: usize = 96;
 
 /// For each byte what stands for it: no other than a gap's has a blank.
-pub(super) const FOLDED: [u8; 256] = {
+pub(super) static FOLDED: [u8; 256] = {
     let mut folded = [0; 256];
     let mut byte = 0_u8;
     loop {
@@ -67,141 +65,45 @@ impl Few {
     }
 }
 
-/// More than one automaton holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooMany;
+impl<T: Clone> Ends for Vec<Read<T>> {
+    fn is_none(&self) -> bool {
+        self.is_empty()
+    }
 
-/// Most states, so that each has a number beside the bit for the end of a text.
-const STATES_MAX: usize = 1 << 15;
+    fn inherit(&mut self, shorter: &Self) {
+        self.extend_from_slice(shorter);
+    }
+}
 
 /// Collects texts.
 #[derive(Debug)]
-pub(super) struct FinderBuilder<T> {
-    /// Which class a byte is of; those of no text are all of one, 0.
-    classes: [u8; 256],
-    used: u8,
-    nodes: Vec<Growing<T>>,
-}
-
-#[derive(Debug)]
-struct Growing<T> {
-    /// What leads on, by class.
-    next: Vec<(u8, usize)>,
-    /// Read when this was.
-    read: Vec<Read<T>>,
-    after_blank: bool,
-}
-
-impl<T> Growing<T> {
-    const fn after(byte: u8) -> Self {
-        Self { next: Vec::new(), read: Vec::new(), after_blank: byte == BLANK }
-    }
-}
+pub(super) struct FinderBuilder<T>(Trie<Vec<Read<T>>>);
 
 impl<T: Clone> FinderBuilder<T> {
     /// Without any.
     pub(super) fn new() -> Self {
-        Self { classes: [0; 256], used: 0, nodes: vec![Growing::after(BLANK)] }
+        Self(Trie::new(&FOLDED))
     }
 
     /// Adds a text of at most [`BYTES_MAX`] bytes.
     pub(super) fn add(&mut self, text: &[u8], sought: Sought<T>) -> Result<(), TooMany> {
         let bytes = u8::try_from(text.len()).map_err(|_| TooMany)?;
-        let mut at = 0;
-        for byte in text {
-            let class = self.class_of(*byte);
-            let new = self.nodes.len();
-            let next = &mut self.nodes[at].next;
-            at = match next.iter().find(|(other, _)| *other == class) {
-                Some((_, known)) => *known,
-                None if new == STATES_MAX => return Err(TooMany),
-                None => {
-                    next.push((class, new));
-                    self.nodes.push(Growing::after(*byte));
-                    new
-                }
-            };
-        }
-        self.nodes[at].read.push(Read { bytes, sought });
+        self.0.add(text.iter().copied())?.push(Read { bytes, sought });
         Ok(())
     }
 
-    fn class_of(&mut self, byte: u8) -> u8 {
-        let known = self.classes[usize::from(byte)];
-        if known != 0 {
-            return known;
-        }
-        // There are fewer folded bytes than there are numbers.
-        self.used += 1;
-        for (class, folded) in self.classes.iter_mut().zip(FOLDED) {
-            if folded == byte {
-                *class = self.used;
-            }
-        }
-        self.used
-    }
-
-    /// Makes the automaton: fills in where a state goes when its text does not go on, and numbers the states; those in
-    /// which a text ends have a bit of their own.
-    pub(super) fn build(mut self) -> Finder<T> {
-        let classes = usize::from(self.used) + 1;
-        let blank = usize::from(self.classes[usize::from(BLANK)]);
-        let mut whole = vec![0_usize; self.nodes.len() * classes];
-        let mut fallback = vec![0_usize; self.nodes.len()];
-        let (mut order, mut queue) = (Vec::with_capacity(self.nodes.len()), VecDeque::from([0_usize]));
-        while let Some(state) = queue.pop_front() {
-            order.push(state);
-            let back = fallback[state];
-            if state != 0 {
-                let inherited = self.nodes[back].read.clone();
-                self.nodes[state].read.extend(inherited);
-                whole.copy_within(back * classes..(back + 1) * classes, state * classes);
-            }
-            for (class, child) in std::mem::take(&mut self.nodes[state].next) {
-                let otherwise = std::mem::replace(&mut whole[state * classes + usize::from(class)], child);
-                fallback[child] = if state == 0 { 0 } else { otherwise };
-                queue.push_back(child);
-            }
-            if self.nodes[state].after_blank {
-                // However long a gap is, it is one.
-                whole[state * classes + blank] = state;
-            }
-        }
-        self.number(&order, &whole, classes)
-    }
-
-    /// Numbers the states in this order.
-    fn number(mut self, order: &[usize], whole: &[usize], classes: usize) -> Finder<T> {
-        let is_plain = |state: &usize| self.nodes[*state].read.is_empty();
-        let plain = order.iter().filter(|state| is_plain(state)).count();
-        // No number of either sort reaches the next bit.
-        let ended = plain.max(order.len() - plain).next_power_of_two();
-        let (mut low, mut high) = (0, ended);
-        let mut numbers = vec![0; order.len()];
-        for state in order {
-            let counter = if is_plain(state) { &mut low } else { &mut high };
-            numbers[*state] = u16::try_from(*counter).unwrap_or(0);
-            *counter += 1;
-        }
-        let mut next = vec![0; classes * high];
-        let (mut ends, mut read) = (Vec::with_capacity(high - ended), Vec::new());
-        for state in order {
-            let number = usize::from(numbers[*state]);
-            for class in 0..classes {
-                next[class * high + number] = numbers[whole[*state * classes + class]];
-            }
-            let own = std::mem::take(&mut self.nodes[*state].read);
-            if !own.is_empty() {
-                let mut rules = Bits::default();
-                own.iter().for_each(|read| rules.insert(usize::from(read.sought.rule)));
-                ends.push(End { rules: Few::of(&rules), from: read.len() });
-                read.extend(own);
-            }
+    /// Makes the automaton. However long a gap is, it is one.
+    pub(super) fn build(self) -> Finder<T> {
+        let (automaton, texts) = self.0.build(Some(BLANK));
+        let (mut ends, mut read) = (Vec::with_capacity(texts.len() + 1), Vec::new());
+        for own in texts {
+            let mut rules = Bits::default();
+            own.iter().for_each(|read: &Read<T>| rules.insert(usize::from(read.sought.rule)));
+            ends.push(End { rules: Few::of(&rules), from: read.len() });
+            read.extend(own);
         }
         ends.push(End { rules: Few::default(), from: read.len() });
-        let narrow = |number: usize| u32::try_from(number).unwrap_or(0);
-        let columns = self.classes.map(|class| narrow(usize::from(class) * high));
-        Finder { columns, next, ended: narrow(ended), ends, read }
+        Finder { automaton, ends, read }
     }
 }
 
@@ -212,15 +114,11 @@ struct End {
     from: usize,
 }
 
-/// The automaton; laid out like the one of `gate`.
+/// Finds them.
 #[derive(Clone)]
 pub(super) struct Finder<T> {
-    /// Where the column of each byte begins in `next`.
-    columns: [u32; 256],
-    next: Vec<u16>,
-    /// The bit that only states have in which a text ends.
-    ended: u32,
-    /// For each of those states, from that bit on.
+    automaton: Automaton,
+    /// For each state in which a text ends.
     ends: Vec<End>,
     read: Vec<Read<T>>,
 }
@@ -232,15 +130,10 @@ impl<T> std::fmt::Debug for Finder<T> {
 }
 
 impl<T> Finder<T> {
-    #[inline]
-    fn step(&self, state: u32, byte: u8) -> u32 {
-        u32::from(self.next[self.columns[usize::from(byte)].wrapping_add(state) as usize])
-    }
-
     /// Tells of each text of these rules where it stands in another, in no order; of some twice.
     pub(super) fn find(&self, text: &[u8], rules: &Bits, mut tell: impl FnMut(u16, &T, usize)) {
-        let few = Few::of(rules);
-        let mut told = |state: u32, end: usize| {
+        let (few, automaton) = (Few::of(rules), &self.automaton);
+        let mut told = |state: State, end: usize| {
             let text = text.get(..end).unwrap_or_default();
             if let [.., before, last] = text
                 && is_gap(*before)
@@ -272,13 +165,13 @@ impl<T> Finder<T> {
         for at in 0..least {
             let mut seen = 0;
             for (state, lane) in states.iter_mut().zip(read) {
-                *state = self.step(*state, lane[at]);
+                *state = automaton.step(*state, lane[at]);
                 seen |= *state;
             }
-            if seen & self.ended != 0 {
+            if seen & automaton.ended() != 0 {
                 // A copy, so that the states themselves stay in registers.
                 for (state, piece) in { states }.into_iter().zip(&pieces) {
-                    if state & self.ended != 0 {
+                    if state & automaton.ended() != 0 {
                         told(state, piece.start + at + 1);
                     }
                 }
@@ -287,8 +180,8 @@ impl<T> Finder<T> {
         for (mut state, piece) in states.into_iter().zip(pieces) {
             let from = piece.start + least;
             for (end, byte) in (from + 1..).zip(text.get(from..piece.end).unwrap_or_default()) {
-                state = self.step(state, *byte);
-                if state & self.ended != 0 {
+                state = automaton.step(state, *byte);
+                if state & automaton.ended() != 0 {
                     told(state, end);
                 }
             }
@@ -296,9 +189,13 @@ impl<T> Finder<T> {
     }
 
     /// What ends in a state, if it may be of these rules.
-    fn read_in(&self, state: u32, rules: Few) -> &[Read<T>] {
-        let at = (state & !self.ended) as usize;
-        match self.ends.get(at..).and_then(|ends| ends.first_chunk()) {
+    fn read_in(&self, state: State, rules: Few) -> &[Read<T>] {
+        match self
+            .automaton
+            .ended_at(state)
+            .and_then(|at| self.ends.get(at..))
+            .and_then(|ends| ends.first_chunk())
+        {
             Some([own, next]) if own.rules.may_meet(rules) => {
                 self.read.get(own.from..next.from).unwrap_or_default()
             }

@@ -1,10 +1,10 @@
 //! The literal gate: one pass over a text says which rules can match in it at all.
 //!
-//! An automaton over all literals, with letters folded to lower case and blanks to one (Aho and Corasick, 1975). `lanes` reads texts by
-//! it. Knows nothing of what a rule is.
+//! An automaton over all literals, with letters folded to lower case and blanks to one. `lanes` reads texts by it. Knows nothing of
+//! what a rule is.
 
-use std::collections::VecDeque;
-
+pub(super) use super::automaton::State;
+use super::automaton::{Automaton, Ends, TooMany, Trie};
 use super::pattern::is_blank;
 
 /// Most rules one gate can tell apart.
@@ -18,11 +18,6 @@ pub(super) const LITERAL_MAX: usize = 24;
 /// What of a literal is listened for: where that stands the rest mostly stands, too, and what pieces of a text overlap by
 /// is read twice.
 pub(super) const HEARD_MAX: usize = 16;
-
-/// Most states of the automaton.
-const STATES_MAX: usize = 1 << 15;
-/// Entries of a state: one for each class of bytes.
-const CLASSES: usize = 72;
 
 /// A set of rules, and of watches behind them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,71 +138,41 @@ pub(super) enum GateError {
     Size,
 }
 
-impl std::fmt::Debug for GateBuilder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("GateBuilder").field("states", &self.nodes.len()).finish_non_exhaustive()
-    }
-}
-
-/// What was read last, as far as it may begin a literal. Wider than it needs to be: so it is an index as it stands.
-pub(super) type State = u32;
-
-/// The automaton.
-pub(super) struct Gate {
-    /// Where the column of each byte begins in `next`.
-    columns: [u32; 256],
-    /// For each class of bytes the state after each state: those of ordinary text stand close together in few lines.
-    next: Vec<u16>,
-    /// The bit that only states have in which a literal ends. So one test tells for many lanes.
-    ended: State,
-    /// What such literals speak for, from that state on.
-    woken: Vec<Woken>,
-    /// How much of a literal has been read in each state, in bytes.
-    depths: Vec<u8>,
-    /// Rules that match only with a literal of their second list.
-    double: Bits,
-}
-
-impl std::fmt::Debug for Gate {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gate").field("states", &self.depths.len()).finish_non_exhaustive()
-    }
-}
-
-/// One state while the automaton is made.
-#[derive(Clone)]
-struct Node {
-    next: [u16; CLASSES],
-    woken: Option<Woken>,
-}
-
-impl Node {
-    const EMPTY: Self = Self { next: [0; CLASSES], woken: None };
-}
-
-/// What stands for a byte's class. All beyond ASCII are one, and all blanks, as in a pattern's gap: a rule too many may wake,
+/// For each byte what it is read as. All beyond ASCII are one, and all blanks, as in a pattern's gap: a rule too many may wake,
 /// never one too few.
-const fn folded(byte: u8) -> u8 {
-    match byte {
-        blank if is_blank(blank) => b' ',
-        0x80.. => 0x80,
-        ascii => ascii.to_ascii_lowercase(),
+static FOLDED: [u8; 256] = {
+    let mut folded = [0x80; 256];
+    let mut byte = 0_u8;
+    while byte < 0x80 {
+        folded[byte as usize] = if is_blank(byte) { b' ' } else { byte.to_ascii_lowercase() };
+        byte += 1;
+    }
+    folded
+};
+
+impl Ends for Option<Woken> {
+    fn is_none(&self) -> bool {
+        self.is_none()
+    }
+
+    fn inherit(&mut self, shorter: &Self) {
+        if let Some(shorter) = shorter {
+            self.get_or_insert_default().join(shorter);
+        }
     }
 }
 
 /// Collects literals for a gate.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct GateBuilder {
-    classes: [u8; 256],
-    used: u8,
-    nodes: Vec<Node>,
+    literals: Trie<Option<Woken>>,
     double: Bits,
 }
 
 impl GateBuilder {
     /// Without any literal.
     pub(super) fn new() -> Self {
-        Self { classes: [0; 256], used: 0, nodes: vec![Node::EMPTY], double: Bits::default() }
+        Self { literals: Trie::new(&FOLDED), double: Bits::default() }
     }
 
     /// Adds a literal of one rule.
@@ -215,122 +180,41 @@ impl GateBuilder {
         if literal.is_empty() || literal.len() > LITERAL_MAX {
             return Err(GateError::Length);
         }
-        let mut state = 0usize;
-        for byte in literal.bytes().take(HEARD_MAX) {
-            let class = self.class_of(byte)?;
-            let known = self.nodes.get(state).and_then(|node| node.next.get(class)).copied().unwrap_or(0);
-            state = match known {
-                0 => self.grow(state, class)?,
-                next => usize::from(next),
-            };
-        }
-        if let Some(node) = self.nodes.get_mut(state) {
-            let woken = node.woken.get_or_insert_default();
-            match part {
-                Part::First => woken.first.insert(rule),
-                Part::Second => {
-                    woken.second.insert(rule);
-                    self.double.insert(rule);
-                }
+        let woken = self.literals.add(literal.bytes().take(HEARD_MAX)).map_err(|TooMany| GateError::Size)?;
+        let woken = woken.get_or_insert_default();
+        match part {
+            Part::First => woken.first.insert(rule),
+            Part::Second => {
+                woken.second.insert(rule);
+                self.double.insert(rule);
             }
         }
         Ok(())
     }
 
-    fn class_of(&mut self, byte: u8) -> Result<usize, GateError> {
-        let byte = folded(byte);
-        let known = self.classes[usize::from(byte)];
-        if known != 0 {
-            return Ok(usize::from(known));
-        }
-        if usize::from(self.used) + 1 == CLASSES {
-            return Err(GateError::Size);
-        }
-        self.used += 1;
-        for (class, _) in self.classes.iter_mut().zip(0..=u8::MAX).filter(|(_, other)| folded(*other) == byte)
-        {
-            *class = self.used;
-        }
-        Ok(usize::from(self.used))
-    }
-
-    fn grow(&mut self, state: usize, class: usize) -> Result<usize, GateError> {
-        let new = self.nodes.len();
-        if new == STATES_MAX {
-            return Err(GateError::Size);
-        }
-        self.nodes.push(Node::EMPTY);
-        if let Some(next) = self.nodes.get_mut(state).and_then(|node| node.next.get_mut(class)) {
-            *next = u16::try_from(new).map_err(|_| GateError::Size)?;
-        }
-        Ok(new)
-    }
-
-    /// Makes the gate: fills in where a state goes when its literal does not go on.
-    pub(super) fn build(mut self) -> Gate {
-        let mut fallback = vec![0usize; self.nodes.len()];
-        let mut depths = vec![0u8; self.nodes.len()];
-        let mut order = Vec::with_capacity(self.nodes.len());
-        let mut queue = VecDeque::from([0usize]);
-        while let Some(state) = queue.pop_front() {
-            order.push(state);
-            let back = fallback[state];
-            let inherited = self.nodes[back].clone();
-            if let Some(other) = inherited.woken.filter(|_| state != 0) {
-                self.nodes[state].woken.get_or_insert_default().join(&other);
-            }
-            for class in 0..CLASSES {
-                let child = usize::from(self.nodes[state].next[class]);
-                let otherwise = if state == 0 { 0 } else { inherited.next[class] };
-                if child == 0 {
-                    self.nodes[state].next[class] = otherwise;
-                } else {
-                    fallback[child] = usize::from(otherwise);
-                    depths[child] = depths[state] + 1;
-                    queue.push_back(child);
-                }
-            }
-        }
-        self.number(&order, &depths)
-    }
-
-    /// Numbers the states: the shallow ones, where ordinary text is nearly always, come first; those in which a
-    /// literal ends have a bit of their own.
-    fn number(self, order: &[usize], depths: &[u8]) -> Gate {
-        let is_plain = |state: usize| self.nodes[state].woken.is_none();
-        let plain = order.iter().filter(|state| is_plain(**state)).count();
-        // No number of either sort reaches the next bit.
-        let ended = plain.max(order.len() - plain).next_power_of_two();
-        let (mut low, mut high) = (0, ended);
-        let mut numbers = vec![0; order.len()];
-        for state in order {
-            let counter = if is_plain(*state) { &mut low } else { &mut high };
-            numbers[*state] = *counter;
-            *counter += 1;
-        }
-        let narrow = |number: usize| u16::try_from(number).unwrap_or(0);
-        let mut next = vec![0; CLASSES * high];
-        let mut woken = vec![Woken::default(); high - ended];
-        let mut by_number = vec![0; high];
-        for (state, node) in self.nodes.iter().enumerate() {
-            let number = numbers[state];
-            by_number[number] = depths[state];
-            for (class, to) in node.next.iter().enumerate() {
-                next[class * high + number] = narrow(numbers[usize::from(*to)]);
-            }
-            if let Some(own) = node.woken {
-                woken[number - ended] = own;
-            }
-        }
-        let columns = self.classes.map(|class| u32::from(class) * u32::try_from(high).unwrap_or(0));
+    /// Makes the gate.
+    pub(super) fn build(self) -> Gate {
+        let (automaton, woken) = self.literals.build(None);
         Gate {
-            columns,
-            next,
-            ended: State::from(narrow(ended)),
-            woken,
-            depths: by_number,
+            automaton,
+            woken: woken.into_iter().map(Option::unwrap_or_default).collect(),
             double: self.double,
         }
+    }
+}
+
+/// The automaton over all literals, and what they are for.
+pub(super) struct Gate {
+    automaton: Automaton,
+    /// What the literals speak for that end in a state.
+    woken: Vec<Woken>,
+    /// Rules that match only with a literal of their second list.
+    double: Bits,
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").field("states", &self.automaton.states()).finish_non_exhaustive()
     }
 }
 
@@ -343,18 +227,19 @@ impl Gate {
     /// The state after one byte more.
     #[inline]
     pub(super) fn step(&self, state: State, byte: u8) -> State {
-        State::from(self.next[self.columns[usize::from(byte)].wrapping_add(state) as usize])
+        self.automaton.step(state, byte)
     }
 
     /// The bit of states in which a literal ends.
+    #[inline]
     pub(super) const fn ended(&self) -> State {
-        self.ended
+        self.automaton.ended()
     }
 
     /// What the literals speak for that end in `state`, if any does.
     #[inline]
     pub(super) fn woken(&self, state: State) -> Option<&Woken> {
-        self.woken.get(state.checked_sub(self.ended)? as usize)
+        self.woken.get(self.automaton.ended_at(state)?)
     }
 
     /// Adds what the literals speak for that end in `state`.
@@ -371,6 +256,6 @@ impl Gate {
 
     /// How many of the last bytes may still begin a literal.
     pub(super) fn depth(&self, state: State) -> usize {
-        self.depths.get(state as usize).map_or(0, |depth| usize::from(*depth))
+        self.automaton.depth(state)
     }
 }

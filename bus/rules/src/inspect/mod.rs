@@ -9,6 +9,7 @@
 //! is linear in the size of the body. This module knows nothing of senders, tokens or capabilities: what content
 //! alone cannot tell apart is left to those.
 
+mod automaton;
 mod begun;
 mod border;
 mod bytes;
