@@ -4,6 +4,11 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Tries to be alone with a file, and the time between two of them: a second in all.
+const LOCK_TRIES: u32 = 100;
+const LOCK_AGAIN: Duration = Duration::from_millis(10);
 
 /// What went wrong with which file, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +40,9 @@ pub enum FileError {
     /// The disk is full.
     #[error("{0} finds no space on the disk; make room and try again")]
     Full(PathBuf),
+    /// Another process has it, and does not end.
+    #[error("{0} is in use by another process that does not let go of it; see whether one was stopped")]
+    Busy(PathBuf),
     /// Bytes that are no text.
     #[error("{0} is not a text file; is it the right file?")]
     NotText(PathBuf),
@@ -187,15 +195,25 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Keeps other processes that ask the same out of the folder that a file is in, until what is returned is dropped. Waits for
-/// them: each is there for one file only.
+/// Keeps other processes that ask the same away from a file, until what is returned is dropped: by a lock on `NAME.lock`, mode
+/// 0600, so that nobody but its owner can keep them away. Waits for them, for a while: one of them may have been stopped.
 ///
 /// # Errors
-/// [`FileError`].
-pub fn alone_beside(path: &Path) -> Result<File, FileError> {
-    let folder = folder(path);
-    let opened = File::open(folder).and_then(|opened| opened.lock().map(|()| opened));
-    opened.map_err(|error| tell(folder, error))
+/// [`FileError`]; [`FileError::Busy`] if it took too long.
+pub fn alone(path: &Path) -> Result<File, FileError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let opened = File::options().write(true).create(true).truncate(false).mode(0o600).open(&name);
+    let file = opened.map_err(|error| tell(&name, error))?;
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(LOCK_AGAIN),
+            Err(fs::TryLockError::Error(error)) => return Err(tell(&name, error)),
+        }
+    }
+    Err(FileError::Busy(path.to_owned()))
 }
 
 /// Opens a file that nobody but its owner may read.

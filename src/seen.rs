@@ -177,12 +177,12 @@ pub fn load(path: &Path) -> Result<Option<(VerifierKey, Seen)>, SeenError> {
 }
 
 /// Writes a file, atomically; but never over an alarm that another process has found, nor over what is newer, even if both
-/// write at once. What was seen of another swarm's log gives way. Waits for the disk and for the other.
+/// write at once. What was seen of another swarm's log gives way. Waits for the disk, and a second at most for the other.
 ///
 /// # Errors
 /// [`SeenError`]; then the file is as it was.
 pub fn keep(path: &Path, origin: &Origin, seen: &Seen) -> Result<(), SeenError> {
-    let _alone = files::alone_beside(path)?;
+    let _alone = files::alone(path)?;
     if let Some((log, there)) = load(path)?
         && log.origin == *origin
     {
@@ -278,5 +278,18 @@ mod tests {
             });
             assert_eq!(load(&path).unwrap().unwrap().1.alarm, alarm, "round {round}");
         }
+    }
+
+    #[test]
+    fn who_does_not_let_go_of_the_file_is_not_waited_for_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = beside(&dir.path().join("a.id"));
+        let held = files::alone(&path).unwrap();
+        let busy = keep(&path, &origin(), &seen(9, None)).unwrap_err();
+        assert!(matches!(busy, SeenError::File(FileError::Busy(_))), "{busy}");
+        drop(held);
+        keep(&path, &origin(), &seen(9, None)).unwrap();
+        let lock = std::fs::metadata(dir.path().join("a.id.seen.lock")).unwrap();
+        assert_eq!(std::os::unix::fs::PermissionsExt::mode(&lock.permissions()) & 0o777, 0o600);
     }
 }

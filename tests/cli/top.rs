@@ -62,8 +62,8 @@ fn what_an_agent_sends_and_what_of_it_is_refused_is_seen_at_once() {
             a.is_some_and(|a| a[what].as_f64().unwrap() > 0.0)
         })
     };
-    assert!(seen("allowed", "the report is done"));
-    assert!(seen("refused", "rm -rf / --no-preserve-root"));
+    assert!(seen("allowed_a_second", "the report is done"));
+    assert!(seen("refused_a_second", "rm -rf / --no-preserve-root"));
     let _ = top.kill();
     ended(&mut top);
     sender.end();
@@ -93,7 +93,7 @@ fn a_terminal_is_taken_whole_and_given_back_as_it_was() {
     let place = Place::swarm();
     let node = Node::start(&place);
     let sender = Sender::of(&place);
-    for end in ["q", "\x1b", "\x03"] {
+    for (end, answers) in [("q", true), ("\x1b", true), ("\x03", true), ("q", false)] {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&ours).unwrap();
         unlockpt(&ours).unwrap();
@@ -123,10 +123,14 @@ fn a_terminal_is_taken_whole_and_given_back_as_it_was() {
         until("order by:", &mut shown);
         assert!(shown.contains("agents linked") && shown.contains("receives/s"), "{shown:?}");
         assert!(!modes(&kept).contains(LocalModes::ICANON), "keys count as they are pressed");
+        if !answers {
+            node.signal("-STOP");
+        }
         (&ours).write_all(end.as_bytes()).unwrap();
         until("\x1b[?1049l", &mut shown);
         assert!(ended(&mut top).success());
         assert_eq!(modes(&kept), before);
+        node.signal("-CONT");
     }
     sender.end();
     node.end();

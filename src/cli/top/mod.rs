@@ -4,6 +4,7 @@ mod rates;
 mod screen;
 
 use std::io::IsTerminal as _;
+use std::pin::pin;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,14 +14,14 @@ use tokio::time::{Instant, sleep_until};
 
 use super::node::word;
 use super::through::{Asking, Through, unexpected};
-use super::{Done, Reader, interrupted, plain, try_say};
+use super::{CliError, Done, Reader, interrupted, plain, try_say};
 use rates::{FLOW, Order, Rates};
 use screen::{Screen, Wish};
 
 /// The first look is followed by the second after so long at most: nobody waits for the first rates.
 const SOON: Duration = Duration::from_millis(250);
-/// Rows that are no agent's: two of the node's, a blank one, the table's head and rules, the last line.
-const ROWS_ELSE: usize = 8;
+/// Rows that are no agent's: four of the node's, a blank one, the table's head and rules, the last line.
+const ROWS_ELSE: usize = 10;
 const KEYS: &str = "q quit   order by: m messages  r refused  w waiting  n name";
 
 /// A running node and its agents, as they work.
@@ -63,26 +64,35 @@ impl Top {
         let mut before = look(asking).await?;
         let mut looked = Instant::now();
         let mut shown = if !self.json && std::io::stdout().is_terminal() {
-            Shown::Whole { screen: Screen::open()?, order: Order::default(), rates: None }
+            Shown::Whole(Box::new(Whole::open()?))
         } else {
             Shown::Lines { json: self.json }
         };
         let mut next = looked + self.every.min(SOON);
         let mut looks = 0;
         loop {
-            tokio::select! {
-                () = sleep_until(next) => {}
-                wish = shown.wish() => {
-                    if shown.heed(wish)? == Reader::Gone {
-                        return Ok(());
-                    }
+            let mut looking = pin!(async move {
+                sleep_until(next).await;
+                (look(asking).await, Instant::now())
+            });
+            // Keys count while the node is asked, too: it may take long, or not answer at all.
+            let (now, at) = loop {
+                tokio::select! {
+                    looked = &mut looking => break looked,
+                    wish = shown.wish() => if shown.heed(wish)? == Reader::Gone { return Ok(()) },
+                }
+            };
+            next = at + self.every;
+            let now = match now {
+                Ok(now) => now,
+                Err(error) => {
+                    // Somebody who watches sees a node that is away come back.
+                    shown.miss(error)?;
                     continue;
                 }
-            }
-            let now = look(asking).await?;
-            let at = Instant::now();
+            };
             let rates = Rates::between(&before, &now, at.saturating_duration_since(looked));
-            (before, looked, next) = (now, at, at + self.every);
+            (before, looked) = (now, at);
             looks += 1;
             if shown.take(rates)? == Reader::Gone || self.count == Some(looks) {
                 return Ok(());
@@ -91,7 +101,7 @@ impl Top {
     }
 }
 
-async fn look(asking: &Asking) -> Result<Status, super::CliError> {
+async fn look(asking: &Asking) -> Result<Status, CliError> {
     let Answer::Status(status) = asking.ask(&Request::Status).await? else { return Err(unexpected()) };
     Ok(*status)
 }
@@ -99,7 +109,7 @@ async fn look(asking: &Asking) -> Result<Status, super::CliError> {
 /// Where it is shown.
 enum Shown {
     /// On a terminal, again and again in the same place.
-    Whole { screen: Screen, order: Order, rates: Option<Rates> },
+    Whole(Box<Whole>),
     /// One look after the other.
     Lines { json: bool },
 }
@@ -108,29 +118,36 @@ impl Shown {
     /// What somebody at the terminal wants; elsewhere nobody is asked.
     async fn wish(&mut self) -> Wish {
         match self {
-            Self::Whole { screen, .. } => screen.wish().await,
+            Self::Whole(whole) => whole.screen.wish().await,
             Self::Lines { .. } => std::future::pending().await,
         }
     }
 
     /// Does that. `Gone` if nobody wants to see more.
-    fn heed(&mut self, wish: Wish) -> Result<Reader, super::CliError> {
-        let Self::Whole { order, .. } = self else { return Ok(Reader::Here) };
+    fn heed(&mut self, wish: Wish) -> Result<Reader, CliError> {
+        let Self::Whole(whole) = self else { return Ok(Reader::Here) };
         match wish {
             Wish::Quit => return Ok(Reader::Gone),
-            Wish::Key(key) => *order = order_of(key).unwrap_or(*order),
+            Wish::Key(key) => whole.order = order_of(key).unwrap_or(whole.order),
             Wish::Redraw => {}
         }
-        self.draw()?;
+        whole.draw()?;
         Ok(Reader::Here)
     }
 
+    /// There was no answer. Whoever reads lines hears of it at once, and no more.
+    fn miss(&mut self, error: CliError) -> Done {
+        let Self::Whole(whole) = self else { return Err(error) };
+        whole.amiss = Some(error.to_string());
+        whole.draw()
+    }
+
     /// Shows the newest.
-    fn take(&mut self, mut newest: Rates) -> Result<Reader, super::CliError> {
+    fn take(&mut self, mut newest: Rates) -> Result<Reader, CliError> {
         match self {
-            Self::Whole { rates, .. } => {
-                *rates = Some(newest);
-                self.draw()?;
+            Self::Whole(whole) => {
+                (whole.rates, whole.amiss) = (Some(newest), None);
+                whole.draw()?;
                 Ok(Reader::Here)
             }
             Self::Lines { json } => {
@@ -139,24 +156,44 @@ impl Shown {
                     serde_json::to_string(&newest)?
                 } else {
                     let agents = newest.agents.len();
-                    format!("{}\n{}\n", head(&newest).join("\n"), table(&newest, agents, None))
+                    format!("{}\n{}\n", head(&newest).join("\n"), table(&newest, agents))
                 };
                 Ok(try_say(&text))
             }
         }
     }
+}
+
+/// A terminal, and what it shows.
+struct Whole {
+    screen: Screen,
+    order: Order,
+    rates: Option<Rates>,
+    /// Why there is nothing newer.
+    amiss: Option<String>,
+}
+
+impl Whole {
+    fn open() -> std::io::Result<Self> {
+        Ok(Self { screen: Screen::open()?, order: Order::default(), rates: None, amiss: None })
+    }
 
     fn draw(&mut self) -> Done {
-        let Self::Whole { screen, order, rates: Some(rates) } = self else { return Ok(()) };
-        rates.sort(*order);
-        let (columns, rows) = Screen::size();
-        let fit = rows.saturating_sub(ROWS_ELSE);
-        let mut lines = head(rates);
-        lines.push(String::new());
-        lines.extend(table(rates, fit, Some(columns)).lines().map(|line| line.to_owned()));
-        let hidden = rates.agents.len().saturating_sub(fit);
+        let fit = Screen::rows().saturating_sub(ROWS_ELSE);
+        let (mut lines, mut hidden) = (Vec::new(), 0);
+        if let Some(rates) = &mut self.rates {
+            rates.sort(self.order);
+            lines = head(rates);
+            lines.push(String::new());
+            lines.extend(table(rates, fit).lines().map(|line| line.to_owned()));
+            hidden = rates.agents.len().saturating_sub(fit);
+        }
+        if let Some(amiss) = &self.amiss {
+            lines.insert(0, format!("NO ANSWER: {amiss}"));
+            lines.truncate(Screen::rows().saturating_sub(1));
+        }
         lines.push(if hidden > 0 { format!("{hidden} more   {KEYS}") } else { KEYS.to_owned() });
-        Ok(screen.show(&lines)?)
+        Ok(self.screen.show(&lines)?)
     }
 }
 
@@ -170,7 +207,7 @@ const fn order_of(key: char) -> Option<Order> {
     }
 }
 
-/// The node, in two lines.
+/// The node, in lines that fit a terminal of 80 columns unless much is refused.
 fn head(rates: &Rates) -> Vec<String> {
     let state = rates.state.map_or("-", word);
     let count = |key: &str| rates.waiting.get(key).copied().unwrap_or_default();
@@ -179,34 +216,27 @@ fn head(rates: &Rates) -> Vec<String> {
     let refused = if refusals.is_empty() { "0".to_owned() } else { refusals.join(", ") };
     let flow = FLOW
         .map(|what| format!("{what} {}/s", figure(rates.a_second.get(what).copied().unwrap_or_default())));
+    let (linked, queued, flying) = (rates.linked, count("queued"), count("in_flight"));
     vec![
-        format!(
-            "{state}, {} agents linked, {} queued, {} in flight, audit records {} ({} not durable yet)",
-            rates.linked,
-            count("queued"),
-            count("in_flight"),
-            rates.audit_records,
-            rates.audit_waiting
-        ),
-        format!("{}, refused/s: {refused}", flow.join(", ")),
+        format!("{state}, {linked} agents linked, {queued} messages queued, {flying} in flight"),
+        format!("audit records {}, {} not durable yet", rates.audit_records, rates.audit_waiting),
+        flow.join(", "),
+        format!("refused/s: {refused}"),
     ]
 }
 
 /// So many agents, each in a row.
-fn table(rates: &Rates, fit: usize, columns: Option<usize>) -> Table {
+fn table(rates: &Rates, fit: usize) -> Table {
     let mut table = Table::new();
-    table.load_preset(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
-    if let Some(columns) = columns.and_then(|columns| u16::try_from(columns).ok()) {
-        table.set_width(columns);
-    }
+    // What is too wide is cut off: a row that wrapped would push others out.
+    table.load_preset(UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Disabled);
     table.set_header(["agent", "sends/s", "refused/s", "receives/s", "queued", "bytes", "owes answers"]);
     for agent in rates.agents.iter().take(fit) {
-        let rate = |rate: f64| figure(rate);
         table.add_row([
             agent.name.to_string(),
-            rate(agent.allowed),
-            rate(agent.refused),
-            rate(agent.received),
+            figure(agent.allowed),
+            figure(agent.refused),
+            figure(agent.received),
             agent.queued_messages.to_string(),
             agent.queued_bytes.to_string(),
             agent.owes_answers.to_string(),

@@ -54,10 +54,13 @@ pub(super) struct Rates {
 pub(super) struct AgentRates {
     pub(super) name: AgentName,
     /// Its messages that passed.
+    #[serde(rename = "allowed_a_second")]
     pub(super) allowed: f64,
     /// Its messages that were refused.
+    #[serde(rename = "refused_a_second")]
     pub(super) refused: f64,
     /// Messages that it took in.
+    #[serde(rename = "received_a_second")]
     pub(super) received: f64,
     /// Messages to it that are queued or unacknowledged.
     pub(super) queued_messages: usize,

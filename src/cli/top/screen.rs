@@ -33,10 +33,16 @@ impl Screen {
         Ok(screen)
     }
 
-    /// Columns and rows.
-    pub(super) fn size() -> (usize, usize) {
-        let (columns, rows) = terminal::size().unwrap_or((80, 24));
+    /// Columns and rows; of a terminal that does not know, what most have.
+    fn size() -> (usize, usize) {
+        let size = terminal::size().ok().filter(|(columns, rows)| *columns > 0 && *rows > 0);
+        let (columns, rows) = size.unwrap_or((80, 24));
         (usize::from(columns), usize::from(rows))
+    }
+
+    /// How many lines fit.
+    pub(super) fn rows() -> usize {
+        Self::size().1
     }
 
     /// Shows lines, from the top; those that do not fit are not shown.
