@@ -455,7 +455,8 @@ impl Tail {
         self.woken[0].join(border);
         let is_whole = said.bytes < TAIL_BYTES_MAX;
         if is_whole {
-            let absent = beside.absent.unwrap_or_default();
+            // In the tail its own sign stands for a border: what it is in may say more there.
+            let absent = beside.absent.filter(|_| !said.end.contains(BORDER)).unwrap_or_default();
             self.lone = self.lone.map(|lone| lone.without(&absent));
             self.lone[0].join(&said.trace.lone.without(&absent).with(&beside.crossing));
         } else {

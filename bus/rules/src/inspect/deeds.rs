@@ -292,7 +292,7 @@ pub(super) const RULES: &[Rule] = &[
         concat!(
             r"\b(?:visit|open|load|click|browse to|navigate to|go to|download|install",
             r"|log ?in)\b (?:\S+ ){0,5}?\S{0,3}(?:https?|hxxps?)://",
-            r"|!\[[^\]\n]{0,40}\]\(\s*https?:[^)\s]*(?:[?&]\w+=[{<$]|\{\{)|\b(?:recommend\w*|promote\w*",
+            r"|!\[[^\]\n]{0,120}\]\(\s*https?:[^)\s]*(?:[?&]\w+=[{<$]|\{\{)|\b(?:recommend\w*|promote\w*",
             r"|advertis\w*|endorse) (?:\S+ ){0,6}?(?:\S+\.(?:com|net|org|io|example)\b|instead)"
         ),
     ),

@@ -447,7 +447,7 @@ pub(super) const RULES: &[Rule] = &[
         "evidence.admit",
         concat!(
             r"\badd (?:the |an? )?(?:user |account ",
-            r"|email )?[`\x22']?[^\s`\x22']+[`\x22']? (?:\([^)\n]{0,40}\) )?as (?:an? |the )?(?:\w+ )?(?:owner|admin\w*",
+            r"|email )?[`\x22']?[^\s`\x22']+[`\x22']? (?:\([^)\n]{0,80}\) )?as (?:an? |the )?(?:\w+ )?(?:owner|admin\w*",
             r"|collaborator|maintainer|co-?owner|editor)\b",
             r"|\binvite [^\s@]+@\S+",
             r"|\binvite \S+ \([^\s@]+@",

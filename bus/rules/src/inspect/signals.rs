@@ -44,7 +44,7 @@ pub(super) const RULES: &[Rule] = &[
         &["tell", "inform", "notify", "alert", "mention"],
         concat!(
             r"\b(?:do not|don'?t|never|without) (?:tell|inform|notify|alert|mention)(?:ing",
-            r"|y)?(?: (?:this|it|that|anything|to)){0,4} (?:the |any )?(?:users?|anyone|anybody",
+            r"|y)?(?: (?:this|it|that|anything|to)){0,8} (?:the |any )?(?:users?|anyone|anybody",
             r"|operators?|humans?|owners?|customers?)\b"
         ),
     ),
