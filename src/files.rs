@@ -195,15 +195,21 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// The file whose name is that of another and more.
+#[must_use]
+pub fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
 /// Keeps other processes that ask the same away from a file, until what is returned is dropped: by a lock on `NAME.lock`, mode
 /// 0600, so that nobody but its owner can keep them away. Waits for them, for a while: one of them may have been stopped.
 ///
 /// # Errors
 /// [`FileError`]; [`FileError::Busy`] if it took too long.
 pub fn alone(path: &Path) -> Result<File, FileError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
+    let name = with_suffix(path, ".lock");
     let opened = File::options().write(true).create(true).truncate(false).mode(0o600).open(&name);
     let file = opened.map_err(|error| tell(&name, error))?;
     for _ in 0..LOCK_TRIES {

@@ -46,7 +46,7 @@ pub use one::{AgentDetail, LinkLine};
 pub use records::{LINES_MAX, Wanted};
 pub use remote::{Remote, RemoteError};
 pub use standing::{ChainStanding, LinkStanding};
-pub use traffic::TrafficLine;
+pub use traffic::{TrafficLine, WaitingLine};
 pub use trust::{Roll, TrustView};
 
 /// The name of the node's own agent, whom operators ask. Nobody else has it.

@@ -65,9 +65,7 @@ struct StoredAlarm {
 /// Where the agent of an identity file keeps it.
 #[must_use]
 pub fn beside(identity: &Path) -> PathBuf {
-    let mut name = identity.as_os_str().to_owned();
-    name.push(".seen");
-    name.into()
+    files::with_suffix(identity, ".seen")
 }
 
 /// What the alarm of a file consists of.

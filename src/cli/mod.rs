@@ -287,6 +287,6 @@ fn actor_system<F: Future<Output = Done>>(work: F) -> Done {
 }
 
 /// Runs on one thread, without actors.
-fn plain<F: Future<Output = Done>>(work: F) -> Done {
+fn plain<T>(work: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(work)
 }

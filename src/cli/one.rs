@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clap::Args;
-use testudo::operator::{AgentDetail, Answer, LinkLine, Request};
+use testudo::operator::{AgentDetail, Answer, LinkLine, Request, WaitingLine};
 use testudo::rules::moment::utc_millis;
 use testudo::wire::amend::{Amendment, Lists};
 use testudo::wire::{AgentName, Capability, Timestamp};
@@ -157,7 +157,8 @@ fn lines(agent: &AgentDetail) -> Vec<(&'static str, String)> {
 }
 
 fn one_line(link: &LinkLine) -> String {
-    let LinkLine { session, remote, drains, topics, queued_messages, queued_bytes, owes_answers } = link;
+    let LinkLine { session, remote, drains, topics, waiting } = link;
+    let WaitingLine { queued_messages, queued_bytes, owes_answers } = waiting;
     let drains = if *drains { ", renewed by another" } else { "" };
     let topics: Vec<_> = topics.iter().map(|topic| topic.as_str()).collect();
     let topics = if topics.is_empty() { String::new() } else { format!(", topics {}", topics.join(" ")) };

@@ -12,7 +12,7 @@ use testudo::server::{self, AskError};
 use testudo::wire::{Limits, SwarmId};
 
 use super::given::token_or_file;
-use super::{At, CliError, Done, actor_system, interrupted, plain};
+use super::{At, CliError, actor_system, interrupted, plain};
 
 /// Who asks, and where.
 #[derive(Args, Clone, Debug)]
@@ -98,7 +98,7 @@ impl Through {
     /// Does a request. What was refused is an error.
     pub(super) fn ask(&self, request: Request) -> Result<Answer, CliError> {
         match self.door()? {
-            Door::Local(config) => local(&config, request, NoNode::Folder),
+            Door::Local(config) => local(&config, request),
             Door::Remote(who) => remote(&who.0, who.1.as_ref(), &request),
         }
     }
@@ -107,24 +107,17 @@ impl Through {
     pub(super) async fn asking(&self) -> Result<Asking, CliError> {
         Ok(match self.door()? {
             Door::Local(config) => Asking::Local(config.node.data),
-            Door::Remote(who) => Asking::Remote(Box::new(Remote::open(&who.0, who.1.as_ref()).await?)),
+            Door::Remote(who) => Asking::elsewhere(&who.0, who.1.as_ref()).await?,
         })
     }
 
     /// Does a request that only a running node can answer.
     pub(super) fn ask_node(&self, request: Request) -> Result<Answer, CliError> {
         match self.door()? {
-            Door::Local(config) => local(&config, request, NoNode::Refuse),
+            Door::Local(config) => plain(async { Asking::Local(config.node.data).ask(&request).await }),
             Door::Remote(who) => remote(&who.0, who.1.as_ref(), &request),
         }
     }
-}
-
-/// What to do when no node runs.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum NoNode {
-    Folder,
-    Refuse,
 }
 
 /// A way to ask a running node again and again: over one link, where it is elsewhere.
@@ -136,12 +129,16 @@ pub(super) enum Asking {
 }
 
 impl Asking {
+    async fn elsewhere(identity: &Identity, token: Option<&Token>) -> Result<Self, CliError> {
+        Ok(Self::Remote(Box::new(Remote::open(identity, token).await?)))
+    }
+
     /// Does a request. What was refused is an error.
     pub(super) async fn ask(&self, request: &Request) -> Result<Answer, CliError> {
-        done(Some(match self {
+        done(match self {
             Self::Local(data) => server::ask(data, request).await?,
             Self::Remote(remote) => remote.ask(request).await?,
-        }))
+        })
     }
 
     /// Leaves in good order: who is gone without goodbye is revoked as silent.
@@ -153,12 +150,12 @@ impl Asking {
 }
 
 /// Through the node that runs on the folder, or on the folder itself.
-fn local(config: &Config, request: Request, or: NoNode) -> Result<Answer, CliError> {
+fn local(config: &Config, request: Request) -> Result<Answer, CliError> {
     let mut answer = None;
     actor_system(async {
         answer = Some(match server::ask(&config.node.data, &request).await {
             Ok(answer) => answer,
-            Err(AskError::NoNode(_)) if or == NoNode::Folder => {
+            Err(AskError::NoNode(_)) => {
                 let operator = server::offline(config)?;
                 let answer = operator.answer(request).await;
                 operator.office.close().await;
@@ -168,36 +165,24 @@ fn local(config: &Config, request: Request, or: NoNode) -> Result<Answer, CliErr
         });
         Ok(())
     })?;
-    done(answer)
+    done(answer.ok_or_else(unexpected)?)
 }
 
 /// As an agent. Whatever ends it, it leaves in good order: who is gone without goodbye is revoked as silent.
 fn remote(identity: &Identity, token: Option<&Token>, request: &Request) -> Result<Answer, CliError> {
-    let mut answer = None;
     plain(async {
-        let remote = Remote::open(identity, token).await?;
-        let asked: Done = tokio::select! {
-            asked = remote.ask(request) => match asked {
-                Ok(said) => {
-                    answer = Some(said);
-                    Ok(())
-                }
-                Err(error) => Err(error.into()),
-            },
+        let asking = Asking::elsewhere(identity, token).await?;
+        let asked = tokio::select! {
+            asked = asking.ask(request) => asked,
             _ = interrupted() => Err(CliError::Failed("interrupted; whether it was done is unknown".into())),
         };
-        remote.leave().await;
+        asking.leave().await;
         asked
-    })?;
-    done(answer)
+    })
 }
 
-fn done(answer: Option<Answer>) -> Result<Answer, CliError> {
-    match answer {
-        Some(Answer::Refused { error }) => Err(CliError::Failed(error)),
-        Some(answer) => Ok(answer),
-        None => Err(unexpected()),
-    }
+fn done(answer: Answer) -> Result<Answer, CliError> {
+    if let Answer::Refused { error } = answer { Err(CliError::Failed(error)) } else { Ok(answer) }
 }
 
 /// An answer to something else.

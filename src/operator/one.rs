@@ -8,7 +8,7 @@ use testudo_registry::AgentView;
 use testudo_wire::amend::Amendment;
 use testudo_wire::{AgentName, Resource, SessionId, Timestamp};
 
-use super::{AgentLine, Answer, Done, Operator, words};
+use super::{AgentLine, Answer, Done, Operator, WaitingLine, words};
 
 /// One open link of an agent.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -21,26 +21,15 @@ pub struct LinkLine {
     pub drains: bool,
     /// Topics that it has.
     pub topics: Vec<Resource>,
-    /// Messages to it that are queued or unacknowledged.
-    pub queued_messages: usize,
-    /// Bytes of these.
-    pub queued_bytes: usize,
-    /// Requests that it has to answer.
-    pub owes_answers: usize,
+    /// What waits for it.
+    #[serde(flatten)]
+    pub waiting: WaitingLine,
 }
 
 impl From<LinkView> for LinkLine {
     fn from(view: LinkView) -> Self {
-        let LinkView { session, remote, drains, topics, messages, bytes, owes } = view;
-        Self {
-            session,
-            remote,
-            drains,
-            topics,
-            queued_messages: messages,
-            queued_bytes: bytes,
-            owes_answers: owes,
-        }
+        let LinkView { session, remote, drains, topics, waiting } = view;
+        Self { session, remote, drains, topics, waiting: waiting.into() }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What goes on between a node and its agents, for an operator who looks on.
 
 use serde::{Deserialize, Serialize};
-use testudo_bus::node::{Tallied, Traffic};
+use testudo_bus::node::{Tallied, Traffic, Waiting};
 use testudo_wire::AgentName;
 
 /// One linked agent.
@@ -15,6 +15,14 @@ pub struct TrafficLine {
     pub refused: u64,
     /// Messages to it, and copies, that it has taken in since then.
     pub received: u64,
+    /// What waits for it.
+    #[serde(flatten)]
+    pub waiting: WaitingLine,
+}
+
+/// What waits for an agent.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct WaitingLine {
     /// Messages to it that are queued or unacknowledged.
     pub queued_messages: usize,
     /// Bytes of these.
@@ -23,18 +31,15 @@ pub struct TrafficLine {
     pub owes_answers: usize,
 }
 
+impl From<Waiting> for WaitingLine {
+    fn from(Waiting { messages, bytes, owes }: Waiting) -> Self {
+        Self { queued_messages: messages, queued_bytes: bytes, owes_answers: owes }
+    }
+}
+
 impl From<Traffic> for TrafficLine {
     fn from(traffic: Traffic) -> Self {
-        let Traffic { name, tallied: Tallied { allowed, refused, received }, messages, bytes, owes } =
-            traffic;
-        Self {
-            name,
-            allowed,
-            refused,
-            received,
-            queued_messages: messages,
-            queued_bytes: bytes,
-            owes_answers: owes,
-        }
+        let Traffic { name, tallied: Tallied { allowed, refused, received }, waiting } = traffic;
+        Self { name, allowed, refused, received, waiting: waiting.into() }
     }
 }

@@ -127,18 +127,17 @@ async fn converse(stream: UnixStream, served: &Served, node: &Node) -> io::Resul
 }
 
 fn with_node(status: Status, node: &Node, exporters: &States) -> Status {
-    let mut linked = node.linked();
-    linked.sort();
+    let traffic: Vec<_> = node.traffic().into_iter().map(TrafficLine::from).collect();
     let metrics = node.metrics();
     Status {
-        linked,
+        linked: traffic.iter().map(|line| line.name).collect(),
         account: serde_json::to_value(metrics.account()).unwrap_or_default(),
         audit_first: node.audit().first(),
         audit_durable: *node.audit().synced().borrow(),
         refusals: metrics.refusals().into_iter().map(|(reason, n)| (reason.as_str().to_owned(), n)).collect(),
         bundles_refused: metrics.bundles_refused(),
         exporters: exporters.all(),
-        traffic: node.traffic().into_iter().map(TrafficLine::from).collect(),
+        traffic,
         ..status
     }
 }

@@ -311,9 +311,5 @@ fn promise(shared: &Shared, case: &Case, recorded: &Appended, inspected: &Inspec
 /// A bundle refused whole: counted, recorded, told.
 pub(super) fn refuse_bundle(shared: &Shared, case: &Case, refusal: Refusal, messages: usize) {
     let Case { link, lane, bundle, size, .. } = case;
-    shared.metrics.submitted(messages);
-    shared.metrics.bundle_refused(refusal, messages);
-    link.line.tally.refused(messages.max(1));
-    shared.note_refused_bundle(link, refusal, *size);
-    link.tell(FromNode::RefusedBundle(RefusedBundle { lane: *lane, bundle: *bundle, refusal }));
+    shared.refuse_bundle(link, RefusedBundle { lane: *lane, bundle: *bundle, refusal }, messages, *size);
 }

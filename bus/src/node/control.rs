@@ -276,8 +276,7 @@ impl Reader {
             return Some(Left::Broken("an acknowledgement of what was never delivered"));
         };
         for (parcel, verdicts) in &done {
-            self.shared.finish_parcel(parcel, verdicts);
-            self.link.line.tally.received(verdicts.iter().filter(|refusal| refusal.is_none()).count());
+            self.shared.finish_parcel(&self.link, parcel, verdicts);
         }
         None
     }

@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use quinn::RecvStream;
 use testudo_wire::Refusal;
-use testudo_wire::frame::{FromNode, RefusedBundle};
+use testudo_wire::frame::RefusedBundle;
 use testudo_wire::header::LANES;
 use tokio::time::timeout;
 
@@ -103,11 +103,7 @@ pub(super) async fn oversized(
     (lane, bundle): (u8, u64),
     bytes: usize,
 ) -> Left {
-    let refused = RefusedBundle { lane, bundle, refusal: Refusal::Oversized };
-    shared.metrics.bundle_refused(Refusal::Oversized, 0);
-    link.line.tally.refused(1);
-    shared.note_refused_bundle(link, Refusal::Oversized, bytes);
-    link.tell(FromNode::RefusedBundle(refused));
+    shared.refuse_bundle(link, RefusedBundle { lane, bundle, refusal: Refusal::Oversized }, 0, bytes);
     // Long enough for the refusal to go out on the control stream.
     tokio::time::sleep(Duration::from_millis(100)).await;
     Left::Broken("a frame beyond the limit")

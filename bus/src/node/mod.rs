@@ -71,7 +71,7 @@ pub use bodies::Bodies;
 pub use office::{Office, OfficeParts};
 pub use parts::{NodeParts, StartError};
 pub use tally::Tallied;
-pub use view::{LinkView, Traffic};
+pub use view::{LinkView, Traffic, Waiting};
 
 pub(crate) use doors::Doors;
 pub(crate) use lanes::outbox;

@@ -86,7 +86,7 @@ impl Shared {
     }
 
     /// The receiver's word on each message of a parcel.
-    pub(crate) fn finish_parcel(&self, parcel: &Parcel, verdicts: &[Option<Refusal>]) {
+    pub(crate) fn finish_parcel(&self, receiver: &Link, parcel: &Parcel, verdicts: &[Option<Refusal>]) {
         parcel.trace(|place| verdicts.get(place)?.map(|refusal| refusal.as_str().to_owned()));
         let mut refused = Vec::new();
         let outcomes = parcel.places.iter().zip(verdicts).map(|(place, verdict)| {
@@ -98,7 +98,9 @@ impl Shared {
             OutcomeOf { position: place.position, outcome }
         });
         let ended = Ended { record: parcel.record, to: parcel.to, outcomes: outcomes.collect() };
-        self.metrics.delivered(ended.outcomes.len() - refused.len());
+        let delivered = ended.outcomes.len() - refused.len();
+        self.metrics.delivered(delivered);
+        receiver.line.tally.received(delivered);
         self.requests.delivered(parcel.places.iter().map(|place| place.message));
         self.note_ended(ended);
         self.tell_sender(parcel, refused);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use testudo_registry::{Directory, RegistryDoor};
 use testudo_rules::audit::{BundleRefused, Event, LinkChange, LinkEvent, Note, Record};
 use testudo_rules::quota::Bucket;
-use testudo_wire::frame::CloseReason;
+use testudo_wire::frame::{CloseReason, FromNode, RefusedBundle};
 use testudo_wire::join::JoinRefusal;
 use testudo_wire::standing::Quota;
 use testudo_wire::{AgentName, Limits, Refusal, SecretKey, SessionId, SwarmId};
@@ -239,6 +239,15 @@ impl Shared {
             remote: Note::new(&link.remote.to_string()),
             what,
         }));
+    }
+
+    /// A bundle refused whole: counted, recorded, told. Of one that could not be read nobody knows its messages.
+    pub(crate) fn refuse_bundle(&self, link: &Link, refused: RefusedBundle, messages: usize, bytes: usize) {
+        self.metrics.submitted(messages);
+        self.metrics.bundle_refused(refused.refusal, messages);
+        link.line.tally.refused(messages.max(1));
+        self.note_refused_bundle(link, refused.refusal, bytes);
+        link.tell(FromNode::RefusedBundle(refused));
     }
 
     /// Something refused as a whole: recorded at once, or counted when it is one of many.

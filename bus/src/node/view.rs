@@ -6,6 +6,7 @@ use std::sync::Arc;
 use testudo_wire::{AgentName, Resource, SessionId};
 
 use super::link::Link;
+use super::shared::Shared;
 use super::{Node, Tallied};
 
 /// One open link.
@@ -19,12 +20,29 @@ pub struct LinkView {
     pub drains: bool,
     /// Topics that it has.
     pub topics: Vec<Resource>,
+    /// What waits for it.
+    pub waiting: Waiting,
+}
+
+/// What waits for an agent.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting {
     /// Messages to it that are queued or unacknowledged.
     pub messages: usize,
     /// Bytes of these.
     pub bytes: usize,
     /// Requests that it has to answer.
     pub owes: usize,
+}
+
+impl Waiting {
+    fn of(shared: &Shared, link: &Link) -> Self {
+        Self {
+            messages: link.outboxes.load(),
+            bytes: link.outboxes.bytes(),
+            owes: shared.requests.owed(link),
+        }
+    }
 }
 
 /// What goes on between the node and one agent.
@@ -34,12 +52,8 @@ pub struct Traffic {
     pub name: AgentName,
     /// Its messages since it linked.
     pub tallied: Tallied,
-    /// Messages to it that are queued or unacknowledged.
-    pub messages: usize,
-    /// Bytes of these.
-    pub bytes: usize,
-    /// Requests that it has to answer.
-    pub owes: usize,
+    /// What waits for it.
+    pub waiting: Waiting,
 }
 
 impl Node {
@@ -50,9 +64,7 @@ impl Node {
         let of = |link: Arc<Link>| Traffic {
             name: link.peer.holder.name,
             tallied: link.line.tally.now(),
-            messages: link.outboxes.load(),
-            bytes: link.outboxes.bytes(),
-            owes: self.shared.requests.owed(&link),
+            waiting: Waiting::of(&self.shared, &link),
         };
         let mut all: Vec<_> = links.into_iter().map(of).collect();
         all.sort_by_key(|traffic| traffic.name);
@@ -71,9 +83,7 @@ impl Node {
                 remote: link.remote,
                 drains: link.line.is_over(),
                 topics: link.topics().iter().copied().collect(),
-                messages: link.outboxes.load(),
-                bytes: link.outboxes.bytes(),
-                owes: self.shared.requests.owed(link),
+                waiting: Waiting::of(&self.shared, link),
             })
             .collect();
         views.sort_by_key(|view| (view.drains, view.session.as_bytes().to_owned()));

@@ -160,15 +160,14 @@ impl Seen {
             }
             (None, _) => one.seen.log,
         };
-        let mut old = one.path.as_os_str().to_owned();
-        old.push(".old");
+        let old = files::with_suffix(&one.path, ".old");
         let text = seen::to_text(&one.log.origin, &one.seen);
-        let written = files::replace(Path::new(&old), text.as_bytes()).and_then(|()| {
+        let written = files::replace(&old, text.as_bytes()).and_then(|()| {
             let anew = Known { log, newest: None, gaps: Vec::new(), alarm: None };
             files::replace(&one.path, seen::to_text(&one.log.origin, &anew).as_bytes())
         });
         written.map_err(|error: FileError| CliError::Failed(error.to_string()))?;
-        let (path, old) = (one.path.display(), Path::new(&old).display());
+        let (path, old) = (one.path.display(), old.display());
         if self.json {
             say(&json!({"cleared": one.path, "kept": old.to_string()}).to_string());
         } else {

@@ -185,7 +185,7 @@ impl Whole {
             rates.sort(self.order);
             lines = head(rates);
             lines.push(String::new());
-            lines.extend(table(rates, fit).lines().map(|line| line.to_owned()));
+            lines.extend(table(rates, fit).lines());
             hidden = rates.agents.len().saturating_sub(fit);
         }
         if let Some(amiss) = &self.amiss {
@@ -237,9 +237,9 @@ fn table(rates: &Rates, fit: usize) -> Table {
             figure(agent.allowed),
             figure(agent.refused),
             figure(agent.received),
-            agent.queued_messages.to_string(),
-            agent.queued_bytes.to_string(),
-            agent.owes_answers.to_string(),
+            agent.waiting.queued_messages.to_string(),
+            agent.waiting.queued_bytes.to_string(),
+            agent.waiting.owes_answers.to_string(),
         ]);
     }
     table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));

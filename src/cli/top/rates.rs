@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use testudo::health::State;
-use testudo::operator::{Status, TrafficLine};
+use testudo::operator::{Status, TrafficLine, WaitingLine};
 use testudo::wire::AgentName;
 
 /// What becomes of messages, in the order in which it does.
@@ -62,12 +62,8 @@ pub(super) struct AgentRates {
     /// Messages that it took in.
     #[serde(rename = "received_a_second")]
     pub(super) received: f64,
-    /// Messages to it that are queued or unacknowledged.
-    pub(super) queued_messages: usize,
-    /// Bytes of these.
-    pub(super) queued_bytes: usize,
-    /// Requests that it has to answer.
-    pub(super) owes_answers: usize,
+    #[serde(flatten)]
+    pub(super) waiting: WaitingLine,
 }
 
 impl Rates {
@@ -107,7 +103,7 @@ impl Rates {
             let first = match by {
                 Order::Messages => thousandths(agent.allowed + agent.refused + agent.received),
                 Order::Refused => thousandths(agent.refused),
-                Order::Waiting => Reverse(agent.queued_messages as u64),
+                Order::Waiting => Reverse(agent.waiting.queued_messages as u64),
                 Order::Name => Reverse(0),
             };
             (first, agent.name)
@@ -123,9 +119,7 @@ impl AgentRates {
             allowed: rate(|line| line.allowed),
             refused: rate(|line| line.refused),
             received: rate(|line| line.received),
-            queued_messages: now.queued_messages,
-            queued_bytes: now.queued_bytes,
-            owes_answers: now.owes_answers,
+            waiting: now.waiting,
         }
     }
 }
@@ -143,15 +137,8 @@ mod tests {
     fn line(name: &str, counts: [u64; 3], queued: usize) -> TrafficLine {
         let [allowed, refused, received] = counts;
         let name = AgentName::parse(name).unwrap();
-        TrafficLine {
-            name,
-            allowed,
-            refused,
-            received,
-            queued_messages: queued,
-            queued_bytes: 0,
-            owes_answers: 0,
-        }
+        let waiting = WaitingLine { queued_messages: queued, ..WaitingLine::default() };
+        TrafficLine { name, allowed, refused, received, waiting }
     }
 
     fn status(submitted: u64, refused: u64, traffic: Vec<TrafficLine>) -> Status {

@@ -25,11 +25,10 @@ pub(super) enum Wish {
 impl Screen {
     /// Takes the terminal.
     pub(super) fn open() -> io::Result<Self> {
-        let mut out = io::stdout();
         terminal::enable_raw_mode()?;
         // From here on what is taken is given back.
-        let screen = Self { out: io::stdout(), events: EventStream::new() };
-        execute!(out, EnterAlternateScreen, cursor::Hide)?;
+        let mut screen = Self { out: io::stdout(), events: EventStream::new() };
+        execute!(screen.out, EnterAlternateScreen, cursor::Hide)?;
         Ok(screen)
     }
 

@@ -14,7 +14,7 @@ pub(super) type State = u32;
 pub(super) struct TooMany;
 
 /// What is known where texts end.
-pub(super) trait Ends: Clone + Default {
+pub(super) trait Ends: Default {
     /// No text ends there.
     fn is_none(&self) -> bool;
     /// A shorter text ends there, too, and of that this is known.
@@ -124,7 +124,7 @@ impl<E: Ends> Trie<E> {
 
     /// Numbers the states in this order: the shallow ones, where ordinary text is nearly always, come first; those in which a
     /// text ends have a bit of their own.
-    fn number(self, order: &[usize], whole: &[usize], classes: usize) -> (Automaton, Vec<E>) {
+    fn number(mut self, order: &[usize], whole: &[usize], classes: usize) -> (Automaton, Vec<E>) {
         let is_plain = |state: &usize| self.nodes[*state].ends.is_none();
         let plain = order.iter().filter(|state| is_plain(state)).count();
         // No number of either sort reaches the next bit.
@@ -139,14 +139,14 @@ impl<E: Ends> Trie<E> {
         let (mut next, mut depths) = (vec![0; classes * high], vec![0; high]);
         let mut ends = Vec::with_capacity(high - ended);
         for state in order {
-            let (number, node) = (numbers[*state], &self.nodes[*state]);
+            let (number, node) = (numbers[*state], &mut self.nodes[*state]);
             depths[number] = node.depth;
             for class in 0..classes {
                 next[class * high + number] =
                     u16::try_from(numbers[whole[*state * classes + class]]).unwrap_or(0);
             }
             if !node.ends.is_none() {
-                ends.push(node.ends.clone());
+                ends.push(std::mem::take(&mut node.ends));
             }
         }
         let narrow = |number: usize| State::try_from(number).unwrap_or(0);

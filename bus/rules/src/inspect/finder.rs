@@ -1,5 +1,5 @@
-//! Which of many texts stand where in another, each of which speaks for a rule: one pass of an automaton over all of them. They are folded, and none begins with a gap; what is read is folded on the way, each
-//! run of gaps to one blank.
+//! Which of many texts stand where in another, each of which speaks for a rule: one pass of an automaton over all of them.
+//! They are folded, and none begins with a gap; what is read is folded on the way, each run of gaps to one blank.
 
 use super::automaton::{Automaton, Ends, State, TooMany, Trie};
 use super::gate::Bits;

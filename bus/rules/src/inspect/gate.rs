@@ -150,22 +150,20 @@ static FOLDED: [u8; 256] = {
     folded
 };
 
-impl Ends for Option<Woken> {
+impl Ends for Woken {
     fn is_none(&self) -> bool {
-        self.is_none()
+        self.first.is_empty() && self.second.is_empty()
     }
 
     fn inherit(&mut self, shorter: &Self) {
-        if let Some(shorter) = shorter {
-            self.get_or_insert_default().join(shorter);
-        }
+        self.join(shorter);
     }
 }
 
 /// Collects literals for a gate.
 #[derive(Clone, Debug)]
 pub(super) struct GateBuilder {
-    literals: Trie<Option<Woken>>,
+    literals: Trie<Woken>,
     double: Bits,
 }
 
@@ -181,7 +179,6 @@ impl GateBuilder {
             return Err(GateError::Length);
         }
         let woken = self.literals.add(literal.bytes().take(HEARD_MAX)).map_err(|TooMany| GateError::Size)?;
-        let woken = woken.get_or_insert_default();
         match part {
             Part::First => woken.first.insert(rule),
             Part::Second => {
@@ -195,11 +192,7 @@ impl GateBuilder {
     /// Makes the gate.
     pub(super) fn build(self) -> Gate {
         let (automaton, woken) = self.literals.build(None);
-        Gate {
-            automaton,
-            woken: woken.into_iter().map(Option::unwrap_or_default).collect(),
-            double: self.double,
-        }
+        Gate { automaton, woken, double: self.double }
     }
 }
 

@@ -477,6 +477,12 @@ impl RuleSet {
         self.rules.get(bit)
     }
 
+    /// The pairings that block of which each side is among these parts.
+    pub(super) fn blocking(&self, parts: &Bits) -> impl Iterator<Item = &Paired> {
+        let blocking = self.pairings.iter().filter(|pairing| pairing.severity >= Severity::High);
+        blocking.filter(move |pairing| pairing.sides.iter().all(|side| side.meets(parts)))
+    }
+
     /// The pairings.
     pub(super) fn pairings(&self) -> &[Paired] {
         &self.pairings

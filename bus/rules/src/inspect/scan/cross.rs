@@ -12,7 +12,7 @@ use super::super::gate::{Bits, Woken};
 use super::super::markup::{self, Marks};
 use super::super::near::Near;
 use super::super::reach::Reach;
-use super::super::rules::{Compiled, Paired, Role, RuleSet};
+use super::super::rules::{Compiled, Role, RuleSet};
 use super::super::{Alert, Severity, disguise, evidence, mention, normalise, peel};
 use super::{LAYERS_MAX, QUOTED_MAX, Reader, View, judged};
 
@@ -225,7 +225,7 @@ impl<'b> Both<'b> {
             return true;
         }
         let mut read = self.lone.meet(&sides.lone.with(&crossing.lone)).meet(&self.awake);
-        if !self.may_pair(&read) {
+        if self.rules.blocking(&read).next().is_none() {
             read = read.without(self.rules.parts());
         }
         if may_weigh {
@@ -323,12 +323,6 @@ impl<'b> Both<'b> {
         })
     }
 
-    /// Whether any pairing that blocks has a side of each sort among these parts.
-    fn may_pair(&self, parts: &Bits) -> bool {
-        let pairings = self.rules.pairings().iter().filter(|pairing| pairing.severity >= Severity::High);
-        pairings.map(|pairing| &pairing.sides).any(|sides| sides.iter().all(|side| side.meets(parts)))
-    }
-
     /// What these concepts weigh together.
     fn weight(&self, concepts: &Bits) -> u32 {
         self.rules.concepts(concepts).map(|(_, rule)| evidence::weight_of(rule)).sum()
@@ -339,10 +333,8 @@ impl View<'_> {
     /// Whether the sides of a pairing that blocks stand together. Of a side whose other side is missing nothing is read.
     fn pairs(&mut self, awake: &Bits) -> bool {
         let rules = self.reader.rules;
-        let blocks = |pairing: &&Paired| pairing.severity >= Severity::High;
         let mut read = Bits::default();
-        rules.pairings().iter().filter(blocks).any(|pairing| {
-            let may_stand = |side: &Bits| side.meets(awake);
+        rules.blocking(awake).any(|pairing| {
             let mut stands = |side: &Bits| {
                 for bit in side.meet(awake).without(&read).iter() {
                     read.insert(bit);
@@ -350,9 +342,7 @@ impl View<'_> {
                 }
                 !side.meet(&read).without(&self.absent).is_empty()
             };
-            pairing.sides.iter().all(may_stand)
-                && pairing.sides.iter().all(&mut stands)
-                && self.together(pairing).is_some()
+            pairing.sides.iter().all(&mut stands) && self.together(pairing).is_some()
         })
     }
 
