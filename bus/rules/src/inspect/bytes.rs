@@ -1,7 +1,8 @@
 //! What one pass over the bytes of a text shows, so that every dearer look is taken only where it can find something.
 
+use super::block::BYTES;
 use super::pattern::is_blank;
-use super::sweep::{BLOCK, Sweep, sweep};
+use super::sweep::{Sweep, sweep};
 
 /// Classes of bytes, one bit each.
 mod class {
@@ -157,7 +158,7 @@ impl Survey {
 /// What any byte shows, of which each may show several things, one bit each. In blocks of a fixed size and without a branch,
 /// so that the compiler takes many bytes at once.
 pub(super) fn seen(bytes: &[u8], of: impl Fn(u8) -> u8) -> u8 {
-    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    let (blocks, rest) = bytes.as_chunks::<BYTES>();
     let blocks = blocks.iter().fold(0, |seen, block| block.iter().fold(seen, |seen, byte| seen | of(*byte)));
     rest.iter().fold(blocks, |seen, byte| seen | of(*byte))
 }

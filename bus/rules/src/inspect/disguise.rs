@@ -102,30 +102,36 @@ fn read_ones_as_l(text: &str, survey: &Survey) -> Option<String> {
     read_digits(text, survey, b'l')
 }
 
-/// Reads digits and signs among letters as the letters they resemble.
+/// Reads digits and signs among letters as the letters they resemble, if they stand in many words.
 fn read_digits(text: &str, survey: &Survey, one: u8) -> Option<String> {
     if !survey.leet() {
         return None;
     }
     let bytes = text.as_bytes();
-    let mut plain = text.as_bytes().to_vec();
-    let (mut words, mut odd, mut at) = (0usize, 0usize, 0usize);
-    while at < bytes.len() {
-        let length = bytes.iter().skip(at).take_while(|b| is_leet_byte(**b)).count();
-        let word = bytes.get(at..at + length).unwrap_or_default();
-        if word.iter().any(u8::is_ascii_alphanumeric) {
-            words += 1;
-            if is_leet(word) {
-                odd += 1;
-                let address = address_in(word, bytes.get(at + length..).unwrap_or_default());
-                if let Some(out) = plain.get_mut(at..at + length) {
-                    translate(out, one, address);
-                }
-            }
-        }
-        at += length.max(1);
+    let (mut words, mut odd) = (0usize, 0usize);
+    for word in bytes.split(|byte| !is_leet_byte(*byte)).filter(|word| is_word(word)) {
+        words += 1;
+        odd += usize::from(is_leet(word));
     }
-    (words >= 3 && odd * 10 > words * 3).then(|| String::from_utf8(plain).ok())?
+    if words < 3 || odd * 10 <= words * 3 {
+        return None;
+    }
+    let mut plain = bytes.to_vec();
+    let mut end = 0;
+    for word in plain.split_mut(|byte| !is_leet_byte(*byte)) {
+        end += word.len();
+        let rest = bytes.get(end..).unwrap_or_default();
+        end += 1;
+        if is_word(word) && is_leet(word) {
+            let address = address_in(word, rest);
+            translate(word, one, address);
+        }
+    }
+    String::from_utf8(plain).ok()
+}
+
+fn is_word(word: &[u8]) -> bool {
+    word.iter().any(u8::is_ascii_alphanumeric)
 }
 
 const fn is_leet_byte(byte: u8) -> bool {

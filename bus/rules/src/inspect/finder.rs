@@ -2,7 +2,7 @@
 //! They are folded, and none begins with a gap; what is read is folded on the way, each run of gaps to one blank.
 
 use super::automaton::{Automaton, Ends, State, TooMany, Trie};
-use super::gate::Bits;
+use super::gate::{Bits, Few};
 use super::pattern::is_gap;
 
 /// What stands for a gap.
@@ -49,20 +49,6 @@ struct Read<T> {
     /// Its bytes, folded.
     bytes: u8,
     sought: Sought<T>,
-}
-
-/// A set of rules, told by few bits: what has none in common with another has no rule in common.
-#[derive(Clone, Copy, Debug, Default)]
-struct Few(u64);
-
-impl Few {
-    fn of(rules: &Bits) -> Self {
-        Self(rules.iter().fold(0, |few, rule| few | 1 << (rule % 64)))
-    }
-
-    const fn may_meet(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
 }
 
 impl<T: Clone> Ends for Vec<Read<T>> {

@@ -95,6 +95,22 @@ impl Bits {
     }
 }
 
+/// A set of rules, told by few bits: what has none in common with another has no rule in common.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Few(u64);
+
+impl Few {
+    /// The bits of a set.
+    pub(super) fn of(rules: &Bits) -> Self {
+        Self(rules.0.iter().fold(0, |few, word| few | word))
+    }
+
+    /// Whether they may have a rule in common.
+    pub(super) const fn may_meet(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
 /// What a literal is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
@@ -102,6 +118,13 @@ pub(super) enum Part {
     First,
     /// One of a second list of which it holds at least one too.
     Second,
+}
+
+/// A rule that a literal speaks for.
+#[derive(Clone, Copy, Debug)]
+struct Spoken {
+    rule: u16,
+    part: Part,
 }
 
 /// The rules that the literals of a text speak for.
@@ -120,10 +143,28 @@ impl Woken {
         }
     }
 
+    const fn of_mut(&mut self, part: Part) -> &mut Bits {
+        match part {
+            Part::First => &mut self.first,
+            Part::Second => &mut self.second,
+        }
+    }
+
     /// Adds what another text speaks for.
     pub(super) fn join(&mut self, other: &Self) {
         self.first.join(&other.first);
         self.second.join(&other.second);
+    }
+
+    /// One or two rules, if there are no more.
+    fn few(&self) -> Option<[Spoken; 2]> {
+        let mut all = [Part::First, Part::Second].into_iter().flat_map(|part| {
+            let rules = self.of(part).iter().filter_map(|rule| u16::try_from(rule).ok());
+            rules.map(move |rule| Spoken { rule, part })
+        });
+        let first = all.next()?;
+        let second = all.next().unwrap_or(first);
+        all.next().is_none().then_some([first, second])
     }
 }
 
@@ -179,12 +220,9 @@ impl GateBuilder {
             return Err(GateError::Length);
         }
         let woken = self.literals.add(literal.bytes().take(HEARD_MAX)).map_err(|TooMany| GateError::Size)?;
-        match part {
-            Part::First => woken.first.insert(rule),
-            Part::Second => {
-                woken.second.insert(rule);
-                self.double.insert(rule);
-            }
+        woken.of_mut(part).insert(rule);
+        if part == Part::Second {
+            self.double.insert(rule);
         }
         Ok(())
     }
@@ -192,7 +230,8 @@ impl GateBuilder {
     /// Makes the gate.
     pub(super) fn build(self) -> Gate {
         let (automaton, woken) = self.literals.build(None);
-        Gate { automaton, woken, double: self.double }
+        let few = woken.iter().map(Woken::few).collect();
+        Gate { automaton, woken, few, double: self.double }
     }
 }
 
@@ -201,6 +240,8 @@ pub(super) struct Gate {
     automaton: Automaton,
     /// What the literals speak for that end in a state.
     woken: Vec<Woken>,
+    /// The same where that is little, as it mostly is: so near at hand that nothing waits for it.
+    few: Vec<Option<[Spoken; 2]>>,
     /// Rules that match only with a literal of their second list.
     double: Bits,
 }
@@ -237,7 +278,10 @@ impl Gate {
 
     /// Adds what the literals speak for that end in `state`.
     pub(super) fn note(&self, state: State, woken: &mut Woken) {
-        if let Some(own) = self.woken(state) {
+        let Some(at) = self.automaton.ended_at(state) else { return };
+        if let Some(Some(few)) = self.few.get(at) {
+            few.iter().for_each(|spoken| woken.of_mut(spoken.part).insert(usize::from(spoken.rule)));
+        } else if let Some(own) = self.woken.get(at) {
             woken.join(own);
         }
     }

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use memchr::memrchr;
+
 use super::bytes::is_rule;
 use super::near::Places;
 use super::pattern::Pattern;
@@ -74,12 +76,11 @@ const SHAPE: &str = concat!(
 pub(super) fn may_go_on(text: &[u8]) -> bool {
     // Of a closing the last byte may be missing: `<<sys>`.
     let is_open = |opens: u8, closes: u8| {
-        let behind = text.iter().rposition(|byte| *byte == opens).and_then(|at| text.get(at + 1..));
-        behind.is_some_and(|behind| {
-            behind.iter().rposition(|byte| *byte == closes).is_none_or(|at| at + 1 == behind.len())
-        })
+        let behind = memrchr(opens, text).and_then(|at| text.get(at + 1..));
+        behind.is_some_and(|behind| memrchr(closes, behind).is_none_or(|at| at + 1 == behind.len()))
     };
-    let line = text.rsplit(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_start();
+    let line = memrchr(b'\n', text).map_or(0, |end| end + 1);
+    let line = text.get(line..).unwrap_or_default().trim_ascii_start();
     // A word, or the beginning of one.
     let is_banner = |word: &str| line.iter().zip(word.bytes()).all(|(a, b)| a.eq_ignore_ascii_case(&b));
     is_open(b'<', b'>')

@@ -11,6 +11,7 @@
 
 mod automaton;
 mod begun;
+mod block;
 mod border;
 mod bytes;
 mod code;

@@ -6,14 +6,15 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use fearless_simd::{Level, Simd, dispatch};
 use regex_automata::meta::{self, Regex};
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 
+use super::block::{BYTES, Block};
 use super::relaxed::relaxed;
 use super::starts::Beginnings;
-use super::sweep::{BLOCK, mask};
 
 /// Largest program of one pattern and largest cache of its automaton, in bytes.
 const BYTES_MAX: usize = 1 << 21;
@@ -237,13 +238,18 @@ fn bytes_of(class: &Class) -> impl Iterator<Item = u8> {
 
 /// Where the runs begin that part the words of a text: 64 places at a time, on masks.
 pub(super) fn borders(text: &[u8]) -> Vec<u32> {
+    dispatch!(Level::new(), simd => borders_with(simd, text))
+}
+
+#[inline(always)]
+fn borders_with<S: Simd>(simd: S, text: &[u8]) -> Vec<u32> {
     let mut borders = Vec::with_capacity(text.len() / 5);
     // A run that has begun and holds no blank yet.
     let mut open = None;
     let mut before = false;
-    for (block, bytes) in text.chunks(BLOCK).enumerate() {
-        let (gaps, blanks) = gaps_in(bytes);
-        let start = block * BLOCK;
+    for (block, bytes) in text.chunks(BYTES).enumerate() {
+        let (gaps, blanks) = gaps_in(simd, bytes);
+        let start = block * BYTES;
         let mut first = gaps & !(gaps << 1 | u64::from(before));
         if before && let Some(began) = open {
             // It goes on from the block before.
@@ -271,15 +277,13 @@ pub(super) fn borders(text: &[u8]) -> Vec<u32> {
     borders
 }
 
-/// Which of up to [`BLOCK`] bytes are of a gap, and which are blanks; the first in the lowest bit.
-fn gaps_in(bytes: &[u8]) -> (u64, u64) {
-    // Of a fixed size, so that the compiler takes many at once.
-    let (mut block, mut gaps, mut blanks) = ([0; BLOCK], [0; BLOCK], [0; BLOCK]);
-    block.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
-    for ((byte, gap), blank) in block.iter().zip(&mut gaps).zip(&mut blanks) {
-        let is_blank = u8::from(byte.wrapping_sub(b'\t') <= b'\r' - b'\t') | u8::from(*byte == b' ');
-        *blank = is_blank;
-        *gap = is_blank | u8::from(*byte == b',') | u8::from(*byte == b'*');
-    }
-    (mask(&gaps), mask(&blanks))
+/// Which of up to [`BYTES`] bytes are of a gap, and which are blanks.
+#[inline(always)]
+fn gaps_in<S: Simd>(simd: S, bytes: &[u8]) -> (u64, u64) {
+    let block = match bytes.first_chunk() {
+        Some(whole) => Block::of(simd, whole),
+        None => Block::padded(simd, bytes, 0),
+    };
+    let blanks = block.within(b'\t', b'\r') | block.is(b' ');
+    (blanks | block.is(b',') | block.is(b'*'), blanks)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, AhoCorasickKind};
 
-use super::gate::{Bits, Gate, GateBuilder, GateError, Part, RULES_MAX, WATCHES_MAX, Woken};
+use super::gate::{Bits, Few, Gate, GateBuilder, GateError, Part, RULES_MAX, WATCHES_MAX, Woken};
 use super::literals::Watch;
 use super::near::Near;
 use super::pattern::{Case, Pattern, parse_in};
@@ -174,6 +174,8 @@ pub(super) struct RuleSet {
     /// The rule that each watch speaks for.
     watches: Vec<usize>,
     pairings: Vec<Paired>,
+    /// The first side of each pairing.
+    firsts: Vec<Few>,
     /// Rules that match no further from their literals than so many words.
     bounded: Bits,
     /// Rules that mean nothing without markup.
@@ -237,6 +239,7 @@ impl RuleSet {
             rules: Vec::new(),
             watches: Vec::new(),
             pairings: Vec::new(),
+            firsts: Vec::new(),
             bounded: Bits::default(),
             signals: Bits::default(),
             parts: Bits::default(),
@@ -352,6 +355,8 @@ impl RuleSet {
     pub(super) fn finish(mut self) -> Self {
         self.gate = Arc::new(self.builder.clone().build());
         self.starts = Arc::new(Starts::of(self.rules.iter().map(|rule| rule.pattern.beginnings())));
+        let first_of = |pairing: &Paired| pairing.sides.first().map(Few::of).unwrap_or_default();
+        self.firsts = self.pairings.iter().map(first_of).collect();
         self.weights = self.rules.iter().map(evidence::weight_of).collect();
         self.heaviest.sort_by_key(|bit| std::cmp::Reverse(self.weights.get(*bit).copied()));
         self
@@ -424,24 +429,27 @@ impl RuleSet {
         if !self.markup.is_some_and(|markup| awake.has(markup)) {
             awake = awake.without(&self.signals);
         }
-        if !awake.meet(&self.evidence).is_empty() && !self.may_weigh_enough(&awake) {
-            awake = awake.without(&self.evidence);
+        let concepts = awake.meet(&self.evidence);
+        if !self.may_weigh_enough(&concepts) {
+            awake = awake.without(&concepts);
         }
-        if awake.is_empty() || awake.meet(&self.parts).is_empty() {
+        let parts = awake.meet(&self.parts);
+        if parts.is_empty() {
             return awake;
         }
-        let mut useless = self.parts;
-        for pairing in &self.pairings {
-            if pairing.sides.iter().all(|side| !side.meet(&awake).is_empty()) {
+        let (mut useless, parts) = (self.parts, Few::of(&parts));
+        for (pairing, first) in self.pairings.iter().zip(&self.firsts) {
+            // Most have no first side.
+            if first.may_meet(parts) && pairing.sides.iter().all(|side| side.meets(&awake)) {
                 useless = pairing.sides.iter().fold(useless, |rest, side| rest.without(side));
             }
         }
         awake.without(&useless)
     }
 
-    /// Whether all concepts awake together would be worth an alert.
-    fn may_weigh_enough(&self, awake: &Bits) -> bool {
-        awake.iter().filter_map(|bit| self.weights.get(bit)).sum::<u32>() >= evidence::ALERT
+    /// Whether all these concepts together would be worth an alert.
+    fn may_weigh_enough(&self, concepts: &Bits) -> bool {
+        concepts.iter().filter_map(|bit| self.weights.get(bit)).sum::<u32>() >= evidence::ALERT
     }
 
     /// The concepts that are awake, the heaviest first.

@@ -22,16 +22,30 @@ pub(super) const PHRASES: &[&str] = &[
     "withouttellingtheuser",
 ];
 
-/// Letters and digits only, lower case, digits as the letters they stand for; `l`, `1` and `i` are one.
-pub(super) fn fold(text: &str) -> String {
-    let letter = |b: u8| match b.to_ascii_lowercase() {
-        b'0' => Some('o'),
-        b'1' | b'l' | b'!' | b'|' => Some('i'),
-        b'3' => Some('e'),
-        b'4' | b'@' => Some('a'),
-        b'5' | b'$' => Some('s'),
-        b'7' => Some('t'),
-        other => other.is_ascii_alphanumeric().then(|| char::from(other)),
-    };
-    text.bytes().filter_map(letter).collect()
+/// For each byte what it is read as: lower case, digits as the letters they stand for; `l`, `1` and `i` are one. Nothing for
+/// what is passed over.
+static FOLDED: [u8; 256] = {
+    let mut folded = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        folded[byte as usize] = match byte.to_ascii_lowercase() {
+            b'0' => b'o',
+            b'1' | b'l' | b'!' | b'|' => b'i',
+            b'3' => b'e',
+            b'4' | b'@' => b'a',
+            b'5' | b'$' => b's',
+            b'7' => b't',
+            other if other.is_ascii_alphanumeric() => other,
+            _ => 0,
+        };
+        if byte == u8::MAX {
+            break folded;
+        }
+        byte += 1;
+    }
+};
+
+/// Letters and digits only, as they are read.
+pub(super) fn fold(text: &str) -> Vec<u8> {
+    text.bytes().map(|byte| FOLDED[usize::from(byte)]).filter(|letter| *letter != 0).collect()
 }

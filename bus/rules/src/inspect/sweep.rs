@@ -1,9 +1,10 @@
-//! One sweep over the bytes of a text, in blocks of a fixed size and without a table, so that the compiler turns it into
-//! instructions for many bytes at once. Letters and digits become a mask, on which runs and single letters are found
-//! 64 places at a time.
+//! One sweep over the bytes of a text, 64 at a time: what is looked for becomes a mask with a bit for each place, and runs
+//! and single letters are found on masks.
 
-/// Bytes of a block: one for each bit of a mask.
-pub(super) const BLOCK: usize = 64;
+use fearless_simd::{Level, Simd, dispatch};
+
+use super::block::{BYTES, Block};
+
 /// Shortest word that may be a phrase run together, in bytes.
 pub(super) const WORD_MIN: usize = 20;
 
@@ -32,90 +33,69 @@ pub(super) struct Sweep {
     pub(super) lines: u32,
 }
 
-/// What one block shows; flags are bytes of which any bit counts.
-#[derive(Clone, Copy, Default)]
-struct Seen {
-    odd: u8,
-    escapes: u8,
-    quotes: u8,
-    upper: u8,
-    digits: u8,
-    punctuation: u8,
-    lines: u8,
-}
-
 /// Sweeps over a text.
 pub(super) fn sweep(text: &[u8]) -> Sweep {
-    let mut sweep = Sweep::default();
-    let (mut runs, mut apart) = (Runs::default(), Apart::default());
-    let (blocks, rest) = text.as_chunks::<BLOCK>();
-    let mut before = b' ';
-    let mut take = |block: &[u8; BLOCK]| {
-        let (seen, mask) = look(block);
-        sweep.odd |= seen.odd != 0;
-        sweep.escapes |= seen.escapes != 0;
-        sweep.empty_quotes |= seen.quotes != 0 && has_empty_quotes(before, block);
-        sweep.upper += u32::from(seen.upper);
-        sweep.digits += u32::from(seen.digits);
-        sweep.punctuation += u32::from(seen.punctuation);
-        sweep.lines += u32::from(seen.lines);
-        sweep.word += mask.count_ones();
-        sweep.long_word |= runs.reach(mask);
-        sweep.letters_apart |= apart.reach(mask);
-        before = block[BLOCK - 1];
-    };
-    blocks.iter().for_each(&mut take);
+    dispatch!(Level::new(), simd => swept(simd, text))
+}
+
+#[inline(always)]
+fn swept<S: Simd>(simd: S, text: &[u8]) -> Sweep {
+    let mut sweeper = Sweeper::default();
+    let (blocks, rest) = text.as_chunks::<BYTES>();
+    for block in blocks {
+        sweeper.take(Block::of(simd, block));
+    }
     if !rest.is_empty() {
         // Blanks are nothing of what is looked for.
-        let mut last = [b' '; BLOCK];
-        last.iter_mut().zip(rest).for_each(|(to, byte)| *to = *byte);
-        take(&last);
+        sweeper.take(Block::padded(simd, rest, b' '));
     }
-    sweep.letters_apart |= apart.reach(0);
-    sweep
+    sweeper.end()
 }
 
-/// Looks at each byte of a block; gives the places of letters and digits too, the first in the lowest bit.
-#[inline]
-fn look(block: &[u8; BLOCK]) -> (Seen, u64) {
-    let mut seen = Seen::default();
-    let mut word = [0u8; BLOCK];
-    let is_in =
-        |byte: u8, first: u8, last: u8| u8::from(byte.wrapping_sub(first) <= last.wrapping_sub(first));
-    for (byte, word) in block.iter().zip(&mut word) {
-        let byte = *byte;
-        let digit = is_in(byte, b'0', b'9');
-        let letter = is_in(byte | 0x20, b'a', b'z');
-        *word = digit | letter;
-        let line = u8::from(byte == b'\n');
-        let graphic = is_in(byte, b'!', b'~');
-        let blank = line | u8::from(byte == b' ') | u8::from(byte == b'\t') | u8::from(byte == b'\r');
-        seen.odd |= (graphic | blank) ^ 1;
-        seen.escapes |= is_in(byte, b'$', b'&') | u8::from(byte == b'\\') | u8::from(byte == b'=');
-        seen.quotes |= u8::from(byte == b'"') | u8::from(byte == b'\'');
-        // At most as many as a block has bytes; a check of each sum would forbid to take many at once.
-        seen.upper = seen.upper.wrapping_add(is_in(byte, b'A', b'Z'));
-        seen.digits = seen.digits.wrapping_add(digit);
-        seen.punctuation = seen.punctuation.wrapping_add(graphic & (*word ^ 1));
-        seen.lines = seen.lines.wrapping_add(line);
+/// What was seen up to here, and what of it goes on in the next block.
+#[derive(Default)]
+struct Sweeper {
+    sweep: Sweep,
+    odd: u64,
+    escapes: u64,
+    empty_quotes: u64,
+    /// Quotation marks of either kind in the block before.
+    quotes: [u64; 2],
+    runs: Runs,
+    apart: Apart,
+}
+
+impl Sweeper {
+    #[inline(always)]
+    fn take(&mut self, block: Block<impl Simd>) {
+        let upper = block.within(b'A', b'Z');
+        let digits = block.within(b'0', b'9');
+        let word = upper | digits | block.within(b'a', b'z');
+        let graphic = block.within(b'!', b'~');
+        let lines = block.is(b'\n');
+        self.odd |= !(graphic | lines | block.is(b' ') | block.is(b'\t') | block.is(b'\r'));
+        self.escapes |= block.within(b'$', b'&') | block.is(b'\\') | block.is(b'=');
+        for (quote, before) in [b'"', b'\''].into_iter().zip(&mut self.quotes) {
+            let quotes = block.is(quote);
+            self.empty_quotes |= quotes & moved(quotes, *before, 1);
+            *before = quotes;
+        }
+        self.sweep.upper += upper.count_ones();
+        self.sweep.digits += digits.count_ones();
+        self.sweep.punctuation += (graphic & !word).count_ones();
+        self.sweep.lines += lines.count_ones();
+        self.sweep.word += word.count_ones();
+        self.sweep.long_word |= self.runs.reach(word);
+        self.sweep.letters_apart |= self.apart.reach(word);
     }
-    (seen, mask(&word))
-}
 
-/// The lowest bits of 64 bytes.
-#[inline]
-pub(super) fn mask(bytes: &[u8; BLOCK]) -> u64 {
-    let (words, _) = bytes.as_chunks::<8>();
-    words.iter().enumerate().fold(0, |mask, (at, word)| {
-        // Each byte of the word is 0 or 1; the product moves them side by side into the highest byte.
-        let bits = u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-        mask | bits << (at * 8)
-    })
-}
-
-fn has_empty_quotes(before: u8, block: &[u8; BLOCK]) -> bool {
-    let is_pair = |a: u8, b: u8| a == b && (a == b'"' || a == b'\'');
-    is_pair(before, block[0]) || block.windows(2).any(|pair| matches!(pair, [a, b] if is_pair(*a, *b)))
+    #[inline(always)]
+    fn end(mut self) -> Sweep {
+        self.sweep.letters_apart |= self.apart.reach(0);
+        let [odd, escapes, empty_quotes] =
+            [self.odd, self.escapes, self.empty_quotes].map(|places| places != 0);
+        Sweep { odd, escapes, empty_quotes, ..self.sweep }
+    }
 }
 
 /// A mask moved by some places, with what the block before moves in.
@@ -128,6 +108,7 @@ const fn moved(mask: u64, before: u64, places: u32) -> u64 {
 struct Runs([u64; 5]);
 
 impl Runs {
+    #[inline]
     fn reach(&mut self, mask: u64) -> bool {
         let mut ends = mask;
         // Of 2, 4, 8, 16, and then 20 in a row.
@@ -154,6 +135,7 @@ struct Apart {
 impl Apart {
     /// Takes the next block and says whether there were enough up to the one before: whether the last letter of a block
     /// stands alone shows only in the next.
+    #[inline]
     fn reach(&mut self, mask: u64) -> bool {
         let [now, before] = self.masks;
         let after = now >> 1 | mask << 63;
