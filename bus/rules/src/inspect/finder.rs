@@ -8,7 +8,7 @@ use super::pattern::is_gap;
 /// What stands for a gap.
 pub(super) const BLANK: u8 = b' ';
 /// Longest text, in bytes.
-pub(super) const BYTES_MAX: usize = 16;
+pub(super) const BYTES_MAX: usize = 10;
 /// Parts of a text that are read side by side, as in `lanes`.
 const LANES: usize = 4;
 /// Shorter texts are read in one piece, in bytes.

@@ -270,10 +270,17 @@ impl Gate {
         self.automaton.ended()
     }
 
-    /// What the literals speak for that end in `state`, if any does.
-    #[inline]
-    pub(super) fn woken(&self, state: State) -> Option<&Woken> {
-        self.woken.get(self.automaton.ended_at(state)?)
+    /// Tells of each of these rules that the literals speak for that end in `state`; of some twice.
+    pub(super) fn each(&self, state: State, rules: &Bits, mut tell: impl FnMut(usize, Part)) {
+        let Some(at) = self.automaton.ended_at(state) else { return };
+        if let Some(Some(few)) = self.few.get(at) {
+            let few = few.iter().map(|spoken| (usize::from(spoken.rule), spoken.part));
+            few.filter(|(rule, _)| rules.has(*rule)).for_each(|(rule, part)| tell(rule, part));
+        } else if let Some(woken) = self.woken.get(at) {
+            for part in [Part::First, Part::Second] {
+                woken.of(part).meet(rules).iter().for_each(|rule| tell(rule, part));
+            }
+        }
     }
 
     /// Adds what the literals speak for that end in `state`.

@@ -45,15 +45,13 @@ impl Hits {
         let (mut state, mut word) = (0, 0_u32);
         for (at, byte) in (0_u32..).zip(text) {
             state = gate.step(state, *byte);
-            let Some(woken) = gate.woken(state) else { continue };
+            if state & gate.ended() == 0 {
+                continue;
+            }
             while reach.border(word).is_some_and(|border| border <= at) {
                 word += 1;
             }
-            for part in [Part::First, Part::Second] {
-                for rule in woken.of(part).meet(rules).iter() {
-                    hits.note(rule, word, part);
-                }
-            }
+            gate.each(state, rules, |rule, part| hits.note(rule, word, part));
             if hits.all.len() > HITS_MAX {
                 hits.noted = Bits::default();
                 break;

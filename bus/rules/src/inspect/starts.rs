@@ -6,7 +6,7 @@
 //! *Invariant*: what a rule finds is the same as if it had read the whole text.
 
 use regex_syntax::hir::literal::Extractor;
-use regex_syntax::hir::{Hir, HirKind, Look};
+use regex_syntax::hir::{Hir, HirKind, Look, Repetition};
 
 use super::finder::{BLANK, BYTES_MAX, FOLDED, Finder, FinderBuilder, Sought, is_word};
 use super::gate::{Bits, RULES_MAX};
@@ -17,6 +17,9 @@ const BYTES_MIN: usize = 2;
 /// Most beginnings of one way in which a rule matches, and of all of them.
 const MANY_OF_ONE: usize = 400;
 const MANY: usize = 1_600;
+/// Most of ways that are told apart, and the shortest beginning that makes that needless.
+const MANY_APART: usize = 800;
+const CLEAR: usize = 6;
 /// Most bytes of a match before what is known of its beginning.
 pub(super) const LEAD_MAX: usize = 2;
 /// Most words of a match before what is known of it.
@@ -84,8 +87,19 @@ fn add_of(parts: &[Hir], found: &mut Beginnings) -> Option<()> {
             at_word |= most == Some(0) && *look == Look::WordAscii;
             continue;
         }
-        let rest = parts.get(place..).unwrap_or_default().iter().map(with_blanks).collect();
-        if let Some(texts) = texts_of(&Hir::concat(rest)) {
+        let rest = parts.get(place..).unwrap_or_default();
+        let texts = texts_of(&Hir::concat(rest.iter().map(with_blanks).collect()));
+        let is_clear = texts.as_ref().is_some_and(|texts| texts.iter().all(|text| text.len() >= CLEAR));
+        if most == Some(0)
+            && !is_clear
+            && let Some(apart) = apart(parts, place)
+            && (apart.led.is_none() || texts.is_none())
+        {
+            found.led = found.led.max(apart.led);
+            found.all.extend(apart.all);
+            return Some(());
+        }
+        if let Some(texts) = texts {
             let lead = match most {
                 Some(most) => (u8::try_from(least).ok()?, u8::try_from(most).ok()?),
                 None => {
@@ -111,11 +125,41 @@ fn add_of(parts: &[Hir], found: &mut Beginnings) -> Option<()> {
     None
 }
 
-/// The same with one blank for each gap.
+/// The beginnings of each way of the part in this place by itself: all ways together may be too many to be told well.
+fn apart(parts: &[Hir], place: usize) -> Option<Beginnings> {
+    let HirKind::Alternation(ways) = inner(parts.get(place)?).kind() else { return None };
+    let mut found = Beginnings { all: Vec::new(), led: None };
+    for way in ways {
+        let with = |(at, part): (usize, &Hir)| if at == place { way.clone() } else { part.clone() };
+        add(&Hir::concat(parts.iter().enumerate().map(with).collect()), &mut found)?;
+        if found.all.len() > MANY_APART {
+            return None;
+        }
+    }
+    Some(found)
+}
+
+/// A part without what only groups it.
+fn inner(part: &Hir) -> &Hir {
+    match part.kind() {
+        HirKind::Capture(capture) => inner(&capture.sub),
+        HirKind::Empty
+        | HirKind::Look(_)
+        | HirKind::Literal(_)
+        | HirKind::Class(_)
+        | HirKind::Repetition(_)
+        | HirKind::Concat(_)
+        | HirKind::Alternation(_) => part,
+    }
+}
+
+/// The same with one blank for each gap, or none where there need not be one.
 fn with_blanks(hir: &Hir) -> Hir {
-    let is_gap =
-        |part: &Hir| is_all_gap(part) && part.properties().minimum_len().is_some_and(|least| least > 0);
-    replaced(hir, &|part| is_gap(part).then(|| Hir::literal([BLANK])))
+    replaced(hir, &|part| {
+        let least = part.properties().minimum_len().filter(|_| is_all_gap(part))?;
+        let (min, sub) = (u32::from(least > 0), Box::new(Hir::literal([BLANK])));
+        Some(Hir::repetition(Repetition { min, max: Some(1), greedy: true, sub }))
+    })
 }
 
 fn texts_of(hir: &Hir) -> Option<Vec<Vec<u8>>> {

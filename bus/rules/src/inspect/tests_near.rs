@@ -61,6 +61,23 @@ pub(super) fn filler(dice: &mut Dice, words: usize, out: &mut Vec<u8>) {
 }
 
 #[test]
+fn no_rule_is_looked_for_everywhere_for_want_of_room() {
+    let set = RuleSet::standard();
+    let (mut everywhere, mut known) = (Vec::new(), 0);
+    for (bit, rule) in rules::standard().enumerate() {
+        let mut only = Bits::default();
+        only.insert(bit);
+        let is_known = set.starts().find(b"", &only).places(bit).is_some();
+        known += usize::from(is_known);
+        if !is_known && set.rule(bit).expect("its rule").pattern.beginnings().is_some() {
+            everywhere.push(rule.id);
+        }
+    }
+    assert!(everywhere.is_empty(), "{everywhere:?}");
+    assert!(known > 200, "only {known}");
+}
+
+#[test]
 fn near_its_literals_a_rule_finds_what_it_finds_in_the_whole_text() {
     let set = RuleSet::standard();
     let mut dice = Dice(5);
