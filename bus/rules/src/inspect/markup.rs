@@ -3,12 +3,12 @@
 //! reader within its span it blocks. Comments count only when what they hold is plain.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
-use memchr::{memchr3_iter, memrchr};
+use memchr::memrchr;
 
 use super::bytes::is_rule;
-use super::pattern::{Pattern, is_blank};
+use super::near::Places;
+use super::pattern::Pattern;
 use super::rules::{Mention, Role, Rule, Strength};
 use super::scan::Findings;
 use super::{Alert, Kind, Severity, Span};
@@ -222,32 +222,6 @@ impl Signals {
 }
 
 /// What an opening claims.
-/// Where something has the shape of markup: it begins with one of three bytes, or the text does.
-fn places(shape: &Pattern, text: &[u8]) -> impl Iterator<Item = Range<usize>> {
-    let mut passed = 0;
-    let begins = std::iter::once(0).chain(memchr3_iter(b'<', b'[', b'\n', text));
-    begins.filter_map(move |at| {
-        let asked = at >= passed && may_begin(text, at);
-        let found = asked.then(|| shape.find_first(text, at..text.len())).flatten()?;
-        passed = found.end.max(at + 1);
-        Some(found)
-    })
-}
-
-/// Whether [`SHAPE`] may begin there, of which the first byte is known to be one that it begins with.
-fn may_begin(text: &[u8], at: usize) -> bool {
-    let is_ruled = |byte: u8| is_blank(byte) || is_rule(byte);
-    match text.get(at..).unwrap_or_default() {
-        [b'<', next, ..] => {
-            is_blank(*next) || next.is_ascii_alphabetic() || matches!(next, b'!' | b'|' | b'<' | b'/')
-        }
-        [b'[', next, ..] => is_blank(*next) || next.is_ascii_alphabetic() || *next == b'/',
-        [b'\n', next, ..] => is_ruled(*next),
-        [first, ..] => at == 0 && is_ruled(*first),
-        [] => false,
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Claim {
     /// To speak with authority.
@@ -281,7 +255,7 @@ impl Marks {
     /// Finds it.
     pub(super) fn find(shape: &Pattern, text: &[u8]) -> Self {
         let mut marks = Self::default();
-        for found in places(shape, text) {
+        for found in Places::everywhere(shape, text) {
             let glued =
                 found.start.checked_sub(1).and_then(|i| text.get(i)).is_some_and(u8::is_ascii_alphanumeric);
             match read(text.get(found.clone()).unwrap_or_default()) {
@@ -380,28 +354,4 @@ fn name_of(inner: &str, bracket: bool) -> Option<String> {
         name.push(' ');
     }
     claims.then_some(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::near::Places;
-    use super::super::tests_near::Dice;
-    use super::*;
-
-    #[test]
-    fn what_has_the_shape_of_markup_is_found_where_a_look_at_the_whole_text_finds_it() {
-        const PIECES: &[&str] = &[
-            "<", ">", "[", "]", "/", "|", "!--", "\n", "\n", " ", "#", "==", "---", "***", "(", "system",
-            "SYS", "admin", "inst", "a", " b ", "<|", "|>", "<<", "\t\r", "x=1",
-        ];
-        let shape = Pattern::new(SHAPE).expect("it compiles");
-        let (mut dice, mut seen) = (Dice(47), 0);
-        for _ in 0..20_000 {
-            let text = (0..dice.below(24)).map(|_| *dice.one(PIECES)).collect::<String>();
-            let whole = Places::everywhere(&shape, text.as_bytes()).collect::<Vec<_>>();
-            assert_eq!(places(&shape, text.as_bytes()).collect::<Vec<_>>(), whole, "{text:?}");
-            seen += whole.len();
-        }
-        assert!(seen > 2_000, "only {seen}");
-    }
 }

@@ -219,7 +219,6 @@ pub(super) struct Places<'p> {
 
 impl<'p> Places<'p> {
     /// All in the text.
-    #[cfg(test)]
     pub(super) const fn everywhere(pattern: &'p Pattern, text: &'p [u8]) -> Self {
         Self { pattern, text, left: 0..text.len(), parts: Vec::new(), look: Look::InParts }
     }
