@@ -28,7 +28,7 @@ pub(super) const RULES: &[Rule] = &[
         &["drop", "ignor", "disregard", "forget", "instead", "skip", "abandon"],
         concat!(
             r"(?:\A|[.!?:;\n\t\]>\x22'`]\s*|\b(?:and|then|please|must|now|should) )(?:ignore",
-            r"|disregard|forget|skip|abandon|drop)(?: \w+)? (?:the |your |any |all ){0,12}(?:user|human",
+            r"|disregard|forget|skip|abandon|drop)(?: \w+)? (?:the |your |any |all )*(?:user|human",
             r"|customer|person)(?:'s|s'|s)? (?:\w+ )?(?:requests?|query|questions?|tasks?|messages?",
             r"|asked|instructions?|prompts?|commands?|wants|said|input)\b|\b(?:ignore",
             r"|disregard) what (?:the |your )?(?:user|human|customer)\b|\binstead of (?:answering",
@@ -43,7 +43,7 @@ pub(super) const RULES: &[Rule] = &[
             r"(?:\A|[.!?:;\n\t\]>\x22'`]\s*|\b(?:and|then|please|now|to|you|just|also|must",
             r"|should) )(?:forget|ignore|disregard) (?:about )?(?:everything|anything|all|every \w+",
             r"|whatever)(?: (?:that|which|of|the|i|we|you|was|has|been|have|text|instructions?|tasks?",
-            r"|assignments?|commands?|questions?)){0,12} (?:before|above|earlier|previously|prior|so far",
+            r"|assignments?|commands?|questions?))* (?:before|above|earlier|previously|prior|so far",
             r"|until now|up to now|said|told|wrote)\b|\b(?:vergiss|vergesse|vergessen sie",
             r"|ignorier\w*) (?:bitte )?(?:alles?|die|deine|was) (?:\w+ ){0,4}?(?:davor|zuvor|vorher",
             r"|bisher\w*|gesagt\w*|oben|vorherig\w*|aufgaben?|anweisungen?|befehle|instruktionen)\b",
@@ -56,7 +56,7 @@ pub(super) const RULES: &[Rule] = &[
         &["task", "goal", "instruction", "mission", "objective"],
         concat!(
             r"\b(?:your|the) (?:\w+ )?(?:task|goal|mission|objective|instructions?) (?:has",
-            r"|have) (?:now |been ){0,12}(?:changed|updated|replaced|overridden|superseded)\b",
+            r"|have) (?:now |been ){0,40}(?:changed|updated|replaced|overridden|superseded)\b",
             r"|\b(?:focus on|here is|this is) (?:the |your |a )?new (?:task|goal|mission|objective",
             r"|instruction)s?\b"
         ),
@@ -71,7 +71,7 @@ pub(super) const RULES: &[Rule] = &[
         concat!(
             r"\b(?:retrieve|get|fetch|find|access|collect|gather|extract|obtain|look up|pull|check",
             r"|read|list|export|copy|download|take|summari[sz]e) [^.\n]{0,160}?",
-            r"\b(?:and|then|,) (?:then |immediately |also |securely ){0,12}(?:send|e-?mail|share|forward",
+            r"\b(?:and|then|,) (?:then |immediately |also |securely )*(?:send|e-?mail|share|forward",
             r"|post|upload|paste|transmit|transfer|append|include) (?:it|them|this|that|these|those",
             r"|everything|the \w+|a copy|all)\b[^.\n]{0,40}?",
             r"\b(?:to|with|at|in|into|on|via) (?:\S+ ){0,3}?(?:[\w.+-]+@[\w-]+\.\w|https?://",
@@ -152,7 +152,7 @@ pub(super) const RULES: &[Rule] = &[
             r"|all (?:requests|calls|agents)) (?:must|should|are required|need|have)\b|\b(?:mandatory",
             r"|required) (?:by|for) (?:compliance|policy|security|audit)\b[^.\n]{0,80}\b(?:call|send",
             r"|include|read|pass|attach)\b|\b(?:user|owner|admin\w*) (?:has|have) (?:already |fully ",
-            r"|pre-?){0,12}(?:authori[sz]ed|approved|consented|agreed|confirmed)\b"
+            r"|pre-?)*(?:authori[sz]ed|approved|consented|agreed|confirmed)\b"
         ),
     ),
     medium(
@@ -201,7 +201,7 @@ pub(super) const RULES: &[Rule] = &[
             r"\b(?:ai|model|assistant|chatbot|bot|language model|developer|entity",
             r"|character) (?:\w+ ){0,4}?(?:without|with no|free (?:of|from)|that has no|who has no",
             r"|lacking|not bound by) (?:any |all |its |the |usual |typical |ethical |moral |legal ",
-            r"|content |safety |and |or ){0,12}(?:limits|restrictions|filters|guidelines|rules|boundaries",
+            r"|content |safety |and |or )*(?:limits|restrictions|filters|guidelines|rules|boundaries",
             r"|censorship|constraints)\b"
         ),
     )

@@ -121,7 +121,7 @@ pub(super) enum Part {
 }
 
 /// A rule that a literal speaks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Spoken {
     rule: u16,
     part: Part,
@@ -270,12 +270,17 @@ impl Gate {
         self.automaton.ended()
     }
 
-    /// Tells of each of these rules that the literals speak for that end in `state`; of some twice.
+    /// Tells of each of these rules that the literals speak for that end in `state`.
     pub(super) fn each(&self, state: State, rules: &Bits, mut tell: impl FnMut(usize, Part)) {
         let Some(at) = self.automaton.ended_at(state) else { return };
         if let Some(Some(few)) = self.few.get(at) {
-            let few = few.iter().map(|spoken| (usize::from(spoken.rule), spoken.part));
-            few.filter(|(rule, _)| rules.has(*rule)).for_each(|(rule, part)| tell(rule, part));
+            let [first, second] = few;
+            let more = Some(second).filter(|second| *second != first);
+            for Spoken { rule, part } in std::iter::once(first).chain(more) {
+                if rules.has(usize::from(*rule)) {
+                    tell(usize::from(*rule), *part);
+                }
+            }
         } else if let Some(woken) = self.woken.get(at) {
             for part in [Part::First, Part::Second] {
                 woken.of(part).meet(rules).iter().for_each(|rule| tell(rule, part));

@@ -53,9 +53,9 @@ pub(super) const RULES: &[Rule] = &[
         "injection.override-rules",
         OVERRIDE,
         concat!(
-            r"(?:ignor(?:e|ing)|disregard(?:ing)?|forget) (?:all |any |the |of ){0,12}(?:previous|prior",
+            r"(?:ignor(?:e|ing)|disregard(?:ing)?|forget) (?:all |any |the |of )*(?:previous|prior",
             r"|preceding|earlier|above|your|system|safety) (?:(?:system|safety|ethical|content",
-            r"|previous|prior|own|moral|and|the) ){0,12}(?:rules|polic(?:y|ies)|constraints|restrictions",
+            r"|previous|prior|own|moral|and|the) )*(?:rules|polic(?:y|ies)|constraints|restrictions",
             r"|safeguards|messages|context|conversations?|tasks?|identity|ethics|morals|safety)\b"
         ),
     )
@@ -97,7 +97,7 @@ pub(super) const RULES: &[Rule] = &[
         "injection.persona",
         &["now", "mode"],
         concat!(
-            r"\byou(?: a|')re now (?:in |the |an? |my |fully |completely |totally ){0,12}(?:dan\b",
+            r"\byou(?: a|')re now (?:in |the |an? |my |fully |completely |totally )*(?:dan\b",
             r"|unrestricted|unfiltered|uncensored|unbound|jailbroken|free (?:of|from)|free\.|evil",
             r"|developer mode|god mode|root mode|admin mode|dan mode|no longer|sudo)",
             r"|\bdo anything now\b|\b(?:enable|enter|activate|switch to|in) (?:dan|jailbreak",
@@ -172,7 +172,7 @@ pub(super) const RULES: &[Rule] = &[
         ],
         concat!(
             r"(?:\A|[.!?:;\n\]>]\s*|\b(?:and|then|please|must|now) )(?:bypass|disable|ignore|remove",
-            r"|turn off|drop) (?:all |any |your |the ){0,12}(?:safety|content|ethical",
+            r"|turn off|drop) (?:all |any |your |the ){0,40}(?:safety|content|ethical",
             r"|moral) (?:\w+ )?(?:filters?|restrictions?|guidelines|guardrails|limitations)\b",
             r"|\byou (?:now )?have no (?:more |longer |\w+ )?(?:restrictions|limitations|filters",
             r"|guidelines)\b|\b(?:restrictions|limitations|safety rules|filters|guidelines",
@@ -220,10 +220,10 @@ pub(super) const RULES: &[Rule] = &[
             r"(?:\A|[.!?:;,\n\]>\x22'`(-]\s*|\b(?:and|then|please|must|now|to|you|instead|just|can",
             r"|could) )(?:reveal|leak|disclose|expose|dump|repeat|recite|exfiltrate|print|output|show",
             r"|display|tell me|give me|share|paste|write out) (?:me |us |out |verbatim |back ",
-            r"|exactly |with ){0,12}(?:all |the |your |of |full |entire |exact |complete |hidden |current ",
-            r"|initial |original |secret |internal |own |every ){0,12}(?:(?:hidden|your|secret|initial",
+            r"|exactly |with )*(?:all |the |your |of |full |entire |exact |complete |hidden |current ",
+            r"|initial |original |secret |internal |own |every )*(?:(?:hidden|your|secret|initial",
             r"|original|internal|full|entire|exact) (?:(?:system|initial|original|hidden|developer",
-            r"|previous|internal|secret|base|core|full|exact|and|above) ){0,12}(?:prompts?|instructions?)",
+            r"|previous|internal|secret|base|core|full|exact|and|above) )*(?:prompts?|instructions?)",
             r"|system (?:prompt|message|instructions?))\b"
         ),
     )
@@ -310,7 +310,7 @@ pub(super) const RULES: &[Rule] = &[
         concat!(
             r"\b(?:do not|don'?t|stop|cease|never|no longer|instead of) (?:follow|obey|listen to",
             r"|adher(?:e|ing) to|comply(?:ing)? with)(?:ing)? ",
-            r"(?:(?:your|the|any|all|of|those|my) ){0,12}(?:previous|prior|earlier|above|original|initial",
+            r"(?:(?:your|the|any|all|of|those|my) )*(?:previous|prior|earlier|above|original|initial",
             r"|system) (?:\w+ ){0,2}(?:instructions|prompts?|rules|guidelines|directives|orders)\b"
         ),
     )
@@ -321,7 +321,7 @@ pub(super) const RULES: &[Rule] = &[
         concat!(
             r"(?:\A|[.!?:;\n\t\]>\x22'`]\s*|\b(?:and|then|please|must|now|to|can|will",
             r"|you) )(?:disregard|forget|ignore|override|bypass|remove|circumvent|abandon)(?:ing)? ",
-            r"(?:(?:all|any|my|the|your|every|its|of|content|ethical) ){0,12}(?:(?:safety|content|ethical",
+            r"(?:(?:all|any|my|the|your|every|its|of|content|ethical) )*(?:(?:safety|content|ethical",
             r"|security|moral|ai|approval) ",
             r"(?:\w+ )?(?:checks?|training|protocols?|rules|measures|filters?|policy|policies",
             r"|guidelines|constraints|restrictions|controls|limits|guardrails)",
@@ -374,7 +374,7 @@ pub(super) const RULES: &[Rule] = &[
             "said",
         ],
         concat!(
-            r"\b(?:you|we) (?:have |had |already |previously |both ){0,12}(?:said|agreed|confirmed",
+            r"\b(?:you|we) (?:have |had |already |previously |both )*(?:said|agreed|confirmed",
             r"|promised|established|unlocked)\b[^.\n]{0,60}",
             r"\b(?:bypass|ignor|remov|unlock|disabl|circumvent|skip)\w* (?:\S+ ){0,3}(?:safety",
             r"|filters?|guidelines|constraints|restrictions|rules|checks)\b"
@@ -429,7 +429,7 @@ pub(super) const RULES: &[Rule] = &[
         concat!(
             r"\bnew (?:system )?role\s*[:=]|\b(?:debug|developer|maintenance|sandbox|test|admin|god",
             r"|override|unrestricted) mode (?:is )?(?:now )?(?:enabled|activated|on\b|engaged|active)",
-            r"|\b(?:now|operating|running|switch(?:ed|ing)?) (?:to |into |in ){0,12}(?:debug|developer",
+            r"|\b(?:now|operating|running|switch(?:ed|ing)?) (?:to |into |in )*(?:debug|developer",
             r"|maintenance|sandbox|test|admin|unrestricted) mode\b|\bunrestricted access\b",
             r"|\b(?:safety|security|approval) (?:checks?|filters?|policy|controls?) (?:are|is",
             r"|have been|has been) (?:now )?(?:disabled|off|suspended|lifted|removed)"

@@ -20,6 +20,8 @@ const MANY: usize = 1_600;
 /// Most of ways that are told apart, and the shortest beginning that makes that needless.
 const MANY_APART: usize = 800;
 const CLEAR: usize = 6;
+/// Most ways of one pattern that are told apart, one within another or not.
+const WAYS_MAX: usize = 600;
 /// Most bytes of a match before what is known of its beginning.
 pub(super) const LEAD_MAX: usize = 2;
 /// Most words of a match before what is known of it.
@@ -53,7 +55,7 @@ impl Beginnings {
     /// Those of a pattern, which ignores case; nothing if they are not known, or not telling.
     pub(super) fn of(hir: &Hir) -> Option<Self> {
         let mut found = Self { all: Vec::new(), led: None };
-        add(hir, &mut found)?;
+        add(hir, &mut found, &mut { WAYS_MAX })?;
         found.all.sort_unstable();
         found.all.dedup();
         (found.all.len() <= MANY).then_some(found)
@@ -65,21 +67,22 @@ impl Beginnings {
     }
 }
 
-fn add(hir: &Hir, found: &mut Beginnings) -> Option<()> {
+/// Adds them; `left` is how many ways may still be told apart.
+fn add(hir: &Hir, found: &mut Beginnings, left: &mut usize) -> Option<()> {
     match hir.kind() {
-        HirKind::Capture(capture) => add(&capture.sub, found),
-        HirKind::Alternation(ways) => ways.iter().try_for_each(|way| add(way, found)),
-        HirKind::Concat(parts) => add_of(parts, found),
+        HirKind::Capture(capture) => add(&capture.sub, found, left),
+        HirKind::Alternation(ways) => ways.iter().try_for_each(|way| add(way, found, left)),
+        HirKind::Concat(parts) => add_of(parts, found, left),
         HirKind::Empty
         | HirKind::Look(_)
         | HirKind::Literal(_)
         | HirKind::Class(_)
-        | HirKind::Repetition(_) => add_of(std::slice::from_ref(hir), found),
+        | HirKind::Repetition(_) => add_of(std::slice::from_ref(hir), found, left),
     }
 }
 
 /// Those of what stands one after the other. What stands before them may be long: then a match begins not where they do.
-fn add_of(parts: &[Hir], found: &mut Beginnings) -> Option<()> {
+fn add_of(parts: &[Hir], found: &mut Beginnings, left: &mut usize) -> Option<()> {
     let (mut least, mut most) = (0, Some(0));
     let mut at_word = false;
     for (place, part) in parts.iter().enumerate() {
@@ -92,7 +95,7 @@ fn add_of(parts: &[Hir], found: &mut Beginnings) -> Option<()> {
         let is_clear = texts.as_ref().is_some_and(|texts| texts.iter().all(|text| text.len() >= CLEAR));
         if most == Some(0)
             && !is_clear
-            && let Some(apart) = apart(parts, place)
+            && let Some(apart) = apart(parts, place, left)
             && (apart.led.is_none() || texts.is_none())
         {
             found.led = found.led.max(apart.led);
@@ -126,12 +129,13 @@ fn add_of(parts: &[Hir], found: &mut Beginnings) -> Option<()> {
 }
 
 /// The beginnings of each way of the part in this place by itself: all ways together may be too many to be told well.
-fn apart(parts: &[Hir], place: usize) -> Option<Beginnings> {
+fn apart(parts: &[Hir], place: usize, left: &mut usize) -> Option<Beginnings> {
     let HirKind::Alternation(ways) = inner(parts.get(place)?).kind() else { return None };
     let mut found = Beginnings { all: Vec::new(), led: None };
     for way in ways {
+        *left = left.checked_sub(1)?;
         let with = |(at, part): (usize, &Hir)| if at == place { way.clone() } else { part.clone() };
-        add(&Hir::concat(parts.iter().enumerate().map(with).collect()), &mut found)?;
+        add(&Hir::concat(parts.iter().enumerate().map(with).collect()), &mut found, left)?;
         if found.all.len() > MANY_APART {
             return None;
         }

@@ -259,6 +259,12 @@ fn r_x33_takes_linear_time() {
             "{unit:?}: {small:?} then {large:?}"
         );
     }
+    for (first, unit) in [("<|", "\n"), ("urgent <", "\n"), ("<|", "\n-"), ("[ system", " \n")] {
+        let small = cost_of(&format!("{first}{}", unit.repeat(20_000 / unit.len())));
+        let large = cost_of(&format!("{first}{}", unit.repeat(160_000 / unit.len())));
+        let most = small * 40 + std::time::Duration::from_millis(50);
+        assert!(large < most, "{first:?} {unit:?}: {small:?} then {large:?}");
+    }
     let blanks = format!("chmod{}x", " ".repeat(20_000));
     assert!(!text(&blanks).blocks());
     assert!(cost_of(&blanks) < std::time::Duration::from_millis(100));

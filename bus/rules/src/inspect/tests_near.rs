@@ -78,6 +78,17 @@ fn no_rule_is_looked_for_everywhere_for_want_of_room() {
 }
 
 #[test]
+fn ways_within_ways_are_told_apart_up_to_a_number() {
+    for pattern in ["(?:\\b|\\B)", "(?:|)", "(?:\\b|)", "(?:a|b|)"] {
+        for end in ["foo", "\\d+"] {
+            let pattern = format!("{}{end}", pattern.repeat(40));
+            let pattern = super::pattern::Pattern::new(&pattern).expect("it compiles");
+            assert!(pattern.find(b"a foo1", 0..6).is_some());
+        }
+    }
+}
+
+#[test]
 fn near_its_literals_a_rule_finds_what_it_finds_in_the_whole_text() {
     let set = RuleSet::standard();
     let mut dice = Dice(5);
