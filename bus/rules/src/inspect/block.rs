@@ -14,18 +14,15 @@ pub(super) struct Block<S: Simd> {
 }
 
 impl<S: Simd> Block<S> {
-    /// All of them given.
+    /// The first ones of these, and `rest` where there are fewer.
     #[inline(always)]
-    pub(super) fn of(simd: S, bytes: &[u8; BYTES]) -> Self {
-        Self { bytes: u8x64::from_slice(simd, bytes) }
-    }
-
-    /// Of less, and of `rest` where nothing more is given.
-    #[inline(always)]
-    pub(super) fn padded(simd: S, bytes: &[u8], rest: u8) -> Self {
+    pub(super) fn of(simd: S, bytes: &[u8], rest: u8) -> Self {
+        if let Some(whole) = bytes.first_chunk::<BYTES>() {
+            return Self { bytes: u8x64::from_slice(simd, whole) };
+        }
         let mut block = [rest; BYTES];
         block.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte);
-        Self::of(simd, &block)
+        Self { bytes: u8x64::from_slice(simd, &block) }
     }
 
     /// Where this byte stands.
@@ -60,10 +57,7 @@ mod tests {
 
     #[inline(always)]
     fn masks<S: Simd>(simd: S, bytes: &[u8], first: u8, last: u8) -> [u64; 2] {
-        let block = match bytes.first_chunk() {
-            Some(whole) => Block::of(simd, whole),
-            None => Block::padded(simd, bytes, b'x'),
-        };
+        let block = Block::of(simd, bytes, b'x');
         [block.is(first), block.within(first, last)]
     }
 

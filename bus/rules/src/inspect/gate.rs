@@ -24,6 +24,9 @@ pub(super) const HEARD_MAX: usize = 16;
 pub(super) struct Bits([u64; (RULES_MAX + WATCHES_MAX) / 64]);
 
 impl Bits {
+    /// Every rule.
+    const ALL: Self = Self([u64::MAX; (RULES_MAX + WATCHES_MAX) / 64]);
+
     /// Adds a rule.
     pub(super) fn insert(&mut self, rule: usize) {
         if let Some(word) = self.0.get_mut(rule / 64) {
@@ -156,15 +159,29 @@ impl Woken {
         self.second.join(&other.second);
     }
 
-    /// One or two rules, if there are no more.
-    fn few(&self) -> Option<[Spoken; 2]> {
-        let mut all = [Part::First, Part::Second].into_iter().flat_map(|part| {
-            let rules = self.of(part).iter().filter_map(|rule| u16::try_from(rule).ok());
+    /// These of its rules.
+    fn among(&self, rules: &Bits) -> impl Iterator<Item = Spoken> {
+        [Part::First, Part::Second].into_iter().flat_map(|part| {
+            let rules = self.of(part).meet(rules).iter().filter_map(|rule| u16::try_from(rule).ok());
             rules.map(move |rule| Spoken { rule, part })
-        });
-        let first = all.next()?;
-        let second = all.next().unwrap_or(first);
-        all.next().is_none().then_some([first, second])
+        })
+    }
+}
+
+/// What the literals speak for that end in one state.
+enum Ending {
+    /// Two rules, or mostly one, twice: so near at hand that nothing waits for it.
+    Few([Spoken; 2]),
+    Many(Box<Woken>),
+}
+
+impl Ending {
+    fn of(woken: Woken) -> Self {
+        let mut all = woken.among(&Bits::ALL);
+        match (all.next(), all.next(), all.next()) {
+            (Some(first), second, None) => Self::Few([first, second.unwrap_or(first)]),
+            _ => Self::Many(Box::new(woken)),
+        }
     }
 }
 
@@ -230,18 +247,15 @@ impl GateBuilder {
     /// Makes the gate.
     pub(super) fn build(self) -> Gate {
         let (automaton, woken) = self.literals.build(None);
-        let few = woken.iter().map(Woken::few).collect();
-        Gate { automaton, woken, few, double: self.double }
+        Gate { automaton, endings: woken.into_iter().map(Ending::of).collect(), double: self.double }
     }
 }
 
 /// The automaton over all literals, and what they are for.
 pub(super) struct Gate {
     automaton: Automaton,
-    /// What the literals speak for that end in a state.
-    woken: Vec<Woken>,
-    /// The same where that is little, as it mostly is: so near at hand that nothing waits for it.
-    few: Vec<Option<[Spoken; 2]>>,
+    /// For each state in which a literal ends.
+    endings: Vec<Ending>,
     /// Rules that match only with a literal of their second list.
     double: Bits,
 }
@@ -272,29 +286,29 @@ impl Gate {
 
     /// Tells of each of these rules that the literals speak for that end in `state`.
     pub(super) fn each(&self, state: State, rules: &Bits, mut tell: impl FnMut(usize, Part)) {
-        let Some(at) = self.automaton.ended_at(state) else { return };
-        if let Some(Some(few)) = self.few.get(at) {
-            let [first, second] = few;
-            let more = Some(second).filter(|second| *second != first);
-            for Spoken { rule, part } in std::iter::once(first).chain(more) {
-                if rules.has(usize::from(*rule)) {
-                    tell(usize::from(*rule), *part);
-                }
+        let tell = |Spoken { rule, part }: Spoken| tell(usize::from(rule), part);
+        match self.ending(state) {
+            Some(Ending::Few([first, second])) => {
+                let all = [Some(*first), Some(*second).filter(|second| second != first)];
+                let all = all.into_iter().flatten();
+                all.filter(|spoken| rules.has(usize::from(spoken.rule))).for_each(tell);
             }
-        } else if let Some(woken) = self.woken.get(at) {
-            for part in [Part::First, Part::Second] {
-                woken.of(part).meet(rules).iter().for_each(|rule| tell(rule, part));
-            }
+            Some(Ending::Many(woken)) => woken.among(rules).for_each(tell),
+            None => {}
         }
+    }
+
+    fn ending(&self, state: State) -> Option<&Ending> {
+        self.automaton.ended_at(state).and_then(|at| self.endings.get(at))
     }
 
     /// Adds what the literals speak for that end in `state`.
     pub(super) fn note(&self, state: State, woken: &mut Woken) {
-        let Some(at) = self.automaton.ended_at(state) else { return };
-        if let Some(Some(few)) = self.few.get(at) {
-            few.iter().for_each(|spoken| woken.of_mut(spoken.part).insert(usize::from(spoken.rule)));
-        } else if let Some(own) = self.woken.get(at) {
-            woken.join(own);
+        let note = |Spoken { rule, part }| woken.of_mut(part).insert(usize::from(rule));
+        match self.ending(state) {
+            Some(Ending::Few(both)) => both.iter().copied().for_each(note),
+            Some(Ending::Many(own)) => woken.join(own),
+            None => {}
         }
     }
 

@@ -31,7 +31,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::pattern::Pattern;
-use super::rules::{Compiled, Mention, Paired, Role, RuleSet};
+use super::rules::{Compiled, Mention, Paired, Role, RuleSet, Sides};
 use super::{Kind, RuleId, Severity};
 
 /// Largest pack, in bytes.
@@ -235,7 +235,7 @@ fn add_pairing(set: &mut RuleSet, raw: &RawPairing) -> Result<(), String> {
     }
     let sides = raw.sides.iter().map(|side| set.named(side.iter().map(String::as_str)));
     let sides = sides.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-    let (severity, mention) = (raw.severity.into(), Mention::Excused);
+    let (severity, mention, sides) = (raw.severity.into(), Mention::Excused, Sides::of(sides));
     set.pair(Paired { id, kind: Kind::Pack, severity, mention, sides, apart: raw.apart });
     Ok(())
 }

@@ -277,13 +277,10 @@ fn borders_with<S: Simd>(simd: S, text: &[u8]) -> Vec<u32> {
     borders
 }
 
-/// Which of up to [`BYTES`] bytes are of a gap, and which are blanks.
+/// Which of the first [`BYTES`] bytes are of a gap, and which are blanks.
 #[inline(always)]
 fn gaps_in<S: Simd>(simd: S, bytes: &[u8]) -> (u64, u64) {
-    let block = match bytes.first_chunk() {
-        Some(whole) => Block::of(simd, whole),
-        None => Block::padded(simd, bytes, 0),
-    };
+    let block = Block::of(simd, bytes, 0);
     let blanks = block.within(b'\t', b'\r') | block.is(b' ');
     (blanks | block.is(b',') | block.is(b'*'), blanks)
 }

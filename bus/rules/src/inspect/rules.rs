@@ -135,8 +135,34 @@ pub(super) struct Paired {
     pub(super) kind: Kind,
     pub(super) severity: Severity,
     pub(super) mention: Mention,
-    pub(super) sides: Vec<Bits>,
+    pub(super) sides: Sides,
     pub(super) apart: usize,
+}
+
+/// The sides of a pairing: of each, one rule must match.
+#[derive(Clone, Debug)]
+pub(super) struct Sides {
+    all: Vec<Bits>,
+    /// The first, in brief: mostly it is missing already.
+    first: Few,
+}
+
+impl Sides {
+    /// These.
+    pub(super) fn of(all: Vec<Bits>) -> Self {
+        let first = all.first().map(Few::of).unwrap_or_default();
+        Self { all, first }
+    }
+
+    /// Each of them.
+    pub(super) fn all(&self) -> &[Bits] {
+        &self.all
+    }
+
+    /// Whether each has a rule among these, which are `few` in brief.
+    fn meet(&self, rules: &Bits, few: Few) -> bool {
+        self.first.may_meet(few) && self.all.iter().all(|side| side.meets(rules))
+    }
 }
 
 /// What a space in a pattern stands for.
@@ -174,8 +200,6 @@ pub(super) struct RuleSet {
     /// The rule that each watch speaks for.
     watches: Vec<usize>,
     pairings: Vec<Paired>,
-    /// The first side of each pairing.
-    firsts: Vec<Few>,
     /// Rules that match no further from their literals than so many words.
     bounded: Bits,
     /// Rules that mean nothing without markup.
@@ -239,7 +263,6 @@ impl RuleSet {
             rules: Vec::new(),
             watches: Vec::new(),
             pairings: Vec::new(),
-            firsts: Vec::new(),
             bounded: Bits::default(),
             signals: Bits::default(),
             parts: Bits::default(),
@@ -261,14 +284,14 @@ impl RuleSet {
                 .expect("a standard rule fits");
         }
         for pairing in pairings::PAIRINGS {
-            let sides =
-                pairing.sides.iter().map(|side| set.named(side.iter().copied())).collect::<Result<_, _>>();
+            let sides = pairing.sides.iter().map(|side| set.named(side.iter().copied()));
+            let sides = sides.collect::<Result<_, _>>().expect("a standard pairing names parts");
             set.pairings.push(Paired {
                 id: RuleId::standard(pairing.id),
                 kind: pairing.kind,
                 severity: pairing.severity,
                 mention: pairing.mention,
-                sides: sides.expect("a standard pairing names parts"),
+                sides: Sides::of(sides),
                 apart: pairing.apart,
             });
         }
@@ -355,8 +378,6 @@ impl RuleSet {
     pub(super) fn finish(mut self) -> Self {
         self.gate = Arc::new(self.builder.clone().build());
         self.starts = Arc::new(Starts::of(self.rules.iter().map(|rule| rule.pattern.beginnings())));
-        let first_of = |pairing: &Paired| pairing.sides.first().map(Few::of).unwrap_or_default();
-        self.firsts = self.pairings.iter().map(first_of).collect();
         self.weights = self.rules.iter().map(evidence::weight_of).collect();
         self.heaviest.sort_by_key(|bit| std::cmp::Reverse(self.weights.get(*bit).copied()));
         self
@@ -437,13 +458,10 @@ impl RuleSet {
         if parts.is_empty() {
             return awake;
         }
-        let (mut useless, parts) = (self.parts, Few::of(&parts));
-        for (pairing, first) in self.pairings.iter().zip(&self.firsts) {
-            // Most have no first side.
-            if first.may_meet(parts) && pairing.sides.iter().all(|side| side.meets(&awake)) {
-                useless = pairing.sides.iter().fold(useless, |rest, side| rest.without(side));
-            }
-        }
+        let few = Few::of(&parts);
+        let whole = self.pairings.iter().filter(|pairing| pairing.sides.meet(&parts, few));
+        let useless =
+            whole.flat_map(|pairing| pairing.sides.all()).fold(self.parts, |rest, side| rest.without(side));
         awake.without(&useless)
     }
 
@@ -487,8 +505,8 @@ impl RuleSet {
 
     /// The pairings that block of which each side is among these parts.
     pub(super) fn blocking(&self, parts: &Bits) -> impl Iterator<Item = &Paired> {
-        let blocking = self.pairings.iter().filter(|pairing| pairing.severity >= Severity::High);
-        blocking.filter(move |pairing| pairing.sides.iter().all(|side| side.meets(parts)))
+        let (blocking, few) = (|pairing: &Paired| pairing.severity >= Severity::High, Few::of(parts));
+        self.pairings.iter().filter(move |pairing| blocking(pairing) && pairing.sides.meet(parts, few))
     }
 
     /// The pairings.

@@ -562,7 +562,7 @@ impl<'v> View<'v> {
     }
 
     fn together(&self, pairing: &Paired) -> Option<(usize, usize)> {
-        let (first, others) = pairing.sides.split_first()?;
+        let (first, others) = pairing.sides.all().split_first()?;
         let of = |side: &Bits| {
             let side = *side;
             self.parts.iter().filter(move |(bit, ..)| side.has(*bit))

@@ -54,11 +54,26 @@ pub(super) struct Beginnings {
 impl Beginnings {
     /// Those of a pattern, which ignores case; nothing if they are not known, or not telling.
     pub(super) fn of(hir: &Hir) -> Option<Self> {
-        let mut found = Self { all: Vec::new(), led: None };
+        let mut found = Self::none();
         add(hir, &mut found, &mut { WAYS_MAX })?;
         found.all.sort_unstable();
         found.all.dedup();
         (found.all.len() <= MANY).then_some(found)
+    }
+
+    const fn none() -> Self {
+        Self { all: Vec::new(), led: None }
+    }
+
+    fn join(&mut self, other: Self) {
+        self.all.extend(other.all);
+        self.led = self.led.max(other.led);
+    }
+
+    /// Some matches begin so many words before what is known of them; nothing if that is too far.
+    fn lead_by(&mut self, words: u32) -> Option<()> {
+        self.led = self.led.max(Some(words));
+        (words <= LED_MAX).then_some(())
     }
 
     /// How many words before what is known a match may begin, if it need not begin there.
@@ -69,16 +84,12 @@ impl Beginnings {
 
 /// Adds them; `left` is how many ways may still be told apart.
 fn add(hir: &Hir, found: &mut Beginnings, left: &mut usize) -> Option<()> {
-    match hir.kind() {
-        HirKind::Capture(capture) => add(&capture.sub, found, left),
-        HirKind::Alternation(ways) => ways.iter().try_for_each(|way| add(way, found, left)),
-        HirKind::Concat(parts) => add_of(parts, found, left),
-        HirKind::Empty
-        | HirKind::Look(_)
-        | HirKind::Literal(_)
-        | HirKind::Class(_)
-        | HirKind::Repetition(_) => add_of(std::slice::from_ref(hir), found, left),
+    let hir = inner(hir);
+    if let HirKind::Alternation(ways) = hir.kind() {
+        return ways.iter().try_for_each(|way| add(way, found, left));
     }
+    let parts = if let HirKind::Concat(parts) = hir.kind() { parts } else { std::slice::from_ref(hir) };
+    add_of(parts, found, left)
 }
 
 /// Those of what stands one after the other. What stands before them may be long: then a match begins not where they do.
@@ -98,8 +109,7 @@ fn add_of(parts: &[Hir], found: &mut Beginnings, left: &mut usize) -> Option<()>
             && let Some(apart) = apart(parts, place, left)
             && (apart.led.is_none() || texts.is_none())
         {
-            found.led = found.led.max(apart.led);
-            found.all.extend(apart.all);
+            found.join(apart);
             return Some(());
         }
         if let Some(texts) = texts {
@@ -107,10 +117,7 @@ fn add_of(parts: &[Hir], found: &mut Beginnings, left: &mut usize) -> Option<()>
                 Some(most) => (u8::try_from(least).ok()?, u8::try_from(most).ok()?),
                 None => {
                     let lead = parts.get(..place).unwrap_or_default().iter();
-                    let words = lead.map(words).try_fold(0, |sum, words| Some(sum + words?))?;
-                    let led = found.led.map_or(words, |led| led.max(words));
-                    found.led = Some(led).filter(|led| *led <= LED_MAX);
-                    found.led?;
+                    found.lead_by(lead.map(words).try_fold(0, |sum, words| Some(sum + words?))?)?;
                     (0, 0)
                 }
             };
@@ -131,7 +138,7 @@ fn add_of(parts: &[Hir], found: &mut Beginnings, left: &mut usize) -> Option<()>
 /// The beginnings of each way of the part in this place by itself: all ways together may be too many to be told well.
 fn apart(parts: &[Hir], place: usize, left: &mut usize) -> Option<Beginnings> {
     let HirKind::Alternation(ways) = inner(parts.get(place)?).kind() else { return None };
-    let mut found = Beginnings { all: Vec::new(), led: None };
+    let mut found = Beginnings::none();
     for way in ways {
         *left = left.checked_sub(1)?;
         let with = |(at, part): (usize, &Hir)| if at == place { way.clone() } else { part.clone() };
@@ -145,16 +152,7 @@ fn apart(parts: &[Hir], place: usize, left: &mut usize) -> Option<Beginnings> {
 
 /// A part without what only groups it.
 fn inner(part: &Hir) -> &Hir {
-    match part.kind() {
-        HirKind::Capture(capture) => inner(&capture.sub),
-        HirKind::Empty
-        | HirKind::Look(_)
-        | HirKind::Literal(_)
-        | HirKind::Class(_)
-        | HirKind::Repetition(_)
-        | HirKind::Concat(_)
-        | HirKind::Alternation(_) => part,
-    }
+    if let HirKind::Capture(capture) = part.kind() { inner(&capture.sub) } else { part }
 }
 
 /// The same with one blank for each gap, or none where there need not be one.

@@ -41,13 +41,9 @@ pub(super) fn sweep(text: &[u8]) -> Sweep {
 #[inline(always)]
 fn swept<S: Simd>(simd: S, text: &[u8]) -> Sweep {
     let mut sweeper = Sweeper::default();
-    let (blocks, rest) = text.as_chunks::<BYTES>();
-    for block in blocks {
-        sweeper.take(Block::of(simd, block));
-    }
-    if !rest.is_empty() {
+    for bytes in text.chunks(BYTES) {
         // Blanks are nothing of what is looked for.
-        sweeper.take(Block::padded(simd, rest, b' '));
+        sweeper.take(Block::of(simd, bytes, b' '));
     }
     sweeper.end()
 }

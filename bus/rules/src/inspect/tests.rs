@@ -236,32 +236,29 @@ fn r_x26_to_x32_should() {
 
 #[test]
 fn r_x33_takes_linear_time() {
-    for unit in [
-        "curl ",
-        "rm ",
-        "<system>",
-        "[INST] ",
-        "ignore all previous ",
-        "chmod ",
-        "&#",
-        "\\u",
-        "a%4",
-        "```python\n",
-        "send ",
+    for (first, unit) in [
+        ("", "curl "),
+        ("", "rm "),
+        ("", "<system>"),
+        ("", "[INST] "),
+        ("", "ignore all previous "),
+        ("", "chmod "),
+        ("", "&#"),
+        ("", "\\u"),
+        ("", "a%4"),
+        ("", "```python\n"),
+        ("", "send "),
         // Lines of base64 that are no text, and that have no letter.
-        &format!("{}\n", "A".repeat(76)),
-        &format!("{}\n", "MTIz".repeat(19)),
+        ("", &format!("{}\n", "A".repeat(76))),
+        ("", &format!("{}\n", "MTIz".repeat(19))),
+        // What opens and may go on over many lines.
+        ("<|", "\n"),
+        ("urgent <", "\n"),
+        ("<|", "\n-"),
+        ("[ system", " \n"),
     ] {
-        let small = cost_of(&unit.repeat(20_000 / unit.len()));
-        let large = cost_of(&unit.repeat(160_000 / unit.len()));
-        assert!(
-            large < small * 40 + std::time::Duration::from_millis(50),
-            "{unit:?}: {small:?} then {large:?}"
-        );
-    }
-    for (first, unit) in [("<|", "\n"), ("urgent <", "\n"), ("<|", "\n-"), ("[ system", " \n")] {
-        let small = cost_of(&format!("{first}{}", unit.repeat(20_000 / unit.len())));
-        let large = cost_of(&format!("{first}{}", unit.repeat(160_000 / unit.len())));
+        let cost_of = |bytes: usize| cost_of(&format!("{first}{}", unit.repeat(bytes / unit.len())));
+        let (small, large) = (cost_of(20_000), cost_of(160_000));
         let most = small * 40 + std::time::Duration::from_millis(50);
         assert!(large < most, "{first:?} {unit:?}: {small:?} then {large:?}");
     }

@@ -342,7 +342,7 @@ impl View<'_> {
                 }
                 !side.meet(&read).without(&self.absent).is_empty()
             };
-            pairing.sides.iter().all(&mut stands) && self.together(pairing).is_some()
+            pairing.sides.all().iter().all(&mut stands) && self.together(pairing).is_some()
         })
     }
 
