@@ -11,7 +11,7 @@ use super::pattern::is_blank;
 pub(super) const RULES_MAX: usize = 320;
 
 /// Most watches: sets of literals that speak for a rule beside its own.
-pub(super) const WATCHES_MAX: usize = 192;
+pub(super) const WATCHES_MAX: usize = 256;
 
 /// Longest literal, in bytes.
 pub(super) const LITERAL_MAX: usize = 24;

@@ -30,6 +30,7 @@ mod json;
 mod lanes;
 mod literals;
 mod markup;
+mod meddling;
 mod mention;
 mod msgpack;
 mod near;

@@ -15,7 +15,7 @@ use super::reach::Reach;
 use super::starts::Starts;
 use super::{
     Kind, Policy, RuleId, Severity, code, concepts, deeds, diversion, evidence, injection, literals, markup,
-    mention, offence, pairings, parts, ruses, shell, signals, squeeze, takeover, wreck,
+    meddling, mention, offence, pairings, parts, ruses, shell, signals, squeeze, takeover, wreck,
 };
 
 /// What a match of a rule means.
@@ -181,6 +181,7 @@ pub(super) fn standard() -> impl Iterator<Item = &'static Rule> {
         concepts::RULES,
         deeds::RULES,
         ruses::RULES,
+        meddling::RULES,
         signals::RULES,
         parts::PARTS,
         parts::code::PARTS,

@@ -58,7 +58,7 @@ pub(super) const RULES: &[Rule] = &[
             "sudoers",
         ],
         concat!(
-            r"\b(?:curl|wget|bash|sh|nc|python\d?|/dev/tcp)\b[^\n]*\|\s*crontab\b|(?:/dev/tcp|curl",
+            r"(?:\b(?:curl|wget|bash|nc|python\d?)|(?:\A|[\n\x20;|&(`])sh|/dev/tcp)\b[^\n]*\|\s*crontab\b|(?:/dev/tcp|curl",
             r"|wget|base64)[^\n]*>>\s*\S*(?:\.bashrc|\.profile|\.zshrc|rc\.local)",
             r"|\breg(?:\.exe)? add [^\n]*currentversion\\\\?run",
             r"|\bschtasks(?:\.exe)? /create [^\n]*(?:powershell|http|cmd|temp)",
@@ -103,7 +103,9 @@ pub(super) const RULES: &[Rule] = &[
             r"\bkubectl delete (?:ns|namespaces?|nodes?|pv|crd) \S*(?:prod|kube-system|default|--all)",
             r"|\bgcloud projects delete\b[^\n]*--quiet|\baz group delete\b[^\n]*(?:--yes|-y)\b",
             r"|\baws (?:ec2 terminate-instances|rds delete-db-instance|s3 rm s3://\S+ --recursive)\b",
-            r"|\bpulumi destroy [^\n]*(?:--yes|-y)\b"
+            r"|\bpulumi destroy [^\n]*(?:--yes|-y)\b",
+            r"|\bfor \w+ in \$\((?:aws|gcloud|az|kubectl) [^\n]*\bdo\b[^\n]*\b(?:aws|gcloud|az|kubectl) [^\n]*\b(?:delete",
+            r"|terminate|destroy)"
         ),
     )
     .and(&["kubectl", "gcloud", "az", "aws", "pulumi"]),

@@ -146,11 +146,11 @@ fn t_a60_texts_that_nobody_tuned_to() {
 /// Those that the concepts of ruses were learned from; many of their benign texts are chosen to look like attacks.
 #[test]
 fn t_a60_texts_that_the_ruses_were_learned_from() {
-    holds("seen", include_str!("../../testdata/seen.jsonl"), [48, 62, 5]);
+    holds("seen", include_str!("../../testdata/seen.jsonl"), [48, 60, 6]);
 }
 
 /// Those that nobody has read who wrote a rule. Whoever reads them makes them worthless: look at the sums only.
 #[test]
 fn t_a60_texts_that_no_writer_of_rules_has_read() {
-    holds("blind", include_str!("../../testdata/blind.jsonl"), [30, 41, 1]);
+    holds("blind", include_str!("../../testdata/blind.jsonl"), [31, 43, 1]);
 }

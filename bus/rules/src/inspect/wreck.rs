@@ -365,8 +365,12 @@ pub(super) const RULES: &[Rule] = &[
             r"|gzip|gpg|find|grep|mysqldump|pg_dump|kubectl get secrets?|security|getent)\b[^\n",
             r"|]*(?:~/|\$home|/etc|/root|/home|/srv|\.ssh|\.aws|\.env|\.kube|secret|credential|passw",
             r"|\.netrc|--all|export-secret|shadow|git-cred)[^\n|]*)\s*\|(?:\s*(?:base64|gzip|xxd|xz",
-            r"|zstd|openssl|head|tr|jq|gpg|sed|awk)\b[^\n|]*\|)*\s*(?:nc|ncat|netcat|curl|wget",
-            r"|xargs [^\n|]*(?:curl|wget|dig|nslookup)|mail|sendmail|ssh \S*@?\S+)\b"
+            r"|zstd|openssl|head|tr|jq|gpg|sed|awk|grep|sort)\b(?:[^\n|'\x22]|'[^'\n]*'|\x22[^\x22\n]*\x22)*\|)*",
+            r"\s*(?:nc|ncat|netcat|curl|wget|xargs [^\n|]*(?:curl|wget|dig|nslookup)|mail|sendmail)\b",
+            // Whole folders go to a host by ssh in every backup.
+            r"|(?:\A|[\n;&|(]\s*)(?:sudo )?(?:env|printenv|history|(?:cat|tar|zip|gzip|gpg|find|grep|mysqldump|pg_dump",
+            r"|getent)\b[^\n|]*(?:/etc|/root|\.ssh|\.aws|\.env|\.kube|secret|credential|passw|\.netrc|shadow|git-cred",
+            r")[^\n|]*)\s*\|[^\n]*\bssh\b"
         ),
     ),
     rule(
@@ -374,11 +378,11 @@ pub(super) const RULES: &[Rule] = &[
         Kind::Exfiltration,
         Severity::High,
         &["nslookup", "resolve-dnsname", "dig ", "host ", "ping "],
-        &["dig", "base64", "xxd", "whoami", "hostname", "/etc/", "env", "secret", "$(", "`", "cat"],
+        &["dig", "base64", "base32", "xxd", "whoami", "hostname", "/etc/", "env", "secret", "$(", "`", "cat"],
         concat!(
             r"\b(?:dig|nslookup|host|resolve-dnsname|ping)[\x20\t][^\n]*(?:\$\([^\n)]*(?:base64|xxd|whoami",
             r"|cat|env|hostname|id\b)[^\n]*\)|`[^`\n]*(?:base64|xxd|whoami|cat",
-            r"|env)[^`\n]*`)[^\n]*\.\w|\bfor \w+ in [^\n]*(?:cat|xxd|base64)[^\n]*do[^\n]*\b(?:dig",
+            r"|env)[^`\n]*`)[^\n]*\.\w|\bfor \w+ in [^\n]*(?:cat|xxd|base(?:32|64))[^\n]*do[^\n]*\b(?:dig",
             r"|nslookup|host|ping)[\x20\t]"
         ),
     ),

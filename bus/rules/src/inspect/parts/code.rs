@@ -87,6 +87,7 @@ pub(in super::super) const PARTS: &[Rule] = &[
         "part.private-source",
         &[
             "environ",
+            "process.env",
             "getpass",
             "id_rsa",
             ".ssh",
@@ -106,7 +107,7 @@ pub(in super::super) const PARTS: &[Rule] = &[
             "screenshot",
         ],
         concat!(
-            r"os\.environ(?:\s*[)},;\n]|\.(?:items|copy|keys|values)|(?:\.get\(|\[)[\x22\x27][^\x22\x27]*(?:key|token|secret|passw|credential))|getpass|get_cookies|win32clipboard|id_rsa|\.ssh/|/etc/passwd|/etc/shadow",
+            r"json\.stringify\(process\.env\)|os\.environ(?:\s*[)},;\n]|\.(?:items|copy|keys|values)|(?:\.get\(|\[)[\x22\x27][^\x22\x27]*(?:key|token|secret|passw|credential))|getpass|get_cookies|win32clipboard|id_rsa|\.ssh/|/etc/passwd|/etc/shadow",
             r"|document\.cookie|localstorage|browser_?cookie|pynput|keyboard\.(?:on_press|listener",
             r"|record)|imagegrab|pyautogui\.screenshot|pyperclip|clipboard|\.aws/|login data",
             r"|password\w* ?=|keylog|screenshot"
@@ -134,6 +135,7 @@ pub(in super::super) const PARTS: &[Rule] = &[
         "part.code-sends",
         &[
             "requests.p",
+            ".request(",
             "urlopen",
             "sendmail",
             "send_message",
@@ -147,7 +149,7 @@ pub(in super::super) const PARTS: &[Rule] = &[
         ],
         concat!(
             r"requests\.(?:post|put)\(|urlopen\(|\.sendmail\(|\.send_message\(|\.send(?:all)?\(",
-            r"|\bfetch\(|xmlhttprequest|new image|storbinary|(?:httpx|axios)\.post\("
+            r"|\bhttps?\.request\(|\bfetch\(|xmlhttprequest|new image|storbinary|(?:httpx|axios)\.post\("
         ),
     ),
 ];
