@@ -317,38 +317,6 @@ pub(super) const RULES: &[Rule] = &[
             r"|never )?\w+"
         ),
     ),
-    // An order among tools that are not its own.
-    concept(
-        "evidence.tool-order",
-        11,
-        &[
-            "tool", "function", "server", "endpoint", "before", "prior", "whenever", "time", "always",
-            "must", "first", "required", "conversation", "successful", "though", "lookup", "invocation",
-            "chat",
-        ],
-        &[
-            "using", "use", "call", "invok", "runn", "execut", "respond", "answer", "reply", "doing",
-            "tool", "conversation", "server", "send", "provid", "append", "forward", "supply", "prefer",
-            "contain", "replac", "repeat", "read", "load", "user", "skipped", "avoided", "mirror",
-            "list", "pass", "open", "preferred", "run", "lookup", "invoc", "chat", "bcc",
-        ],
-        concat!(
-            r"\b(?:before|prior to|whenever|each time|every time) (?:you )?(?:us(?:e|ing)",
-            r"|call(?:ing)?|invok(?:e|ing)|runn?(?:ing)?|execut(?:e|ing)|respond(?:ing)?",
-            r"|answer(?:ing)?|reply(?:ing)?|doing) (?:this|any|the|other|another|every|all",
-            r"|anything)\b|\b(?:tools?|function|server|endpoint) (?:must|has to|have to|needs? to",
-            r"|should) (?:always |only |first ){0,4}be (?:called|used|invoked|run|skipped|preferred",
-            r"|avoided|mirrored)|\b(?:it|this) must (?:always |only |first ){0,4}be (?:called|invoked",
-            r"|skipped|preferred|avoided|mirrored)\b|\b(?:always|must(?: always)?|first",
-            r"|required to) (?:first |also )?(?:call|invoke|use|run|execute|read|load|send|pass",
-            r"|provide|list|append|forward|bcc|supply|prefer|contain|replace|mirror|open",
-            r"|repeat) (?:the|this|your|all|any|every|it|with)\b|\b(?:any|all|every) other tools?\b",
-            r"|\bother servers?'?\b|\bother tools? (?:are|is|it|have|has|must)\b|\b(?:first",
-            r"|successful) (?:call|lookup|use|invocation) |\bcomplete (?:chat|conversation)\b",
-            r"|\bas though the user\b|\btool (?:\S+ ){0,2}?is (?:now )?(?:deprecated|unsafe|insecure",
-            r"|broken)"
-        ),
-    ),
     // Somebody is not to know.
     concept(
         "evidence.conceal",
