@@ -66,9 +66,6 @@ pub(super) const RULES: &[Rule] = &[
             r"|send)\b",
             r"|\b(?:first|beforehand) (?:call|invoke|execute|run) (?:the )?(?:`|\w+_\w+|\w+ (?:tool",
             r"|function)\b)",
-            r"|\b(?:when|whenever|once) (?:[^\s.!?;:|]+ ){0,5}?(?:is|are|gets?) (?:called|invoked|requested",
-            r"|executed",
-            r"|triggered)\b",
             r"|\b(?:prior to|before) (?:using|calling|invoking|executing|running|performing) \w+_\w+",
             r"|\botherwise the (?:tool|system|function|server|session|operation|account) (?:will|cannot",
             r"|can'?t|does)\b",
@@ -96,10 +93,10 @@ pub(super) const RULES: &[Rule] = &[
             r"times\b",
         ),
     ),
-    // The name of what is called says what it does.
+    // The name of what is called says what it does, or its mode whom it lets in.
     meddling(
         "evidence.deed-call",
-        9,
+        7,
         concat!(
             r"\b(?:delete|drop|remove|wipe|destroy|purge|truncate|erase|kill)_\w+",
             r"|\b(?:execute|run|exec)_(?:command|shell|code|script|sql|bash)\b",

@@ -58,7 +58,7 @@ pub(super) const RULES: &[Rule] = &[
             "sudoers",
         ],
         concat!(
-            r"(?:\b(?:curl|wget|bash|nc|python\d?)|(?:\A|[\n\x20;|&(`])sh|/dev/tcp)\b[^\n]*\|\s*crontab\b|(?:/dev/tcp|curl",
+            r"(?:(?:\b(?:curl|wget|bash|nc|python\d?)|(?:\A|[^.\w-])sh|/dev/(?:tcp|shm))\b|/tmp/)[^\n]*\|\s*crontab\b|(?:/dev/tcp|curl",
             r"|wget|base64)[^\n]*>>\s*\S*(?:\.bashrc|\.profile|\.zshrc|rc\.local)",
             r"|\breg(?:\.exe)? add [^\n]*currentversion\\\\?run",
             r"|\bschtasks(?:\.exe)? /create [^\n]*(?:powershell|http|cmd|temp)",
@@ -104,8 +104,8 @@ pub(super) const RULES: &[Rule] = &[
             r"|\bgcloud projects delete\b[^\n]*--quiet|\baz group delete\b[^\n]*(?:--yes|-y)\b",
             r"|\baws (?:ec2 terminate-instances|rds delete-db-instance|s3 rm s3://\S+ --recursive)\b",
             r"|\bpulumi destroy [^\n]*(?:--yes|-y)\b",
-            r"|\bfor \w+ in \$\((?:aws|gcloud|az|kubectl) [^\n]*\bdo\b[^\n]*\b(?:aws|gcloud|az|kubectl) [^\n]*\b(?:delete",
-            r"|terminate|destroy)"
+            r"|\bfor \w+ in \$\(aws \w+ describe-(?:snapshots|volumes|instances|db-\w+)\b[^\n]*\bdo aws \w+ (?:delete",
+            r"|terminate)-\w+"
         ),
     )
     .and(&["kubectl", "gcloud", "az", "aws", "pulumi"]),

@@ -363,14 +363,15 @@ pub(super) const RULES: &[Rule] = &[
         concat!(
             r"(?:\A|[\n;&|(]\s*)(?:sudo )?(?:env|printenv|set|history|tcpdump\b[^\n|]*|(?:cat|tar|zip",
             r"|gzip|gpg|find|grep|mysqldump|pg_dump|kubectl get secrets?|security|getent)\b[^\n",
-            r"|]*(?:~/|\$home|/etc|/root|/home|/srv|\.ssh|\.aws|\.env|\.kube|secret|credential|passw",
+            r"|]*(?:~/|\$home|/etc|/root|/home|\.ssh|\.aws|\.env|\.kube|secret|credential|passw",
             r"|\.netrc|--all|export-secret|shadow|git-cred)[^\n|]*)\s*\|(?:\s*(?:base64|gzip|xxd|xz",
-            r"|zstd|openssl|head|tr|jq|gpg|sed|awk|grep|sort)\b(?:[^\n|'\x22]|'[^'\n]*'|\x22[^\x22\n]*\x22)*\|)*",
-            r"\s*(?:nc|ncat|netcat|curl|wget|xargs [^\n|]*(?:curl|wget|dig|nslookup)|mail|sendmail)\b",
-            // Whole folders go to a host by ssh in every backup.
-            r"|(?:\A|[\n;&|(]\s*)(?:sudo )?(?:env|printenv|history|(?:cat|tar|zip|gzip|gpg|find|grep|mysqldump|pg_dump",
-            r"|getent)\b[^\n|]*(?:/etc|/root|\.ssh|\.aws|\.env|\.kube|secret|credential|passw|\.netrc|shadow|git-cred",
-            r")[^\n|]*)\s*\|[^\n]*\bssh\b"
+            r"|zstd|openssl|head|tr|jq|gpg|sed|awk)\b[^\n|]*\|)*\s*(?:nc|ncat|netcat|curl|wget",
+            r"|xargs [^\n|]*(?:curl|wget|dig|nslookup)|mail|sendmail|ssh \S*@?\S+)\b",
+            // What is served goes to a host by ssh in many a backup.
+            r"|(?:\A|[\n;&|(]\s*)(?:sudo )?(?:cat|tar|zip|gzip|find|grep)\b[^\n|]*/srv[^\n|]*\|\s*(?:nc|ncat|netcat|curl",
+            r"|wget|mail|sendmail)\b",
+            // What is looked for may hold the sign that parts commands.
+            r"|(?:\A|[\n;&|(]\s*)(?:sudo )?(?:env|printenv)\s*\|\s*grep\b[^\n]*\|\s*(?:nc|ncat|netcat)\b"
         ),
     ),
     rule(

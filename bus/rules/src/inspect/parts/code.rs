@@ -135,7 +135,8 @@ pub(in super::super) const PARTS: &[Rule] = &[
         "part.code-sends",
         &[
             "requests.p",
-            ".request(",
+            ".end(",
+            ".write(",
             "urlopen",
             "sendmail",
             "send_message",
@@ -149,7 +150,7 @@ pub(in super::super) const PARTS: &[Rule] = &[
         ],
         concat!(
             r"requests\.(?:post|put)\(|urlopen\(|\.sendmail\(|\.send_message\(|\.send(?:all)?\(",
-            r"|\bhttps?\.request\(|\bfetch\(|xmlhttprequest|new image|storbinary|(?:httpx|axios)\.post\("
+            r"|\.(?:end|write)\((?:buffer\.from\()?json\.stringify\(process\.env|\bfetch\(|xmlhttprequest|new image|storbinary|(?:httpx|axios)\.post\("
         ),
     ),
 ];
